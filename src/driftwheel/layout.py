@@ -1,0 +1,91 @@
+"""Every S3 key Driftwheel writes or watches, in one place.
+
+Landing bucket (people write): ``data/…``, ``labels/<model>/…``, ``models/<model>/model.yaml``.
+Artifact bucket (we write): everything below. One prefix ``runs/<model>/<run_id>/`` is one run.
+"""
+
+from dataclasses import dataclass
+
+LABELS = "labels/"
+MODELS = "models/"
+DATA = "data/"
+
+
+@dataclass(frozen=True)
+class S3Uri:
+    """An ``s3://bucket/key``."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, uri: str) -> "S3Uri":
+        """Split a URI; raises ValueError when it is not one."""
+        scheme, _, rest = uri.partition("://")
+        bucket, _, key = rest.partition("/")
+        if scheme != "s3" or not bucket:
+            raise ValueError(f"not an S3 URI: {uri!r}")
+        return cls(bucket, key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def __truediv__(self, name: str) -> "S3Uri":
+        return S3Uri(self.bucket, f"{self.key.rstrip('/')}/{name}".lstrip("/"))
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Where one run keeps its artifacts.
+
+    >>> str(RunLayout("artifacts", "flights", "ab12").step("preprocessing") / "manifest.json")
+    's3://artifacts/runs/flights/ab12/preprocessing/manifest.json'
+    """
+
+    bucket: str
+    model: str
+    run_id: str
+
+    @property
+    def root(self) -> S3Uri:
+        """The run's prefix."""
+        return S3Uri(self.bucket, f"runs/{self.model}/{self.run_id}")
+
+    def step(self, name: str) -> S3Uri:
+        """The prefix a step writes under."""
+        return self.root / name
+
+    @property
+    def data_manifest(self) -> S3Uri:
+        """The frozen list of object versions this run may read."""
+        return self.root / "data.json"
+
+    @property
+    def record(self) -> S3Uri:
+        """The whole run, written last."""
+        return self.root / "run.json"
+
+
+def capture_prefix(model: str) -> str:
+    """Under which SageMaker writes an endpoint's captured traffic (it appends endpoint/variant/date)."""
+    return f"capture/{model}"
+
+
+def quarantine_key(model: str, version: str, name: str) -> str:
+    """Where the bytes of a refused object go."""
+    return f"quarantine/{model}/{version}/{name}"
+
+
+def drift_prefix(model: str, stamp: str) -> str:
+    """Where one drift check writes its report."""
+    return f"drift/{model}/{stamp}"
+
+
+def holdout_prefix(model: str, digest: str) -> str:
+    """Where a pinned holdout lives; its name is its content."""
+    return f"holdout/{model}/{digest}"
+
+
+def code_key(digest: str) -> str:
+    """The training and serving code, written once per content."""
+    return f"code/{digest}/sourcedir.tar.gz"

@@ -1,0 +1,284 @@
+"""What a model's owner writes: ``model.yaml``, validated.
+
+Every field is refused when misspelt (``extra="forbid"``); the message names the field and its place.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from driftwheel.errors import SpecInvalid
+
+NAME = r"[a-z0-9](-?[a-z0-9])*"
+"""A model's name becomes part of SageMaker names (``[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}``) and of S3 keys."""
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+Number = int | float
+
+
+class Part(BaseModel):
+    """A frozen piece of ``model.yaml`` that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Part):
+    """Where the main rows come from and what makes one row unique."""
+
+    prefix: str
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    key: Annotated[list[str], Field(min_length=1)]
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_is_a_folder_of_data(cls, value: str) -> str:
+        return _data_prefix(value)
+
+
+class Enrichment(Part):
+    """A second source, joined to the main rows."""
+
+    prefix: str
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    on: Annotated[list[str], Field(min_length=1)]
+    how: Literal["left", "inner"] = "left"
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_is_a_folder_of_data(cls, value: str) -> str:
+        return _data_prefix(value)
+
+
+class Column(Part):
+    """One column as it arrives: its type, and what cleaning does to it.
+
+    ``feature: false`` keeps a column out of the model (it may still feed expressions, keys or slices).
+    """
+
+    type: Literal["category", "text", "integer", "number", "boolean", "timestamp"]
+    feature: bool = True
+    unit: str | None = None
+    null_tokens: list[str] = [""]
+    canonical: dict[str, list[str]] = {}
+    range: tuple[Number, Number] | None = None
+    outside: Literal["null", "clip", "reject"] = "null"
+    missing: Literal["keep", "reject", "median", "mode"] = "keep"
+    description: str | None = None
+
+    @model_validator(mode="after")
+    def _rules_fit_the_type(self) -> "Column":
+        numeric = self.type in {"integer", "number"}
+        if self.range is not None and not numeric:
+            raise ValueError(f"range: only for integer and number columns, this one is {self.type}")
+        if self.range is not None and self.range[0] > self.range[1]:
+            raise ValueError(f"range: lower bound {self.range[0]} is above upper bound {self.range[1]}")
+        if self.missing == "median" and not numeric:
+            raise ValueError(f"missing: median needs a number, this column is {self.type}; use mode")
+        if self.canonical and self.type not in {"category", "text"}:
+            raise ValueError(f"canonical: only for category and text columns, this one is {self.type}")
+        return self
+
+
+class Target(Part):
+    """What is predicted: an SQL expression over columns, or a column that holds it already."""
+
+    column: str = "target"
+    expression: str | None = None
+    kind: Literal["binary", "regression"] = "binary"
+
+
+class Split(Part):
+    """Which rows train, which tune, which judge.
+
+    ``by: time`` takes the latest rows as holdout and those before as validation: a random holdout overstates
+    quality where data drifts. ``by: key`` hashes the row key (md5 of salt and key, first eight hex digits).
+    ``rollover``: when the pinned holdout is replaced by the newest rows. ``drift`` does it for runs started by
+    drift only, so a bad file that arrives can never choose its own judge.
+    """
+
+    by: Literal["time", "key"] = "key"
+    column: str | None = None
+    validation: float = Field(0.15, gt=0, lt=0.5)
+    holdout: float = Field(0.15, gt=0, lt=0.5)
+    rollover: Literal["drift", "always", "never"] = "drift"
+    salt: str = "driftwheel"
+
+    @model_validator(mode="after")
+    def _time_needs_a_column(self) -> "Split":
+        if self.by == "time" and self.column is None:
+            raise ValueError("column: name the timestamp column to split by time")
+        return self
+
+
+class XGBoostTraining(Part):
+    """Gradient-boosted trees in AWS's XGBoost container, script mode."""
+
+    algorithm: Literal["xgboost"] = "xgboost"
+    hyperparameters: dict[str, Number | str | bool] = {}
+    rounds: int = Field(200, ge=1, le=10_000)
+    early_stopping_rounds: int = Field(20, ge=1)
+    instance: str = Field("ml.m5.large", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
+    instance_count: Literal[1] = 1
+    volume_gb: int = Field(20, ge=1, le=16384)
+    spot: bool = False
+    max_runtime_seconds: int = Field(3600, ge=60, le=28 * 24 * 3600)
+    seed: int = 7
+
+
+class Evaluation(Part):
+    """When a challenger is good enough."""
+
+    metric: Literal["auc", "logloss", "f1", "rmse", "mae"] = "auc"
+    floor: float | None = None
+    minimum_gain: float = 0.0
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    minimum_rows: int = Field(200, ge=20)
+    slices: list[str] = []
+    slice_tolerance: float = Field(0.05, ge=0)
+    suspicious: float = 0.999
+    approval: Literal["automatic", "required"] = "automatic"
+
+
+class Deployment(Part):
+    """How the challenger takes over the endpoint."""
+
+    mode: Literal["canary", "linear", "all_at_once"] = "canary"
+    size: int = Field(10, ge=1, le=50)
+    bake_seconds: int = Field(300, ge=0, le=3600)
+    termination_seconds: int = Field(60, ge=0, le=3600)
+    instance: str = Field("ml.m5.large", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
+    instance_count: int = Field(1, ge=1, le=100)
+    capture: int = Field(100, ge=0, le=100)
+    keep_previous: int = Field(2, ge=1, le=10)
+
+
+class Drift(Part):
+    """What counts as drift in live traffic, and how often to look."""
+
+    every_minutes: int = Field(60, ge=1)
+    tests: list[Literal["psi", "jensen_shannon", "kolmogorov_smirnov", "chi_square", "missingness"]] = [
+        "psi",
+        "jensen_shannon",
+        "kolmogorov_smirnov",
+        "chi_square",
+        "missingness",
+    ]
+    minimum_rows: int = Field(500, ge=50)
+    significance: float = Field(0.01, gt=0, lt=0.5)
+    psi_threshold: float = Field(0.2, gt=0)
+    major_share: float = Field(0.25, gt=0, le=1)
+    retrain_at: Literal["minor", "major", "never"] = "major"
+
+
+class Triggers(Part):
+    """When a run may start."""
+
+    quiet_seconds: int = Field(60, ge=0, le=86_400)
+    minimum_new_rows: int = Field(1, ge=1)
+    minimum_labelled_rows: int = Field(500, ge=1)
+    cooldown_minutes: int = Field(60, ge=0)
+    runs_per_day: int = Field(12, ge=1)
+    give_up_after: int = Field(3, ge=1)
+
+
+class Window(Part):
+    """Which past rows stay in the next training set."""
+
+    policy: Literal["expanding", "sliding"] = "expanding"
+    days: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _sliding_needs_days(self) -> "Window":
+        if self.policy == "sliding" and self.days is None:
+            raise ValueError("days: say how many days the sliding window keeps")
+        return self
+
+
+class Quality(Part):
+    """What a data set must be like before money is spent on it."""
+
+    minimum_rows: int = Field(200, ge=20)
+    minimum_class_rows: int = Field(20, ge=1)
+    maximum_rejected_share: float = Field(0.05, ge=0, le=1)
+
+
+class ModelSpec(Part):
+    """One model: its data, recipe, training, judgement, deployment and upkeep."""
+
+    model: str = Field(pattern=f"^{NAME}$", max_length=24)
+    source: Source
+    enrich: list[Enrichment] = []
+    columns: Annotated[dict[str, Column], Field(min_length=1)]
+    features: dict[str, str] = {}
+    target: Target
+    split: Split = Split()
+    window: Window = Window()
+    quality: Quality = Quality()
+    training: XGBoostTraining = XGBoostTraining()
+    evaluation: Evaluation = Evaluation()
+    deployment: Deployment = Deployment()
+    drift: Drift = Drift()
+    triggers: Triggers = Triggers()
+
+    @model_validator(mode="after")
+    def _names_refer_to_something(self) -> "ModelSpec":
+        for name in (*self.columns, *self.features):
+            if not IDENTIFIER.fullmatch(name) or name.startswith("__"):
+                raise ValueError(
+                    f"'{name}': a column or feature is letters, digits and _, not starting with __"
+                )
+        clash = set(self.columns) & set(self.features)
+        if clash:
+            raise ValueError(f"features: {sorted(clash)} are already columns; give the feature another name")
+        known = {
+            "source.key": self.source.key,
+            "split.column": [self.split.column] if self.split.column else [],
+            "evaluation.slices": self.evaluation.slices,
+            "target.column": [] if self.target.expression else [self.target.column],
+        }
+        for place, names in known.items():
+            for name in names:
+                if name not in self.columns:
+                    raise ValueError(f"{place}: '{name}' is not declared under columns")
+        if self.split.column and self.columns[self.split.column].type != "timestamp":
+            raise ValueError(f"split.column: '{self.split.column}' must be a timestamp column")
+        prefixes = [self.source.prefix, *(e.prefix for e in self.enrich)]
+        for one in prefixes:
+            for other in prefixes:
+                if one is not other and one.startswith(other):
+                    raise ValueError(f"prefix {one!r} lies inside {other!r}: a file would belong to both")
+        return self
+
+    @property
+    def prefixes(self) -> dict[str, str]:
+        """Landing prefix → role of its objects (``source`` or ``enrich-<n>``)."""
+        return {self.source.prefix: "source"} | {e.prefix: f"enrich-{i}" for i, e in enumerate(self.enrich)}
+
+
+def load_spec(text: str | bytes, name: str = "model.yaml") -> ModelSpec:
+    """Read a ``model.yaml``.
+
+    Raises SpecInvalid with one line per wrong field: where it is, what is wrong, what was given.
+    """
+    try:
+        document: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecInvalid(f"{name} is not YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise SpecInvalid(f"{name} must be a mapping that starts with 'model: <name>'")
+    try:
+        return ModelSpec.model_validate(document)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or '(file)'}: {e['msg']}" for e in error.errors()]
+        raise SpecInvalid(f"{name} has {len(lines)} wrong field(s):\n" + "\n".join(lines)) from error
+
+
+def _data_prefix(value: str) -> str:
+    if not re.fullmatch(r"data/([A-Za-z0-9_.=-]+/)+", value) or ".." in value:
+        raise ValueError("must look like data/<name>/ (letters, digits, _ . = -) and end with a slash")
+    return value
