@@ -97,8 +97,8 @@ class Split(Part):
 
     ``by: time`` takes the latest rows as holdout and those before as validation: a random holdout overstates
     quality where data drifts. ``by: key`` hashes the row key (md5 of salt and key, first eight hex digits).
-    ``rollover``: when the pinned holdout is replaced by the newest rows. ``drift`` does it for runs started by
-    drift only, so a bad file that arrives can never choose its own judge.
+    ``rollover``: when the pinned holdout is replaced by the newest rows. ``drift`` does it only for runs
+    started by drift: a bad file that arrives can never choose its own judge.
     """
 
     by: Literal["time", "key"] = "key"
@@ -260,13 +260,24 @@ class ModelSpec(Part):
         return {self.source.prefix: "source"} | {e.prefix: f"enrich-{i}" for i, e in enumerate(self.enrich)}
 
 
+class Yaml12Loader(yaml.SafeLoader):
+    """YAML as people mean it: ``on``, ``no``, ``yes`` and ``off`` stay text (Norway is not false)."""
+
+
+Yaml12Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Yaml12Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
 def load_spec(text: str | bytes, name: str = "model.yaml") -> ModelSpec:
     """Read a ``model.yaml``.
 
     Raises SpecInvalid with one line per wrong field: where it is, what is wrong, what was given.
     """
     try:
-        document: Any = yaml.safe_load(text)
+        document: Any = yaml.load(text, Loader=Yaml12Loader)  # noqa: S506  # a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecInvalid(f"{name} is not YAML: {error}") from error
     if not isinstance(document, dict):
