@@ -4,7 +4,7 @@ Nothing else in this package touches a private name of moto. Each patch has a co
 ``tests/unit/local`` so that a new moto version fails loudly, not strangely.
 """
 
-from typing import Any
+from typing import Any, cast
 
 _originals: dict[tuple[Any, str], Any] = {}
 
