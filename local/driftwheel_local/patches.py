@@ -4,7 +4,51 @@ Nothing else in this package touches a private name of moto. Each patch has a co
 ``tests/unit/local`` so that a new moto version fails loudly, not strangely.
 """
 
+import json
+import sys
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
+
+from botocore.exceptions import ClientError
+from moto.core.config import default_user_config
+from moto.core.responses import ActionResult, EmptyResult
+from moto.stepfunctions.parser import models as stepfunctions_models
+from moto.stepfunctions.parser.api import HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
+    StatesErrorNameType,
+)
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
+from moto.stepfunctions.parser.asl.component.program import program
+from moto.stepfunctions.parser.asl.component.state.exec import execute_state
+from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import (
+    ResourceCondition,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import (
+    StateTaskService,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
+    StateTaskServiceCallback,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import (
+    StateTaskServiceLambda,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task_lambda import StateTaskLambda
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval.callback import callback
+from moto.stepfunctions.responses import StepFunctionResponse
+
+from driftwheel_local import tokens
+from driftwheel_local.executions import ClockThread, ClosingEvent
+from driftwheel_local.states import ExecutionClosed, StateMachines, is_within_quota, payload_text
+from driftwheel_local.states_backend import LocalStepFunctionsBackend
 
 _originals: dict[tuple[Any, str], Any] = {}
 
@@ -25,3 +69,230 @@ def undo() -> None:
     for (owner, name), original in _originals.items():
         setattr(owner, name, original)
     _originals.clear()
+
+
+def patch_stepfunctions(world: StateMachines) -> None:
+    """Make moto execute state machines with AWS's refusals, errors, limits and the stack's own clock."""
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    backends = stepfunctions_models.stepfunctions_parser_backends
+    # moto finds the urls module from the backend class's module, so it must look like moto's own.
+    local_backend = type(
+        "StepFunctionsBackend",
+        (LocalStepFunctionsBackend,),
+        {"world": world, "__module__": stepfunctions_models.__name__},
+    )
+    replace(backends, "backend", local_backend)
+    backends.clear()
+    _patch_stepfunctions_api()
+    _patch_stepfunctions_waits(world)
+    _patch_stepfunctions_clients(world)
+    _patch_stepfunctions_errors(world)
+
+
+def _patch_stepfunctions_api() -> None:
+    """Answer what moto's Step Functions API drops: causes, string output, stop dates, history pages."""
+
+    def describe_execution(self: Any) -> ActionResult:
+        execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+        answer = {key: value for key, value in execution.describe().items() if value is not None}
+        answer |= {f"{key}Details": {"included": True} for key in ("input", "output") if key in answer}
+        return ActionResult(answer | {"redriveCount": 0})
+
+    def list_executions(self: Any) -> ActionResult:
+        arn, status = self._get_param("stateMachineArn"), self._get_param("statusFilter")
+        page, token = self.stepfunction_backend.list_executions(
+            arn,
+            status_filter=status,
+            max_results=self._get_int_param("maxResults"),
+            next_token=self._get_param("nextToken"),
+        )
+        shown = ("executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate")
+        found = [execution.describe() for execution in page]
+        items = [{key: one[key] for key in shown if one[key] is not None} for one in found]
+        return ActionResult({"executions": items, "nextToken": token})
+
+    def stop_execution(self: Any) -> ActionResult:
+        execution = self.stepfunction_backend.stop_execution(
+            self._get_param("executionArn"), self._get_param("error"), self._get_param("cause")
+        )
+        return ActionResult({"stopDate": execution.stop_date})
+
+    def start_execution(self: Any) -> ActionResult:
+        execution = self.stepfunction_backend.start_execution(
+            self._get_param("stateMachineArn"), self._get_param("name"), self._get_param("input")
+        )
+        return ActionResult({"executionArn": execution.execution_arn, "startDate": execution.start_date})
+
+    def send_task_failure(self: Any) -> ActionResult:
+        self.stepfunction_backend.send_task_failure(
+            self._get_param("taskToken"), self._get_param("error"), self._get_param("cause")
+        )
+        return EmptyResult()
+
+    def get_execution_history(self: Any) -> ActionResult:
+        page = self.stepfunction_backend.history_page(
+            self._get_param("executionArn"),
+            self._get_int_param("maxResults"),
+            self._get_param("nextToken"),
+            newest_first=bool(self._get_param("reverseOrder")),
+        )
+        return ActionResult(page)
+
+    for function in (
+        describe_execution,
+        list_executions,
+        stop_execution,
+        start_execution,
+        send_task_failure,
+        get_execution_history,
+    ):
+        replace(StepFunctionResponse, function.__name__, function)
+
+
+def _patch_stepfunctions_waits(world: StateMachines) -> None:
+    """Run every wait of the interpreter on the stack's clock, scaled where documented; an abort ends it."""
+    # moto creates the Event and sleeps deep inside; their environment is handed over per thread.
+    current = threading.local()
+
+    def with_timeout(self: Any, env: Any) -> None:
+        waits_for_token = (
+            getattr(getattr(self, "resource", None), "condition", None) == ResourceCondition.WaitForTaskToken
+        )
+        token = None
+        if waits_for_token:
+            # moto makes one token per state: a retry would meet the outcome of the attempt before it.
+            token = world.tokens.issue(env.states.get_context("$.Execution.Id"))
+            env.states.context_object.context_object_data["Task"] = {"Token": token}
+            env.callback_pool_manager.add(token)
+        current.env = env
+        try:
+            evaluate(self, env)
+        finally:
+            if token is not None:
+                world.tokens.retire(token)
+            world.waits.ring()
+
+    def back_off(self: Any, env: Any) -> None:
+        current.env = env
+        retry(self, env)
+
+    def wait_interval(self: Any, env: Any, wait_seconds: float) -> None:
+        world.pause(wait_seconds, env.is_running)
+
+    evaluate = replace(ExecutionState, "_evaluate_with_timeout", with_timeout)
+    retry = replace(RetrierDecl, "_eval_body", back_off)
+    replace(WaitFunction, "_wait_interval", wait_interval)
+    replace(
+        execute_state,
+        "threading",
+        SimpleNamespace(Event=lambda: ClosingEvent(world, current.env.is_running)),
+    )
+    replace(
+        retrier_decl,
+        "time",
+        SimpleNamespace(sleep=lambda seconds: world.pause(seconds, current.env.is_running)),
+    )
+    replace(program, "threading", SimpleNamespace(Thread=lambda **options: ClockThread(world, **options)))
+
+
+def _patch_stepfunctions_clients(world: StateMachines) -> None:
+    """Let tasks call this very stack, with request and response members named and typed as in ASL."""
+
+    def client_for(region: str, service: str, state_credentials: Any = None) -> Any:
+        return world.clients.get(service, region)
+
+    def normalise_parameters(
+        self: Any,
+        parameters: dict[str, Any],
+        boto_service_name: str | None = None,
+        service_action_name: str | None = None,
+    ) -> None:
+        shape = _operation(self, client_for, boto_service_name, service_action_name).input_shape
+        if shape is not None:
+            self._to_boto_request(parameters, shape)
+
+    def normalise_response(
+        self: Any, response: Any, boto_service_name: str | None = None, service_action_name: str | None = None
+    ) -> None:
+        shape = _operation(self, client_for, boto_service_name, service_action_name).output_shape
+        if shape is not None:
+            self._from_boto_response(response, shape)
+        if isinstance(response, dict):
+            for key, value in response.items():
+                response[key] = json.loads(payload_text(value))
+
+    replace(StateTaskService, "_normalise_parameters", normalise_parameters)
+    replace(StateTaskService, "_normalise_response", normalise_response)
+    interpreter = [one for name, one in sys.modules.items() if name.startswith("moto.stepfunctions.parser")]
+    for name, replacement in (("boto_client_for", client_for), ("is_within_size_quota", is_within_quota)):
+        for module in interpreter:
+            if hasattr(module, name):
+                replace(module, name, replacement)
+
+
+def _patch_stepfunctions_errors(world: StateMachines) -> None:
+    """Give task tokens one life per attempt, and errors the names that Retry and Catch match on AWS."""
+
+    def wait_for_task_token(
+        self: Any, env: Any, timeout_seconds: int, callback_endpoint: Any, heartbeat_endpoint: Any
+    ) -> Any:
+        heartbeat_seconds = None
+        if self.heartbeat:
+            self.heartbeat.eval(env=env)
+            heartbeat_seconds = env.stack.pop()
+        token = callback_endpoint.callback_id
+        outcome = world.tokens.wait(token, heartbeat_seconds, env.is_running)
+        if isinstance(outcome, tokens.Succeeded):
+            return callback.CallbackOutcomeSuccess(token, outcome.output)
+        if isinstance(outcome, tokens.Failed):
+            return callback.CallbackOutcomeFailure(token, outcome.error, outcome.cause)
+        if isinstance(outcome, tokens.HeartbeatMissed):
+            return callback.HeartbeatTimedOut()
+        raise ExecutionClosed
+
+    def callback_failure(self: Any, env: Any, ex: Any) -> Any:
+        sent = ex.callback_outcome_failure
+        return _task_failure(self, env, sent.error, sent.cause)
+
+    def task_error(self: Any, env: Any, ex: Exception) -> Any:
+        event = from_error(self, env, ex)
+        if isinstance(ex, callback.HeartbeatTimeoutError):
+            event.error_name = StatesErrorName(StatesErrorNameType.StatesHeartbeatTimeout)
+            details = event.event_details["taskTimedOutEventDetails"]
+            details["error"] = StatesErrorNameType.StatesHeartbeatTimeout.to_name()
+        return event
+
+    def lambda_arn_error(self: Any, env: Any, ex: Exception) -> Any:
+        if isinstance(ex, ClientError):
+            error, cause = StateTaskServiceLambda._error_cause_from_client_error(ex)
+            details = {"error": error, "cause": cause}
+            return FailureEvent(
+                env=env,
+                error_name=ErrorName(error),
+                event_type=HistoryEventType.LambdaFunctionFailed,
+                event_details=cast("Any", {"lambdaFunctionFailedEventDetails": details}),
+            )
+        return lambda_error(self, env, ex)
+
+    replace(StateTaskServiceCallback, "_eval_wait_for_task_token", wait_for_task_token)
+    replace(StateTaskServiceCallback, "_get_callback_outcome_failure_event", callback_failure)
+    from_error = replace(StateTask, "_from_error", task_error)
+    lambda_error = replace(StateTaskLambda, "_from_error", lambda_arn_error)
+
+
+def _operation(task: Any, client_for: Callable[..., Any], service: str | None, action: str | None) -> Any:
+    client = client_for(region="us-east-1", service=task._get_boto_service_name(service))
+    operation = client.meta.method_to_api_mapping[task._get_boto_service_action(action)]
+    return client.meta.service_model.operation_model(operation)
+
+
+def _task_failure(task: Any, env: Any, error: str | None, cause: str | None) -> Any:
+    details = {"resourceType": task._get_sfn_resource_type(), "resource": task._get_sfn_resource()}
+    details |= {key: value for key, value in (("error", error), ("cause", cause)) if value is not None}
+    return FailureEvent(
+        env=env,
+        # ErrorName, not moto's CustomErrorName: a callback may send a States.* name, which must not crash.
+        error_name=ErrorName(error),
+        event_type=HistoryEventType.TaskFailed,
+        event_details=cast("Any", {"taskFailedEventDetails": details}),
+    )
