@@ -235,7 +235,10 @@ class ClosingEvent(threading.Event):
 
 
 class ClockThread(threading.Thread):
-    """A thread whose `join(timeout)` runs on the stack's clock: a state machine's TimeoutSeconds."""
+    """A thread of the interpreter: ends silently with its execution, and joins on the stack's clock.
+
+    The join is how moto waits for a state machine's TimeoutSeconds.
+    """
 
     def __init__(self, world: StateMachines, **options: Any) -> None:
         super().__init__(**options)
@@ -246,6 +249,8 @@ class ClockThread(threading.Thread):
         """Run the target, then wake whoever joins."""
         try:
             super().run()
+        except ExecutionClosed:
+            log.debug("thread %s ends with its execution", self.name)
         finally:
             self._finished = True
             self._world.waits.ring()

@@ -33,7 +33,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resou
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import (
     StateTaskService,
 )
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (  # noqa: E501
     StateTaskServiceCallback,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import (
@@ -192,7 +192,12 @@ def _patch_stepfunctions_waits(world: StateMachines) -> None:
         "time",
         SimpleNamespace(sleep=lambda seconds: world.pause(seconds, current.env.is_running)),
     )
-    replace(program, "threading", SimpleNamespace(Thread=lambda **options: ClockThread(world, **options)))
+
+    def thread(**options: Any) -> ClockThread:
+        return ClockThread(world, **options)
+
+    replace(program, "threading", SimpleNamespace(Thread=thread))
+    replace(execute_state, "Thread", thread)
 
 
 def _patch_stepfunctions_clients(world: StateMachines) -> None:
@@ -296,3 +301,9 @@ def _task_failure(task: Any, env: Any, error: str | None, cause: str | None) -> 
         event_type=HistoryEventType.TaskFailed,
         event_details=cast("Any", {"taskFailedEventDetails": details}),
     )
+
+
+def restore_executions(records: list[dict[str, Any]], account: str, region: str) -> list[str]:
+    """Hand executions of before a restart to moto's backend; list the state machines that are gone."""
+    backend = stepfunctions_models.stepfunctions_parser_backends[account][region]
+    return cast("list[str]", cast("Any", backend).restore_executions(records))
