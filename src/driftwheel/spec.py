@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from driftwheel.algorithms import Training, XGBoostTraining
+from driftwheel.deployment import Canary, Deployment
 from driftwheel.errors import SpecInvalid
 
 NAME = r"[a-z0-9](-?[a-z0-9])*"
@@ -115,21 +117,6 @@ class Split(Part):
         return self
 
 
-class XGBoostTraining(Part):
-    """Gradient-boosted trees in AWS's XGBoost container, script mode."""
-
-    algorithm: Literal["xgboost"] = "xgboost"
-    hyperparameters: dict[str, Number | str | bool] = {}
-    rounds: int = Field(200, ge=1, le=10_000)
-    early_stopping_rounds: int = Field(20, ge=1)
-    instance: str = Field("ml.m5.large", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
-    instance_count: Literal[1] = 1
-    volume_gb: int = Field(20, ge=1, le=16384)
-    spot: bool = False
-    max_runtime_seconds: int = Field(3600, ge=60, le=28 * 24 * 3600)
-    seed: int = 7
-
-
 class Evaluation(Part):
     """When a challenger is good enough."""
 
@@ -142,19 +129,6 @@ class Evaluation(Part):
     slice_tolerance: float = Field(0.05, ge=0)
     suspicious: float = 0.999
     approval: Literal["automatic", "required"] = "automatic"
-
-
-class Deployment(Part):
-    """How the challenger takes over the endpoint."""
-
-    mode: Literal["canary", "linear", "all_at_once"] = "canary"
-    size: int = Field(10, ge=1, le=50)
-    bake_seconds: int = Field(300, ge=0, le=3600)
-    termination_seconds: int = Field(60, ge=0, le=3600)
-    instance: str = Field("ml.m5.large", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
-    instance_count: int = Field(1, ge=1, le=100)
-    capture: int = Field(100, ge=0, le=100)
-    keep_previous: int = Field(2, ge=1, le=10)
 
 
 class Drift(Part):
@@ -219,9 +193,9 @@ class ModelSpec(Part):
     split: Split = Split()
     window: Window = Window()
     quality: Quality = Quality()
-    training: XGBoostTraining = XGBoostTraining()
+    training: Training = XGBoostTraining()
     evaluation: Evaluation = Evaluation()
-    deployment: Deployment = Deployment()
+    deployment: Deployment = Canary()
     drift: Drift = Drift()
     triggers: Triggers = Triggers()
 

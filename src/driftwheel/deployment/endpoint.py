@@ -1,0 +1,104 @@
+"""Requests that create a model, its endpoint config and the endpoint, and that exchange one for another."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from driftwheel.deployment.mode import Mode, Request
+
+VARIANT = "serving"
+"""The one variant's name: blue/green updates refuse a config whose variant names differ."""
+
+JSON_TYPES = ["application/json"]
+CSV_TYPES = ["text/csv"]
+"""Captured as text only when listed here, without parameters such as charset; anything else is BASE64."""
+
+
+def model_request(
+    *,
+    name: str,
+    image: str,
+    model_data_url: str,
+    role_arn: str,
+    tags: Mapping[str, str],
+    vpc_config: Mapping[str, Any] | None = None,
+) -> Request:
+    """Build CreateModel: the code that serves lies inside the artifact, so no network is needed."""
+    request: Request = {
+        "ModelName": name,
+        "ExecutionRoleArn": role_arn,
+        "PrimaryContainer": {
+            "Image": image,
+            "ModelDataUrl": model_data_url,
+            "Environment": serving_environment(),
+        },
+        "EnableNetworkIsolation": True,
+        "Tags": tag_list(tags),
+    }
+    return request | ({"VpcConfig": dict(vpc_config)} if vpc_config else {})
+
+
+def serving_environment() -> dict[str, str]:
+    """Tell the container's script mode which file serves."""
+    return {
+        "SAGEMAKER_PROGRAM": "serve.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/json",
+    }
+
+
+def endpoint_config_request(
+    *,
+    name: str,
+    model_name: str,
+    mode: Mode,
+    capture_uri: str,
+    kms_key_id: str,
+    tags: Mapping[str, str],
+) -> Request:
+    """Build CreateEndpointConfig.
+
+    The capture belongs to the config: a new config without it silently ends the capture, so it is always
+    written, switched off when ``capture`` is 0.
+    """
+    return {
+        "EndpointConfigName": name,
+        "ProductionVariants": [
+            {
+                "VariantName": VARIANT,
+                "ModelName": model_name,
+                "InstanceType": mode.instance,
+                "InitialInstanceCount": mode.instance_count,
+                "InitialVariantWeight": 1.0,
+            }
+        ],
+        "DataCaptureConfig": {
+            "EnableCapture": mode.capture > 0,
+            "InitialSamplingPercentage": mode.capture,
+            "DestinationS3Uri": capture_uri,
+            "KmsKeyId": kms_key_id,
+            "CaptureOptions": [{"CaptureMode": "InputAndOutput"}],
+            "CaptureContentTypeHeader": {"JsonContentTypes": JSON_TYPES, "CsvContentTypes": CSV_TYPES},
+        },
+        "KmsKeyId": kms_key_id,
+        "Tags": tag_list(tags),
+    }
+
+
+def create_endpoint_request(*, name: str, config_name: str, tags: Mapping[str, str]) -> Request:
+    """Build CreateEndpoint; the first deployment is always all at once, there is nothing to go back to."""
+    return {"EndpointName": name, "EndpointConfigName": config_name, "Tags": tag_list(tags)}
+
+
+def update_endpoint_request(*, name: str, config_name: str, mode: Mode, alarms: Sequence[str]) -> Request:
+    """Build UpdateEndpoint: the config's own weights and counts, the mode's traffic, rollback by alarms."""
+    return {
+        "EndpointName": name,
+        "EndpointConfigName": config_name,
+        "RetainAllVariantProperties": False,
+        "DeploymentConfig": mode.deployment_config(alarms),
+    }
+
+
+def tag_list(tags: Mapping[str, str]) -> list[Request]:
+    """Write tags the way AWS lists them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
