@@ -1,0 +1,66 @@
+"""What serves: the champion pointer of each model, moved by compare-and-set on its sequence."""
+
+from dataclasses import asdict, dataclass
+
+from driftwheel.errors import ChampionMoved
+from driftwheel.ledger.table import Table
+
+
+@dataclass(frozen=True)
+class ChampionRow:
+    """One champion: the run that made it and what its endpoint runs."""
+
+    model: str
+    sequence: int
+    run_id: str
+    endpoint: str
+    endpoint_config: str
+    model_data_url: str
+    model_package_arn: str
+    baseline_uri: str
+    promoted_at: str
+    reason: str
+
+
+class Champions:
+    """The champion pointers and their history."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def get(self, model: str) -> ChampionRow | None:
+        """Read what serves now; None before the first promotion."""
+        item = self._table.get("CHAMPION", model)
+        return _champion(item) if item else None
+
+    def history(self, model: str) -> list[ChampionRow]:
+        """List every champion there was, newest first."""
+        return [_champion(item) for item in self._table.query(f"CHAMPION#{model}", newest_first=True)]
+
+    def move(self, champion: ChampionRow) -> None:
+        """Make ``champion`` (sequence n) the pointer if it stands at n-1; doing it twice is one move.
+
+        Raises ChampionMoved when another run was first.
+        """
+        fields = {k: v for k, v in asdict(champion).items() if k != "model"}
+        fresh = champion.sequence == 1
+        moved = self._table.update(
+            "CHAMPION",
+            champion.model,
+            fields | {"model": champion.model},
+            condition="attribute_not_exists(pk)" if fresh else "#sequence = :before",
+            values={} if fresh else {"before": champion.sequence - 1},
+        )
+        if moved is None:
+            now = self.get(champion.model)
+            if now is None or (now.sequence, now.run_id) != (champion.sequence, champion.run_id):
+                stands = f"sequence {now.sequence} of run {now.run_id}" if now else "none"
+                raise ChampionMoved(
+                    f"{champion.model}: wanted sequence {champion.sequence}, champion is {stands}"
+                )
+        history = asdict(champion) | {"pk": f"CHAMPION#{champion.model}", "sk": f"{champion.sequence:08d}"}
+        self._table.put(history)
+
+
+def _champion(item: dict[str, object]) -> ChampionRow:
+    return ChampionRow(**{k: v for k, v in item.items() if k not in {"pk", "sk"}})  # type: ignore[arg-type]

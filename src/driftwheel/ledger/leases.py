@@ -1,0 +1,66 @@
+"""One run per model at a time: a lease with an expiry and a fencing token.
+
+A holder that was merely slow keeps an old token; whatever it writes later is refused.
+"""
+
+from dataclasses import dataclass
+
+from driftwheel.errors import LeaseLost
+from driftwheel.ledger.table import Table
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who may run until ``expires_at`` (epoch seconds); ``fence`` grows with every new holder."""
+
+    model: str
+    run_id: str
+    fence: int
+    expires_at: int
+
+
+class Leases:
+    """The lease of every model."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def acquire(self, model: str, run_id: str, *, now: int, seconds: int) -> Lease | None:
+        """Take the lease when it is free, expired or already ours (then nothing changes); else None."""
+        held = self.get(model)
+        if held and held.run_id == run_id and held.expires_at > now:
+            return held
+        item = self._table.update(
+            "LEASE",
+            model,
+            {"run_id": run_id, "expires_at": now + seconds},
+            condition="attribute_not_exists( #run_id ) OR #run_id = :free OR #expires_at <= :now",
+            values={"free": "", "now": now},
+            add={"fence": 1},
+        )
+        return Lease(model, run_id, item["fence"], item["expires_at"]) if item else None
+
+    def get(self, model: str) -> Lease | None:
+        """Read who holds the lease; an expired holder is still shown."""
+        item = self._table.get("LEASE", model)
+        if item is None or not item["run_id"]:
+            return None
+        return Lease(model, item["run_id"], item["fence"], item["expires_at"])
+
+    def check(self, model: str, run_id: str, fence: int) -> None:
+        """Raise LeaseLost unless this holder still has the lease."""
+        held = self.get(model)
+        if held is None or (held.run_id, held.fence) != (run_id, fence):
+            who = f"run {held.run_id}, fence {held.fence}" if held else "nobody"
+            raise LeaseLost(f"run {run_id} of {model} (fence {fence}) lost its lease; it is with {who}")
+
+    def release(self, model: str, run_id: str, fence: int) -> bool:
+        """Give the lease back; False when it was no longer ours."""
+        changed = self._table.update(
+            "LEASE",
+            model,
+            {"run_id": "", "expires_at": 0},
+            condition="#run_id = :mine AND #fence = :fence",
+            values={"mine": run_id, "fence": fence},
+        )
+        return changed is not None

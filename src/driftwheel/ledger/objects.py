@@ -1,0 +1,135 @@
+"""The object ledger: every delivered object version ends in exactly one terminal state.
+
+pending → used | superseded | quarantined | duplicate | ignored. The identity of an object version is
+(key, versionId), or its ETag and sequencer in an unversioned bucket; never the event's id.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from driftwheel.ledger.table import Item, Table
+
+State = Literal["pending", "used", "superseded", "quarantined", "duplicate", "ignored"]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One object version as S3 announced it; ``sequencer`` is hex, comparable for one key only."""
+
+    model: str
+    role: str
+    bucket: str
+    key: str
+    version: str
+    etag: str
+    size: int
+    sequencer: str
+    received: str
+
+    @property
+    def sk(self) -> str:
+        """Its sort key: the object version."""
+        return f"{self.key}#{self.version}"
+
+
+@dataclass(frozen=True)
+class ObjectRow(Delivered):
+    """An object version and what became of it."""
+
+    state: State = "pending"
+    reason: str = ""
+    run_id: str = ""
+    deliveries: int = 1
+
+
+class Objects:
+    """The object ledger of every model."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def deliver(self, object_: Delivered) -> ObjectRow:
+        """Enter a delivery: the second of one version changes nothing but its count.
+
+        A newer version of a key supersedes older pending ones; an older one that arrives late is superseded
+        itself; the same bytes again (same key, same ETag) are a duplicate.
+        """
+        item = asdict(object_) | {
+            "pk": _pk(object_.model),
+            "sk": object_.sk,
+            "state": "pending",
+            "deliveries": 1,
+        }
+        if not self._table.put_new(item):
+            again = self._table.update(
+                _pk(object_.model), object_.sk, {}, condition="attribute_exists(pk)", add={"deliveries": 1}
+            )
+            return _row(again or item)
+        for other in self.of_key(object_.model, object_.key):
+            if other.version == object_.version or other.state not in {"pending", "used"}:
+                continue
+            if later(object_.sequencer, other.sequencer):
+                if other.etag == object_.etag:
+                    return self.settle(
+                        object_, "duplicate", f"unchanged: same bytes as version {other.version}"
+                    )
+                if other.state == "pending":
+                    self.settle(other, "superseded", f"by version {object_.version}")
+            else:
+                return self.settle(object_, "superseded", f"by version {other.version}")
+        return ObjectRow(**asdict(object_))
+
+    def settle(self, object_: Delivered, state: State, reason: str, run_id: str = "") -> ObjectRow:
+        """Move a pending object version to its terminal state; a settled one stays as it is."""
+        changes = {"state": state, "reason": reason, "run_id": run_id}
+        done = self._table.update(
+            _pk(object_.model),
+            object_.sk,
+            changes,
+            condition="#state = :pending",
+            values={"pending": "pending"},
+        )
+        if done is None:
+            done = self._table.get(_pk(object_.model), object_.sk)
+        return _row(done or asdict(object_))
+
+    def of_key(self, model: str, key: str) -> list[ObjectRow]:
+        """Every version of a key that was ever delivered."""
+        return [_row(item) for item in self._table.query(_pk(model), f"{key}#")]
+
+    def of_model(self, model: str) -> list[ObjectRow]:
+        """Every object version of a model, by key."""
+        return [_row(item) for item in self._table.query(_pk(model))]
+
+
+def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
+    """Pick the version of each key that belongs in a data set: the latest pending or used one."""
+    latest: dict[str, ObjectRow] = {}
+    for row in rows:
+        if row.state not in {"pending", "used"}:
+            continue
+        other = latest.get(row.key)
+        if other is None or later(row.sequencer, other.sequencer):
+            latest[row.key] = row
+    return [latest[key] for key in sorted(latest)]
+
+
+def later(one: str, other: str) -> bool:
+    """Tell whether sequencer ``one`` is later: pad the shorter on the right with zeros, compare as text.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+
+    >>> later("0055AED6DCD90281E6", "0055AED6DCD90281E5")
+    True
+    """
+    width = max(len(one), len(other))
+    return one.upper().ljust(width, "0") > other.upper().ljust(width, "0")
+
+
+def _pk(model: str) -> str:
+    return f"OBJECT#{model}"
+
+
+def _row(item: Item) -> ObjectRow:
+    return ObjectRow(**{k: v for k, v in item.items() if k not in {"pk", "sk"}})

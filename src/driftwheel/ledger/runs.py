@@ -1,0 +1,92 @@
+"""The run index, and which run trained on which content."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from driftwheel.ledger.table import Table
+
+Status = Literal["running", "promoted", "rejected", "refused", "unchanged", "failed", "aborted"]
+ENDED_WITHOUT_MODEL: frozenset[str] = frozenset({"failed", "aborted"})
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run as the operator sees it."""
+
+    model: str
+    run_id: str
+    status: Status
+    kind: str
+    reason: str
+    started_at: str
+    execution_arn: str
+    fence: int
+    ended_at: str = ""
+    outcome: str = ""
+
+
+class Runs:
+    """The runs of every model."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def start(self, run: RunRow) -> bool:
+        """Enter a run once; False when it is already known."""
+        return self._table.put_new(asdict(run) | {"pk": f"RUN#{run.model}", "sk": run.run_id})
+
+    def restart(self, run: RunRow) -> bool:
+        """Enter a failed or aborted run again under its own name; False when it is not one of those."""
+        fields = {k: v for k, v in asdict(run).items() if k not in {"model", "run_id"}}
+        return (
+            self._table.update(
+                f"RUN#{run.model}",
+                run.run_id,
+                fields,
+                condition="#status = :failed OR #status = :aborted",
+                values={"failed": "failed", "aborted": "aborted"},
+            )
+            is not None
+        )
+
+    def end(self, model: str, run_id: str, status: Status, outcome: str, at: str) -> bool:
+        """Record how a run ended; False when it had ended before (the first word stands)."""
+        changed = self._table.update(
+            f"RUN#{model}",
+            run_id,
+            {"status": status, "outcome": outcome, "ended_at": at},
+            condition="#status = :running",
+            values={"running": "running"},
+        )
+        return changed is not None
+
+    def get(self, model: str, run_id: str) -> RunRow | None:
+        """Read one run."""
+        item = self._table.get(f"RUN#{model}", run_id)
+        return _run(item) if item else None
+
+    def of_model(self, model: str) -> list[RunRow]:
+        """List a model's runs, newest first."""
+        rows = [_run(item) for item in self._table.query(f"RUN#{model}")]
+        return sorted(rows, key=lambda row: row.started_at, reverse=True)
+
+    def claim_data(self, model: str, data_digest: str, run_id: str) -> str:
+        """Say which run owns this content: ours when it is new, ours, or its owner ended without a model."""
+        pk = f"DATASET#{model}"
+        if self._table.put_new({"pk": pk, "sk": data_digest, "run_id": run_id}):
+            return run_id
+        item = self._table.get(pk, data_digest)
+        owner = str(item["run_id"]) if item else run_id
+        if owner == run_id:
+            return run_id
+        ended = self.get(model, owner)
+        if ended is not None and ended.status not in ENDED_WITHOUT_MODEL:
+            return owner
+        taken = self._table.update(
+            pk, data_digest, {"run_id": run_id}, condition="#run_id = :owner", values={"owner": owner}
+        )
+        return run_id if taken else owner
+
+
+def _run(item: dict[str, object]) -> RunRow:
+    return RunRow(**{k: v for k, v in item.items() if k not in {"pk", "sk"}})  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""The table itself: the few DynamoDB operations the ledger is made of."""
+
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+Item = dict[str, Any]
+
+
+class Table:
+    """One DynamoDB table, given as a boto3 ``Table`` resource."""
+
+    def __init__(self, resource: Any) -> None:
+        self._resource = resource
+
+    def get(self, pk: str, sk: str) -> Item | None:
+        """Read one item, strongly consistent."""
+        answer = self._resource.get_item(Key={"pk": pk, "sk": sk}, ConsistentRead=True)
+        return plain(answer["Item"]) if "Item" in answer else None
+
+    def query(
+        self, pk: str, prefix: str = "", *, newest_first: bool = False, limit: int = 0
+    ) -> Iterator[Item]:
+        """Read a partition in key order, page by page; ``limit`` 0 means all."""
+        request: dict[str, Any] = {
+            "KeyConditionExpression": "pk = :pk" + (" AND begins_with(sk, :sk)" if prefix else ""),
+            "ExpressionAttributeValues": {":pk": pk} | ({":sk": prefix} if prefix else {}),
+            "ScanIndexForward": not newest_first,
+            "ConsistentRead": True,
+        }
+        if limit:
+            request["Limit"] = limit
+        seen = 0
+        while True:
+            page = self._resource.query(**request)
+            for item in page["Items"]:
+                yield plain(item)
+                seen += 1
+                if limit and seen >= limit:
+                    return
+            if "LastEvaluatedKey" not in page:
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def put_new(self, item: Mapping[str, Any]) -> bool:
+        """Write an item that must not exist yet; False when it does."""
+        return self._try(
+            self._resource.put_item, Item=stored(item), ConditionExpression="attribute_not_exists(pk)"
+        )
+
+    def put(self, item: Mapping[str, Any]) -> None:
+        """Write an item whatever was there: only for items whose content is decided by their key."""
+        self._resource.put_item(Item=stored(item))
+
+    def update(
+        self,
+        pk: str,
+        sk: str,
+        changes: Mapping[str, Any],
+        *,
+        condition: str,
+        values: Mapping[str, Any] | None = None,
+        add: Mapping[str, int] | None = None,
+    ) -> Item | None:
+        """Change fields of an item under a condition; None when the condition does not hold.
+
+        ``condition`` names fields as ``#field`` and values as ``:name`` (from ``values``).
+        """
+        names = {f"#{name}": name for name in (*changes, *(add or {}))}
+        names |= {
+            word: word[1:] for word in condition.replace("(", " ").replace(")", " ").split() if word[0] == "#"
+        }
+        names = {word.rstrip(","): name.rstrip(",") for word, name in names.items()}
+        expression = ""
+        if changes:
+            expression += "SET " + ", ".join(f"#{name} = :new_{name}" for name in changes)
+        if add:
+            expression += " ADD " + ", ".join(f"#{name} :add_{name}" for name in add)
+        bound = {f":new_{k}": v for k, v in changes.items()} | {
+            f":add_{k}": v for k, v in (add or {}).items()
+        }
+        bound |= {f":{k}": v for k, v in (values or {}).items()}
+        try:
+            answer = self._resource.update_item(
+                Key={"pk": pk, "sk": sk},
+                UpdateExpression=expression.strip(),
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=stored(bound),
+                ReturnValues="ALL_NEW",
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return None
+            raise
+        return plain(answer["Attributes"])
+
+    def delete(self, pk: str, sk: str, *, condition: str, values: Mapping[str, Any]) -> bool:
+        """Remove an item under a condition; False when the condition does not hold."""
+        names = {word: word[1:] for word in condition.split() if word[0] == "#"}
+        return self._try(
+            self._resource.delete_item,
+            Key={"pk": pk, "sk": sk},
+            ConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=stored({f":{k}": v for k, v in values.items()}),
+        )
+
+    @staticmethod
+    def _try(operation: Any, **request: Any) -> bool:
+        try:
+            operation(**request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+
+def stored(item: Mapping[str, Any]) -> Item:
+    """Prepare values for DynamoDB: it takes Decimals, never floats, and no None."""
+    return {k: _decimal(v) for k, v in item.items() if v is not None}
+
+
+def plain(item: Mapping[str, Any]) -> Item:
+    """Bring values back from DynamoDB: whole Decimals are ints, others floats."""
+    return {k: _number(v) for k, v in item.items()}
+
+
+def _decimal(value: Any) -> Any:
+    return json.loads(json.dumps(value), parse_float=Decimal)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list):
+        return [_number(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _number(v) for k, v in value.items()}
+    return value

@@ -1,0 +1,167 @@
+"""The one record that travels: the state machine's input, to which each state attaches its own section.
+
+URIs, counts and numbers only. Step Functions refuses payloads above 262,144 bytes; ours stops at 200,000.
+"""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from driftwheel.spec import ModelSpec
+
+MAXIMUM_BYTES = 200_000
+
+
+class Record(BaseModel):
+    """A frozen piece of the run that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Started(Record):
+    """Why the run exists."""
+
+    kind: Literal["arrival", "drift", "labels", "tick", "manual", "run_finished"]
+    reason: str
+    at: str
+
+
+class Limits(Record):
+    """How long the state machine waits for each callback, in seconds."""
+
+    training_seconds: int = Field(ge=60)
+    approval_seconds: int = Field(ge=60)
+    deployment_seconds: int = Field(ge=60)
+
+
+class Champion(Record):
+    """The model that serves when the run starts: what the challenger must beat."""
+
+    sequence: int
+    run_id: str
+    model_data_url: str
+    endpoint_config: str
+    model_package_arn: str
+
+
+class Refusal(Record):
+    """Why something was set aside, in words a person can act on."""
+
+    code: str
+    message: str
+    key: str | None = None
+    column: str | None = None
+    line: int | None = None
+    hint: str | None = None
+
+
+class DataArrivalSection(Record):
+    """What of the frozen data set can be read."""
+
+    outcome: Literal["ready", "refused"]
+    objects: int
+    size_bytes: int
+    refused: list[Refusal] = []
+
+
+class PreprocessingSection(Record):
+    """What became of the rows."""
+
+    outcome: Literal["ready", "refused", "unchanged"]
+    uri: str
+    data_digest: str = ""
+    recipe_digest: str = ""
+    holdout_digest: str = ""
+    holdout_uri: str = ""
+    rolled_over: bool = False
+    rows: dict[str, int] = {}
+    positives: float | None = None
+    refused: list[Refusal] = []
+    suspected_leakage: list[str] = []
+    same_as: str | None = None
+
+
+class TrainingLaunchSection(Record):
+    """What the training job left behind."""
+
+    training_job: str
+    training_job_arn: str
+    model_data_url: str
+    output_uri: str
+    seconds: int | None = None
+    billable_seconds: int | None = None
+
+
+class EvaluationGateSection(Record):
+    """The verdict and where its evidence lies."""
+
+    outcome: Literal["promote", "reject", "needs_approval"]
+    reasons: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    model_package_arn: str
+    evaluation_uri: str
+
+
+class ApprovalSection(Record):
+    """What a person decided; on expiry Step Functions writes its error here instead."""
+
+    outcome: Literal["approved", "rejected"]
+    description: str = ""
+
+
+class DeploymentSection(Record):
+    """What serves now."""
+
+    outcome: Literal["deployed"]
+    endpoint: str
+    endpoint_config: str
+    sequence: int
+    seconds: int | None = None
+
+
+class Run(Record):
+    """One turn of the wheel.
+
+    ``model_config`` forbids unknown fields, so a state that attaches a section nobody declared fails here.
+    """
+
+    version: Literal[1] = 1
+    model: str
+    run_id: str
+    fence: int
+    started: Started
+    spec: ModelSpec
+    limits: Limits
+    data_uri: str
+    champion: Champion | None = None
+    data_arrival: DataArrivalSection | None = None
+    preprocessing: PreprocessingSection | None = None
+    training_launch: TrainingLaunchSection | None = None
+    evaluation_gate: EvaluationGateSection | None = None
+    approval: dict[str, Any] | None = None
+    deployment: DeploymentSection | None = None
+    failure: dict[str, Any] | None = None
+    record_outcome: dict[str, Any] | None = None
+
+
+def digest(*parts: object) -> str:
+    """Name content: 16 hex digits of the SHA-256 of canonical JSON.
+
+    >>> digest("flights", [1, 2]) == digest("flights", [1, 2])
+    True
+    """
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def payload(run: Run) -> str:
+    """Write a run as state machine input; raises ValueError above 200,000 bytes, before AWS would."""
+    text = run.model_dump_json(exclude_none=True)
+    size = len(text.encode())
+    if size > MAXIMUM_BYTES:
+        raise ValueError(
+            f"run {run.run_id} is {size} bytes, the limit is {MAXIMUM_BYTES}: shorten model.yaml"
+        )
+    return text

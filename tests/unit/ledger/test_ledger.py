@@ -1,0 +1,263 @@
+"""The ledger against moto's DynamoDB."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from driftwheel.errors import ChampionMoved, LeaseLost
+from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.decisions import Decision, Decisions
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.models import Models, Owner, owner_of
+from driftwheel.ledger.objects import Delivered, Objects, current, later
+from driftwheel.ledger.runs import RunRow, Runs
+from driftwheel.ledger.table import Table
+from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.spec import load_spec
+
+FIRST = Delivered(
+    "flights", "source", "landing", "data/flights/a.csv", "v1", "e1", 10, "0055", "2026-01-01T00:00:00Z"
+)
+SECOND = replace(FIRST, version="v2", etag="e2", sequencer="0056")
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield Table(
+            boto3.resource("dynamodb", region_name="us-east-1").create_table(
+                TableName="ledger",
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
+                KeySchema=[
+                    {"AttributeName": "pk", "KeyType": "HASH"},
+                    {"AttributeName": "sk", "KeyType": "RANGE"},
+                ],
+            )
+        )
+
+
+@pytest.mark.case("EV-01")
+def test_five_deliveries_of_one_version_are_one_row_that_counts_five(table: Table) -> None:
+    objects = Objects(table)
+
+    rows = [objects.deliver(FIRST) for _ in range(5)]
+
+    assert [row.state for row in rows] == ["pending"] * 5
+    assert [row.deliveries for row in objects.of_model("flights")] == [5]
+
+
+@pytest.mark.case("EV-02")
+def test_sixteen_deliveries_at_once_are_one_row(table: Table) -> None:
+    objects = Objects(table)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: objects.deliver(FIRST), range(16)))
+
+    assert [row.deliveries for row in objects.of_model("flights")] == [16]
+
+
+@pytest.mark.case("EV-03")
+@pytest.mark.parametrize(
+    "order", list(permutations([FIRST, SECOND, replace(FIRST, version="v3", etag="e3", sequencer="0057")]))
+)
+def test_the_newest_version_counts_in_whatever_order_versions_arrive(
+    table: Table, order: tuple[Delivered, ...]
+) -> None:
+    objects = Objects(table)
+
+    for version in order:
+        objects.deliver(version)
+
+    rows = {row.version: row.state for row in objects.of_model("flights")}
+    assert rows == {"v1": "superseded", "v2": "superseded", "v3": "pending"}
+
+
+@pytest.mark.case("EV-06")
+def test_the_same_bytes_under_a_new_version_are_a_duplicate(table: Table) -> None:
+    objects = Objects(table)
+    objects.deliver(FIRST)
+    objects.settle(FIRST, "used", "trained", "run-1")
+
+    again = objects.deliver(replace(SECOND, etag="e1"))
+
+    assert (again.state, again.reason) == ("duplicate", "unchanged: same bytes as version v1")
+
+
+def test_a_used_version_stays_in_the_data_set_until_a_newer_one_replaces_it(table: Table) -> None:
+    objects = Objects(table)
+    objects.deliver(FIRST)
+    objects.settle(FIRST, "used", "trained", "run-1")
+    assert [row.version for row in current(objects.of_model("flights"))] == ["v1"]
+
+    objects.deliver(SECOND)
+
+    assert [row.version for row in current(objects.of_model("flights"))] == ["v2"]
+
+
+def test_a_settled_object_keeps_its_first_state(table: Table) -> None:
+    objects = Objects(table)
+    objects.deliver(FIRST)
+    objects.settle(FIRST, "quarantined", "empty-file")
+
+    assert objects.settle(FIRST, "used", "trained").state == "quarantined"
+
+
+@pytest.mark.case("EV-04")
+@given(
+    st.text("0123456789ABCDEF", min_size=1, max_size=18), st.text("0123456789ABCDEF", min_size=1, max_size=18)
+)
+def test_sequencers_are_padded_on_the_right_and_ordered(one: str, other: str) -> None:
+    same = one.ljust(18, "0") == other.ljust(18, "0")
+    assert later(one, other) + later(other, one) == (0 if same else 1)
+    assert later("0ABC12", "0055")
+
+
+@pytest.mark.case("SF-12")
+def test_a_slow_holder_is_fenced_off_after_its_lease_expired(table: Table) -> None:
+    leases = Leases(table)
+    slow = leases.acquire("flights", "run-1", now=100, seconds=60)
+    assert slow is not None
+    assert leases.acquire("flights", "run-2", now=159, seconds=60) is None
+
+    fast = leases.acquire("flights", "run-2", now=160, seconds=60)
+
+    assert fast is not None
+    assert fast.fence == slow.fence + 1
+    with pytest.raises(LeaseLost, match="run-2, fence 2"):
+        leases.check("flights", "run-1", slow.fence)
+    assert not leases.release("flights", "run-1", slow.fence)
+    leases.check("flights", "run-2", fast.fence)
+
+
+def test_a_lease_is_reentrant_for_its_own_run_and_free_after_release(table: Table) -> None:
+    leases = Leases(table)
+    mine = leases.acquire("flights", "run-1", now=100, seconds=60)
+    assert mine is not None
+    assert leases.acquire("flights", "run-1", now=130, seconds=60) == mine
+
+    assert leases.release("flights", "run-1", mine.fence)
+
+    assert leases.get("flights") is None
+    assert leases.acquire("flights", "run-2", now=131, seconds=60) is not None
+
+
+def champion(sequence: int, run_id: str) -> ChampionRow:
+    return ChampionRow(
+        "flights", sequence, run_id, "endpoint", "config", "s3://m", "arn", "s3://b", "now", "better"
+    )
+
+
+@pytest.mark.case("DE-08")
+def test_of_two_challengers_for_one_place_one_wins(table: Table) -> None:
+    champions = Champions(table)
+    champions.move(champion(1, "run-1"))
+    champions.move(champion(2, "run-2"))
+
+    with pytest.raises(ChampionMoved, match="sequence 2 of run run-2"):
+        champions.move(champion(2, "run-3"))
+
+    assert [row.run_id for row in champions.history("flights")] == ["run-2", "run-1"]
+
+
+def test_moving_the_champion_twice_is_one_move(table: Table) -> None:
+    champions = Champions(table)
+
+    champions.move(champion(1, "run-1"))
+    champions.move(champion(1, "run-1"))
+
+    assert len(champions.history("flights")) == 1
+
+
+def test_a_parked_token_is_found_by_the_arn_however_it_is_spelt_and_settled_once(table: Table) -> None:
+    tokens = Tokens(table)
+    parked = Parked(
+        "arn:aws:sagemaker:x:1:endpoint/Dw-Flights",
+        "endpoint",
+        "t1",
+        "flights",
+        "run-1",
+        1,
+        "arn",
+        "now",
+        {"share": 0.5},
+    )
+    tokens.park(parked)
+
+    assert tokens.get(parked.arn.lower()) == parked
+    assert tokens.settle(parked)
+    assert not tokens.settle(parked)
+    assert tokens.all() == []
+
+
+def test_a_retried_launch_parks_its_new_token_and_the_old_one_cannot_settle_it(table: Table) -> None:
+    tokens = Tokens(table)
+    old = Parked("arn:job", "training_job", "t1", "flights", "run-1", 1, "arn", "now", {})
+    tokens.park(old)
+    tokens.park(replace(old, token="t2"))
+
+    assert not tokens.settle(old)
+    assert [p.token for p in tokens.all()] == ["t2"]
+
+
+def test_a_decision_taken_twice_is_one_row_with_its_numbers(table: Table) -> None:
+    decisions = Decisions(table)
+    taken = Decision(
+        "flights", "2026-01-01T00:00:00Z", "abc", "evaluation_gate", "reject", "lost by .02", {"gain": -0.02}
+    )
+
+    decisions.record(taken)
+    decisions.record(taken)
+
+    assert decisions.of_model("flights") == [taken]
+
+
+RUN = RunRow("flights", "run-1", "running", "arrival", "two files", "2026-01-01T00:00:00Z", "arn", 1)
+
+
+def test_the_first_word_on_how_a_run_ended_stands(table: Table) -> None:
+    runs = Runs(table)
+    assert runs.start(RUN)
+    assert not runs.start(RUN)
+
+    assert runs.end("flights", "run-1", "promoted", "better", "t")
+    assert not runs.end("flights", "run-1", "aborted", "late event", "t")
+
+    assert runs.of_model("flights")[0].status == "promoted"
+    assert not runs.restart(RUN)
+
+
+@pytest.mark.case("EV-05")
+def test_content_is_trained_on_once_unless_its_run_failed(table: Table) -> None:
+    runs = Runs(table)
+    runs.start(RUN)
+    assert runs.claim_data("flights", "d1", "run-1") == "run-1"
+    assert runs.claim_data("flights", "d1", "run-1") == "run-1"
+    assert runs.claim_data("flights", "d1", "run-2") == "run-1"
+
+    runs.end("flights", "run-1", "failed", "TrainingFailed", "t")
+
+    assert runs.claim_data("flights", "d1", "run-2") == "run-2"
+    assert runs.restart(RUN)
+
+
+def test_a_key_belongs_to_the_model_whose_prefix_it_lies_under(table: Table) -> None:
+    spec = load_spec(Path("examples/flights/model.yaml").read_text(encoding="utf-8"))
+    Models(table).register(spec, version="v1", at="now")
+    specs = Models(table).all()
+
+    assert owner_of("data/flights/2013-01.csv", specs) == Owner("flights", "source")
+    assert owner_of("data/flights-weather/2013-01.csv", specs) == Owner("flights", "enrich-0")
+    assert owner_of("labels/flights/x.jsonl", specs) == Owner("flights", "labels")
+    assert owner_of("data/other/x.csv", specs) is None
+    assert Models(table).get("flights") == spec
