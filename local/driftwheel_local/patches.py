@@ -7,13 +7,19 @@ Nothing else in this package touches a private name of moto. Each patch has a co
 import json
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 from botocore.exceptions import ClientError
+from moto.cloudwatch.models import CloudWatchBackend, cloudwatch_backends
+from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.config import default_user_config
+from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
+from moto.sns.models import sns_backends
+from moto.sqs.models import sqs_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
@@ -46,10 +52,31 @@ from moto.stepfunctions.parser.asl.eval.callback import callback
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from driftwheel_local import tokens
+from driftwheel_local.alarms import Alarm, AlarmRefusedError, Alarms, AlarmState, rule_of
 from driftwheel_local.executions import ClockThread, ClosingEvent
 from driftwheel_local.states import ExecutionClosed, StateMachines, is_within_quota, payload_text
 from driftwheel_local.states_backend import LocalStepFunctionsBackend
 
+_METRIC_DATA_KEPT = 50_000
+_ALARM_PROPERTIES = (
+    "AlarmName",
+    "Namespace",
+    "MetricName",
+    "Dimensions",
+    "Statistic",
+    "ExtendedStatistic",
+    "Unit",
+    "Period",
+    "EvaluationPeriods",
+    "DatapointsToAlarm",
+    "Threshold",
+    "ComparisonOperator",
+    "TreatMissingData",
+    "EvaluateLowSampleCountPercentile",
+    "Metrics",
+    "ThresholdMetricId",
+    "AlarmRule",
+)
 _originals: dict[tuple[Any, str], Any] = {}
 
 
@@ -307,3 +334,119 @@ def restore_executions(records: list[dict[str, Any]], account: str, region: str)
     """Hand executions of before a restart to moto's backend; list the state machines that are gone."""
     backend = stepfunctions_models.stepfunctions_parser_backends[account][region]
     return cast("list[str]", cast("Any", backend).restore_executions(records))
+
+
+class CloudWatchShelf:
+    """moto's CloudWatch, SQS and SNS of one region, as `alarms.Alarms` sees them."""
+
+    def __init__(self, account: str = "123456789012", region: str = "us-east-1") -> None:
+        self._account = account
+        self._region = region
+
+    def alarms(self) -> list[Alarm]:
+        """List the alarms; one of moto's own that was never judged has no rule and is left out."""
+        kept = self._backend().alarms.values()
+        return [_alarm(alarm) for alarm in list(kept) if hasattr(alarm, "driftwheel_rule")]
+
+    def set_state(self, name: str, state: AlarmState) -> None:
+        """Call SetAlarmState."""
+        self._backend().set_alarm_state(name, state.reason, state.reason_data, state.value)
+
+    def keep_metric(
+        self, namespace: str, name: str, value: float, unit: str, dimensions: Mapping[str, str]
+    ) -> None:
+        """Call PutMetricData."""
+        named = [{"Name": key, "Value": text} for key, text in dimensions.items()]
+        datum = {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": named}
+        self._backend().put_metric_data(namespace, [datum])
+
+    def queue_metrics(self, now: datetime) -> list[tuple[str, dict[str, float]]]:
+        """Count messages per queue; the age of the oldest one is 0 for an empty queue."""
+        answer = []
+        for queue in list(sqs_backends[self._account][self._region].queues.values()):
+            sent = [float(message.sent_timestamp or 0) for message in list(queue._messages)]
+            age = now.timestamp() - min(sent) / 1000 if sent else 0.0
+            values = {
+                "ApproximateNumberOfMessagesVisible": float(queue.approximate_number_of_messages),
+                "ApproximateNumberOfMessagesNotVisible": float(
+                    queue.approximate_number_of_messages_not_visible
+                ),
+                "ApproximateAgeOfOldestMessage": max(0.0, age),
+            }
+            answer.append((queue.name, values))
+        return answer
+
+    def notify(self, topic_arn: str, subject: str, message: str) -> None:
+        """Publish to a topic of this region."""
+        sns_backends[self._account][self._region].publish(message=message, arn=topic_arn, subject=subject)
+
+    def _backend(self) -> Any:
+        return cloudwatch_backends[self._account][self._region]
+
+
+def patch_cloudwatch(alarms: Alarms) -> None:
+    """Refuse alarms that are not evaluated here, feed them metric data, announce their state changes."""
+
+    def put_metric_alarm(self: Any) -> ActionResult:
+        given = {name: self._get_param(name) for name in _ALARM_PROPERTIES}
+        try:
+            rule = rule_of(given)
+        except AlarmRefusedError as refused:
+            raise AWSError(
+                str(refused), exception_type="InvalidParameterCombination", status=400
+            ) from refused
+        for actions in ("AlarmActions", "OKActions", "InsufficientDataActions"):
+            for arn in self._get_param(actions) or []:
+                if not arn.startswith("arn:aws:sns:"):
+                    message = f"The local runtime runs SNS alarm actions only: {actions} holds {arn}."
+                    raise AWSError(message, exception_type="ValidationError", status=400)
+        before = self.cloudwatch_backend.alarms.get(rule.name)
+        answer = cast("ActionResult", put(self))
+        alarm = self.cloudwatch_backend.alarms[rule.name]
+        alarm.driftwheel_rule = rule
+        if before is None:
+            # moto starts with OK; CloudWatch knows nothing yet.
+            alarm.state_value = "INSUFFICIENT_DATA"
+        else:
+            alarm.state_value, alarm.state_reason = before.state_value, before.state_reason
+        return answer
+
+    def put_metric_data(self: Any, namespace: str, metric_data: list[dict[str, Any]]) -> None:
+        put_data(self, namespace, metric_data)
+        alarms.received(namespace, metric_data)
+        # moto keeps every datum for ever and scans all of them at each query.
+        del self.metric_data[:-_METRIC_DATA_KEPT]
+
+    def set_alarm_state(self: Any, alarm_name: str, reason: str, reason_data: str, state_value: str) -> None:
+        kept = self.alarms.get(alarm_name)
+        before = _alarm(kept).state if hasattr(kept, "driftwheel_rule") else None
+        set_state(self, alarm_name, reason, reason_data, state_value)
+        if before is not None:
+            alarms.changed(_alarm(kept), before)
+
+    put = replace(CloudWatchResponse, "put_metric_alarm", put_metric_alarm)
+    put_data = replace(CloudWatchBackend, "put_metric_data", put_metric_data)
+    set_state = replace(CloudWatchBackend, "set_alarm_state", set_alarm_state)
+
+
+def _alarm(kept: Any) -> Alarm:
+    moment = kept.state_updated_timestamp
+    state = AlarmState(
+        value=kept.state_value,
+        reason=kept.state_reason,
+        reason_data=kept.state_reason_data or "{}",
+        moment=moment if moment.tzinfo else moment.replace(tzinfo=UTC),
+    )
+    actions = {
+        "ALARM": list(kept.alarm_actions),
+        "OK": list(kept.ok_actions),
+        "INSUFFICIENT_DATA": list(kept.insufficient_data_actions),
+    }
+    return Alarm(
+        rule=kept.driftwheel_rule,
+        arn=kept.alarm_arn,
+        description=kept.description or "",
+        state=state,
+        actions=actions,
+        actions_enabled=kept.actions_enabled,
+    )
