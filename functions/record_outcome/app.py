@@ -1,0 +1,45 @@
+"""RecordOutcome and RecordFailure: say how the run ended and give back what it held."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from driftwheel.aws.objects import Objects
+from driftwheel.aws.settings import OutcomeSettings
+from driftwheel.ledger.table import Table
+from driftwheel.run import Run
+from driftwheel.steps.record_outcome import Ledger, record
+
+settings = OutcomeSettings.from_env()
+logger = Logger(service="record_outcome")
+tracer = Tracer(service="record_outcome")
+metrics = Metrics(service="record_outcome")
+objects = Objects(boto3.client("s3"))
+ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
+sqs, sns = boto3.client("sqs"), boto3.client("sns")
+
+
+@tracer.capture_lambda_handler
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Record the outcome, tell a person when it is bad news, and let the trigger look again."""
+    run = Run.model_validate(event)
+    logger.append_keys(model=run.model, run_id=run.run_id)
+    outcome = record(run, datetime.now(UTC).isoformat(), objects, ledger, settings.artifact_bucket)
+    metrics.add_dimension("model", run.model)
+    metrics.add_metric(f"Runs{outcome.status.title()}", MetricUnit.Count, 1)
+    if outcome.status in {"failed", "refused", "rejected"}:
+        line = f"{run.model}: run {run.run_id} {outcome.status}. {outcome.sentence}"
+        sns.publish(
+            TopicArn=settings.alert_topic_arn, Subject=f"{run.model}: run {outcome.status}", Message=line
+        )
+    woken = {"kind": "run_finished", "model": run.model, "run_id": run.run_id}
+    sqs.send_message(QueueUrl=settings.arrival_queue_url, MessageBody=json.dumps(woken))
+    logger.info("run ended", extra={"status": outcome.status})
+    return {"status": outcome.status, "sentence": outcome.sentence}

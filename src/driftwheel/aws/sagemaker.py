@@ -1,0 +1,69 @@
+"""SageMaker calls that create a resource once: a used name with our specification is ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from driftwheel.errors import CapacityExceeded, NameTaken
+
+Request = dict[str, Any]
+
+BUSY = frozenset({"ResourceLimitExceeded", "ThrottlingException", "Throttling", "CapacityError"})
+"""Answers that get better by waiting. The SDK never retries ResourceLimitExceeded; our state machine does."""
+
+
+def create_once(
+    client: Any, operation: str, request: Request, describe: Request, same: Mapping[str, Any]
+) -> None:
+    """Create a resource under a name that never changes.
+
+    ``describe`` are the arguments of the matching describe operation; ``same`` are members of its answer that
+    must hold our values for an existing resource to count as ours. Raises CapacityExceeded, NameTaken.
+    """
+    try:
+        getattr(client, f"create_{operation}")(**request)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in BUSY:
+            raise CapacityExceeded(f"create_{operation}: {error.response['Error']['Message']}") from error
+        found = existing(client, operation, describe)
+        if found is None:
+            raise
+        differing = sorted(name for name, value in same.items() if found.get(name) != value)
+        if differing:
+            name = next(iter(describe.values()))
+            raise NameTaken(
+                f"{operation} {name} exists with another {', '.join(differing)}: "
+                "somebody else made it; delete it, or give the stack another name"
+            ) from error
+
+
+def existing(client: Any, operation: str, describe: Request) -> Request | None:
+    """Describe a resource; None when there is none (SageMaker says so in two ways)."""
+    try:
+        answer: Request = getattr(client, f"describe_{operation}")(**describe)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"ResourceNotFound", "ValidationException"}:
+            return None
+        raise
+    return answer
+
+
+def update_endpoint(client: Any, request: Request) -> None:
+    """Start an endpoint update; raises CapacityExceeded while another update is under way."""
+    try:
+        client.update_endpoint(**request)
+    except ClientError as error:
+        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        if code in BUSY or "in-progress" in message or "in progress" in message:
+            raise CapacityExceeded(f"update_endpoint: {message}") from error
+        raise
+
+
+def stop_training_job(client: Any, name: str) -> bool:
+    """Stop a job if it still runs; False when it had ended or never was."""
+    found = existing(client, "training_job", {"TrainingJobName": name})
+    if found is None or found["TrainingJobStatus"] != "InProgress":
+        return False
+    client.stop_training_job(TrainingJobName=name)
+    return True

@@ -1,0 +1,44 @@
+"""A function's environment, validated when it starts: a missing variable is named at once."""
+
+import os
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """Variables every function has; a step's own settings subclass this.
+
+    The field ``artifact_bucket`` is read from ``ARTIFACT_BUCKET``. Raises ValidationError by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stack: str
+    table: str
+    artifact_bucket: str
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Read exactly the declared variables."""
+        given = {name: os.environ[name.upper()] for name in cls.model_fields if name.upper() in os.environ}
+        return cls.model_validate(given)
+
+
+class AlertSettings(Settings):
+    """Of a step that tells a person."""
+
+    alert_topic_arn: str
+
+
+class OutcomeSettings(AlertSettings):
+    """Of a step after which the trigger looks again."""
+
+    arrival_queue_url: str
+
+
+class JobSettings(Settings):
+    """Of a step that starts something in SageMaker."""
+
+    sagemaker_role_arn: str
+    kms_key_arn: str

@@ -1,0 +1,61 @@
+"""DataArrival: every frozen object version is still there and not empty; what is not is set aside."""
+
+from typing import Any
+
+from driftwheel.aws.objects import Objects
+from driftwheel.layout import S3Uri, quarantine_key
+from driftwheel.ledger.objects import Delivered, State
+from driftwheel.ledger.objects import Objects as ObjectLedger
+from driftwheel.run import DataArrivalSection, Refusal, Run
+
+
+def arrive(run: Run, objects: Objects, ledger: ObjectLedger, artifact_bucket: str) -> DataArrivalSection:
+    """Check the frozen data set; ``refused`` when no source object is left to read."""
+    frozen = objects.read_json(S3Uri.parse(run.data_uri))["objects"]
+    refused: list[Refusal] = []
+    readable = source_bytes = 0
+    for entry in frozen:
+        refusal = _refusal(entry, objects.size(entry["bucket"], entry["key"], entry["version"]))
+        if refusal is None:
+            readable += entry["role"] == "source"
+            source_bytes += entry["size"]
+            continue
+        refused.append(refusal)
+        set_aside(run.model, entry, refusal, objects, ledger, artifact_bucket)
+    outcome = "ready" if readable else "refused"
+    if not readable and not refused:
+        refused.append(Refusal(code="no-data", message=f"the data set of {run.model} holds no source file"))
+    return DataArrivalSection(outcome=outcome, objects=readable, size_bytes=source_bytes, refused=refused)
+
+
+def set_aside(
+    model: str,
+    entry: dict[str, Any],
+    refusal: Refusal,
+    objects: Objects,
+    ledger: ObjectLedger,
+    artifact_bucket: str,
+) -> None:
+    """Quarantine one object version: its bytes copied as received, its state settled with the reason."""
+    delivered = Delivered(
+        model=model,
+        received="",
+        sequencer="",
+        **{k: entry[k] for k in ("role", "bucket", "key", "version", "etag", "size")},
+    )
+    name = entry["key"].rsplit("/", 1)[-1]
+    target = S3Uri(artifact_bucket, quarantine_key(model, entry["version"] or entry["etag"], name))
+    kept = objects.copy(entry["bucket"], entry["key"], entry["version"], target)
+    state: State = "quarantined" if kept else "ignored"
+    ledger.settle(delivered, state, f"{refusal.code}: {refusal.message}")
+
+
+def _refusal(entry: dict[str, Any], size: int | None) -> Refusal | None:
+    key = entry["key"]
+    if size is None:
+        message = f"{key}: this version was deleted before it was read"
+        return Refusal(code="object-gone", message=message, key=key, hint="drop the file again")
+    if size == 0:
+        message = f"{key} has no bytes"
+        return Refusal(code="empty-file", message=message, key=key, hint="check the export that wrote it")
+    return None

@@ -1,0 +1,170 @@
+"""Deployment: model, endpoint config, rollback alarms, then the endpoint moves; the callback proves it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from driftwheel.algorithms.images import image_uri
+from driftwheel.aws.sagemaker import create_once, existing, update_endpoint
+from driftwheel.deployment.endpoint import (
+    VARIANT,
+    create_endpoint_request,
+    endpoint_config_request,
+    model_request,
+    update_endpoint_request,
+)
+from driftwheel.deployment.names import resource_name
+from driftwheel.errors import ChampionMoved
+from driftwheel.layout import RunLayout, S3Uri, capture_prefix
+from driftwheel.ledger.champions import Champions
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.run import Run
+from driftwheel.steps.training_launch import Place, Waiting
+
+Request = dict[str, Any]
+
+LATENCY_LIMIT_MICROSECONDS = 1_000_000
+"""One second at the 99th percentile: ten times what a record batch takes, far below InvokeEndpoint's 60 s."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """What deployment talks to."""
+
+    sagemaker: Any
+    cloudwatch: Any
+
+
+def deploy(
+    run: Run,
+    waiting: Waiting,
+    place: Place,
+    clients: Clients,
+    tokens: Tokens,
+    champions: Champions,
+    leases: Leases,
+) -> str:
+    """Start moving the model's endpoint to the challenger and return the endpoint config's name.
+
+    Raises ChampionMoved or LeaseLost when the run's comparison no longer holds, CapacityExceeded while the
+    endpoint is busy or SageMaker has no room.
+    """
+    leases.check(run.model, run.run_id, run.fence)
+    champion = champions.get(run.model)
+    before = run.champion.sequence if run.champion else 0
+    if (champion.sequence if champion else 0) != before and (
+        champion is None or champion.run_id != run.run_id
+    ):
+        raise ChampionMoved(f"{run.model}: compared with champion {before}, now it is {champion}")
+    if run.training_launch is None or run.evaluation_gate is None:
+        raise ValueError(f"run {run.run_id} has no trained and judged model to deploy")
+    name = resource_name(place.stack, run.model, run.run_id)
+    endpoint = resource_name(place.stack, run.model)
+    _create_model_and_config(run, name, waiting.region, place, clients)
+    tokens.park(_parked(run, waiting, endpoint, name, place, before + 1))
+    _move(run, endpoint, name, place, clients)
+    return name
+
+
+def alarm_requests(endpoint: str, topic_arn: str = "") -> list[Request]:
+    """Build the PutMetricAlarm requests whose alarms roll a bad challenger back."""
+    dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": VARIANT}]
+    common: Request = {
+        "Namespace": "AWS/SageMaker",
+        "Dimensions": dimensions,
+        "Period": 60,
+        "EvaluationPeriods": 1,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
+        "AlarmActions": [topic_arn] if topic_arn else [],
+    }
+    errors = {
+        "AlarmName": f"{endpoint}-5xx",
+        "AlarmDescription": f"{endpoint} answers with faults: a deployment under way is rolled back.",
+        "MetricName": "Invocation5XXErrors",
+        "Statistic": "Sum",
+        "Threshold": 0,
+    }
+    latency = {
+        "AlarmName": f"{endpoint}-latency",
+        "AlarmDescription": f"{endpoint} is slow: a deployment under way is rolled back.",
+        "MetricName": "ModelLatency",
+        "ExtendedStatistic": "p99",
+        "Threshold": LATENCY_LIMIT_MICROSECONDS,
+    }
+    return [errors | common, latency | common]
+
+
+def _create_model_and_config(run: Run, name: str, region: str, place: Place, clients: Clients) -> None:
+    assert run.training_launch is not None
+    tags = {"driftwheel:stack": place.stack, "driftwheel:model": run.model, "driftwheel:run-id": run.run_id}
+    model = model_request(
+        name=name,
+        image=image_uri(run.spec.training.algorithm, region),
+        model_data_url=run.training_launch.model_data_url,
+        role_arn=place.role_arn,
+        tags=tags,
+    )
+    create_once(
+        clients.sagemaker,
+        "model",
+        model,
+        {"ModelName": name},
+        {"ExecutionRoleArn": model["ExecutionRoleArn"]},
+    )
+    config = endpoint_config_request(
+        name=name,
+        model_name=name,
+        mode=run.spec.deployment,
+        capture_uri=str(S3Uri(place.artifact_bucket, capture_prefix(run.model))),
+        kms_key_id=place.kms_key_arn,
+        tags=tags,
+    )
+    create_once(clients.sagemaker, "endpoint_config", config, {"EndpointConfigName": name}, {})
+
+
+def _parked(run: Run, waiting: Waiting, endpoint: str, name: str, place: Place, sequence: int) -> Parked:
+    assert run.training_launch is not None
+    assert run.evaluation_gate is not None
+    evidence = RunLayout(place.artifact_bucket, run.model, run.run_id).step("evaluation_gate")
+    return Parked(
+        arn=waiting.arn_of("endpoint", endpoint),
+        kind="endpoint",
+        token=waiting.task_token,
+        model=run.model,
+        run_id=run.run_id,
+        fence=run.fence,
+        execution_arn=waiting.execution_arn,
+        parked_at=waiting.now,
+        detail={
+            "endpoint": endpoint,
+            "endpoint_config": name,
+            "instance_count": run.spec.deployment.instance_count,
+            "limit_seconds": run.limits.deployment_seconds,
+            "sequence": sequence,
+            "model_data_url": run.training_launch.model_data_url,
+            "model_package_arn": run.evaluation_gate.model_package_arn,
+            "baseline_uri": str(evidence / "baseline.json"),
+            "probe_uri": str(evidence / "probe.json"),
+            "reason": "; ".join(str(r.get("sentence", r)) for r in run.evaluation_gate.reasons),
+        },
+    )
+
+
+def _move(run: Run, endpoint: str, name: str, place: Place, clients: Clients) -> None:
+    found = existing(clients.sagemaker, "endpoint", {"EndpointName": endpoint})
+    if found is None:
+        tags = {"driftwheel:stack": place.stack, "driftwheel:model": run.model}
+        request = create_endpoint_request(name=endpoint, config_name=name, tags=tags)
+        create_once(
+            clients.sagemaker, "endpoint", request, {"EndpointName": endpoint}, {"EndpointConfigName": name}
+        )
+        return
+    if found["EndpointConfigName"] == name:
+        return
+    alarms = alarm_requests(endpoint)
+    for alarm in alarms:
+        clients.cloudwatch.put_metric_alarm(**alarm)
+    names = [alarm["AlarmName"] for alarm in alarms]
+    request = update_endpoint_request(name=endpoint, config_name=name, mode=run.spec.deployment, alarms=names)
+    update_endpoint(clients.sagemaker, request)

@@ -1,0 +1,211 @@
+"""JobCallback: events only wake us; the truth is described, and a parked token is completed once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from driftwheel.aws import executions
+from driftwheel.aws.objects import Objects
+from driftwheel.aws.sagemaker import existing, stop_training_job
+from driftwheel.deployment.probe import Answered, Probe, compare_answer
+from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
+from driftwheel.errors import ChampionMoved, DeploymentFailed, DriftwheelError, TrainingFailed
+from driftwheel.layout import S3Uri
+from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.runs import Runs, Status
+from driftwheel.ledger.table import Table
+from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.run import ApprovalSection, DeploymentSection, TrainingLaunchSection
+
+Section = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Clients:
+    """What the callback asks and answers."""
+
+    sagemaker: Any
+    runtime: Any
+    stepfunctions: Any
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The parts of the ledger a callback reads and moves."""
+
+    tokens: Tokens
+    champions: Champions
+    leases: Leases
+    runs: Runs
+
+    @classmethod
+    def of(cls, table: Table) -> "Ledger":
+        """Open those parts of one table."""
+        return cls(tokens=Tokens(table), champions=Champions(table), leases=Leases(table), runs=Runs(table))
+
+
+def wake(
+    event: dict[str, Any], clients: Clients, ledger: Ledger, objects: Objects, now: datetime
+) -> list[str]:
+    """Handle one message: a state change, the end of an execution, or the reconciler's tick.
+
+    Returns one line per wait that was looked at.
+    """
+    if event.get("kind") == "reconcile":
+        return [settle(parked, clients, ledger, objects, now) for parked in ledger.tokens.all()]
+    if event.get("detail-type") == "Step Functions Execution Status Change":
+        return release(event["detail"], clients, ledger, now)
+    found = [parked for arn in event.get("resources", []) if (parked := ledger.tokens.get(arn))]
+    return [settle(parked, clients, ledger, objects, now) for parked in found]
+
+
+def settle(parked: Parked, clients: Clients, ledger: Ledger, objects: Objects, now: datetime) -> str:
+    """Read what became of what a run waits for, and end the wait if it has come to an end."""
+    look = {"training_job": _training_job, "endpoint": _endpoint, "model_package": _model_package}[
+        parked.kind
+    ]
+    try:
+        section = look(parked, clients, ledger, objects, now)
+    except DriftwheelError as error:
+        executions.fail(clients.stepfunctions, parked.token, type(error).__name__, str(error))
+        ledger.tokens.settle(parked)
+        return f"{parked.arn}: {type(error).__name__}"
+    if section is not None:
+        executions.succeed(clients.stepfunctions, parked.token, section)
+        ledger.tokens.settle(parked)
+        return f"{parked.arn}: done"
+    if executions.still_waiting(clients.stepfunctions, parked.token):
+        return f"{parked.arn}: still at work"
+    ledger.tokens.settle(parked)
+    _stop(parked, clients)
+    return f"{parked.arn}: nobody waits any more"
+
+
+def release(detail: dict[str, Any], clients: Clients, ledger: Ledger, now: datetime) -> list[str]:
+    """Clean up after an execution that ended without its own last state: stop its job, free its lease."""
+    lines = []
+    for parked in ledger.tokens.all():
+        if parked.execution_arn == detail["executionArn"]:
+            _stop(parked, clients)
+            ledger.tokens.settle(parked)
+            lines.append(f"{parked.arn}: its execution ended {detail['status']}")
+    model, run_id = _run_of(detail)
+    if model:
+        status: Status = "aborted" if detail["status"] == "ABORTED" else "failed"
+        sentence = f"the execution ended {detail['status']} before it could say why"
+        if ledger.runs.end(model, run_id, status, sentence, now.isoformat()):
+            lines.append(f"run {run_id} of {model}: {status}")
+        lease = ledger.leases.get(model)
+        if lease is not None and lease.run_id == run_id:
+            ledger.leases.release(model, run_id, lease.fence)
+    return lines
+
+
+def _training_job(
+    parked: Parked, clients: Clients, _ledger: Ledger, _objects: Objects, _now: datetime
+) -> Section | None:
+    name = parked.arn.rsplit("/", 1)[-1]
+    job = existing(clients.sagemaker, "training_job", {"TrainingJobName": name})
+    if job is None or job["TrainingJobStatus"] in {"InProgress", "Stopping"}:
+        # Not found right after its creation is eventual consistency; the state's timeout bounds the wait.
+        return None
+    if job["TrainingJobStatus"] != "Completed":
+        reason = job.get("FailureReason") or "SageMaker gave no reason; read the job's log"
+        raise TrainingFailed(f"training job {name} ended {job['TrainingJobStatus']}: {reason}")
+    return TrainingLaunchSection(
+        training_job=name,
+        training_job_arn=job["TrainingJobArn"],
+        model_data_url=job["ModelArtifacts"]["S3ModelArtifacts"],
+        output_uri=parked.detail["output_uri"],
+        seconds=job.get("TrainingTimeInSeconds"),
+        billable_seconds=job.get("BillableTimeInSeconds"),
+    ).model_dump(mode="json", exclude_none=True)
+
+
+def _model_package(
+    parked: Parked, clients: Clients, _ledger: Ledger, _objects: Objects, _now: datetime
+) -> Section | None:
+    package = clients.sagemaker.describe_model_package(ModelPackageName=parked.arn)
+    decided = {"Approved": "approved", "Rejected": "rejected"}.get(package["ModelApprovalStatus"])
+    if decided is None:
+        return None
+    description = package.get("ApprovalDescription", "")
+    return ApprovalSection.model_validate({"outcome": decided, "description": description}).model_dump()
+
+
+def _endpoint(
+    parked: Parked, clients: Clients, ledger: Ledger, objects: Objects, now: datetime
+) -> Section | None:
+    wanted = parked.detail
+    describe = existing(clients.sagemaker, "endpoint", {"EndpointName": wanted["endpoint"]})
+    if describe is None:
+        raise DeploymentFailed(f"endpoint {wanted['endpoint']} does not exist: somebody deleted it")
+    requested = datetime.fromisoformat(parked.parked_at)
+    asked = Wanted(
+        wanted["endpoint_config"],
+        wanted["instance_count"],
+        requested_at=requested,
+        limit_seconds=wanted["limit_seconds"],
+    )
+    outcome = verify(describe, asked, now)
+    if isinstance(outcome, NotYet):
+        return None
+    if not isinstance(outcome, Serving):
+        raise DeploymentFailed(f"endpoint {wanted['endpoint']}: {outcome.reason}")
+    _probe(wanted, clients, objects)
+    _crown(parked, ledger, now)
+    return DeploymentSection(
+        outcome="deployed",
+        endpoint=wanted["endpoint"],
+        endpoint_config=wanted["endpoint_config"],
+        sequence=wanted["sequence"],
+        seconds=round((now - requested).total_seconds()),
+    ).model_dump(mode="json")
+
+
+def _probe(wanted: dict[str, Any], clients: Clients, objects: Objects) -> None:
+    probe = Probe.from_json(objects.read(S3Uri.parse(wanted["probe_uri"])))
+    try:
+        answer = clients.runtime.invoke_endpoint(
+            EndpointName=wanted["endpoint"], ContentType="application/json", Body=probe.body()
+        )["Body"].read()
+    except ClientError as error:
+        message = error.response["Error"]["Message"]
+        raise DeploymentFailed(f"endpoint {wanted['endpoint']} refused the probe: {message}") from error
+    compared = compare_answer(probe, answer)
+    if not isinstance(compared, Answered):
+        raise DeploymentFailed(f"endpoint {wanted['endpoint']} answered the probe wrongly: {compared.reason}")
+
+
+def _crown(parked: Parked, ledger: Ledger, now: datetime) -> None:
+    wanted = parked.detail
+    ledger.leases.check(parked.model, parked.run_id, parked.fence)
+    names = (
+        "sequence",
+        "endpoint",
+        "endpoint_config",
+        "model_data_url",
+        "model_package_arn",
+        "baseline_uri",
+        "reason",
+    )
+    fields = {name: wanted[name] for name in names}
+    row = ChampionRow(model=parked.model, run_id=parked.run_id, promoted_at=now.isoformat(), **fields)
+    stands = ledger.champions.get(parked.model)
+    if stands is not None and stands.sequence > row.sequence:
+        raise ChampionMoved(f"{parked.model}: champion {stands.sequence} of run {stands.run_id} is newer")
+    ledger.champions.move(row)
+
+
+def _stop(parked: Parked, clients: Clients) -> None:
+    if parked.kind == "training_job":
+        stop_training_job(clients.sagemaker, parked.arn.rsplit("/", 1)[-1])
+
+
+def _run_of(detail: dict[str, Any]) -> tuple[str, str]:
+    """Split an execution's name, ``<model>-<run_id>``; the run id holds no hyphen."""
+    model, _, run_id = str(detail["name"]).rpartition("-")
+    return model, run_id

@@ -1,0 +1,109 @@
+"""RecordOutcome and RecordFailure: how the run ended, said once, and everything it held given back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from driftwheel.aws.objects import Objects
+from driftwheel.layout import RunLayout, S3Uri
+from driftwheel.ledger.decisions import Decision, Decisions
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.objects import Delivered, State
+from driftwheel.ledger.objects import Objects as ObjectLedger
+from driftwheel.ledger.runs import Runs, Status
+from driftwheel.ledger.table import Table
+from driftwheel.run import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, in one word and one sentence."""
+
+    status: Status
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The parts of the ledger a run's end touches."""
+
+    objects: ObjectLedger
+    runs: Runs
+    leases: Leases
+    decisions: Decisions
+
+    @classmethod
+    def of(cls, table: Table) -> "Ledger":
+        """Open those parts of one table."""
+        return cls(
+            objects=ObjectLedger(table), runs=Runs(table), leases=Leases(table), decisions=Decisions(table)
+        )
+
+
+def outcome_of(run: Run) -> Outcome:
+    """Read how a run ended from its sections; an unexpected end is a failure, never a success."""
+    gate = run.evaluation_gate
+    if run.failure is not None:
+        return Outcome(
+            "failed", f"{run.failure.get('Error', 'fault')}: {run.failure.get('Cause', 'no cause given')}"
+        )
+    if run.deployment is not None:
+        return Outcome("promoted", f"champion {run.deployment.sequence} serves at {run.deployment.endpoint}")
+    if gate is not None and run.approval is not None:
+        if run.approval.get("outcome") == "rejected":
+            return Outcome(
+                "rejected", f"a person rejected it: {run.approval.get('description') or 'no reason given'}"
+            )
+        return Outcome("rejected", "nobody approved it in time")
+    if gate is not None and gate.outcome == "reject":
+        return Outcome("rejected", "; ".join(str(r.get("sentence", r)) for r in gate.reasons))
+    prepared = run.preprocessing
+    if prepared is not None and prepared.outcome == "unchanged":
+        return Outcome("unchanged", f"the same rows as run {prepared.same_as}: nothing new to learn")
+    section = prepared or run.data_arrival
+    if section is not None and section.outcome == "refused":
+        return Outcome("refused", "; ".join(refusal.message for refusal in section.refused))
+    return Outcome("failed", "the run ended where no run should end: read its execution history")
+
+
+def record(run: Run, now: str, objects: Objects, ledger: Ledger, artifact_bucket: str) -> Outcome:
+    """Settle the run's objects, write ``run.json``, the decision and the index, release the lease.
+
+    Every part may be repeated: a crash in between costs a retry, not a wrong word.
+    """
+    outcome = outcome_of(run)
+    settle_objects(run, outcome, objects, ledger.objects)
+    document = run.model_dump(mode="json", exclude_none=True)
+    document["record_outcome"] = {"status": outcome.status, "sentence": outcome.sentence, "at": now}
+    objects.write_json(RunLayout(artifact_bucket, run.model, run.run_id).record, document)
+    ledger.decisions.record(
+        Decision(
+            model=run.model,
+            at=run.started.at,
+            id=f"{run.run_id}-outcome",
+            step="record_outcome",
+            outcome=outcome.status,
+            reason=outcome.sentence,
+            numbers=run.evaluation_gate.metrics if run.evaluation_gate else {},
+            run_id=run.run_id,
+        )
+    )
+    ledger.runs.end(run.model, run.run_id, outcome.status, outcome.sentence, now)
+    ledger.leases.release(run.model, run.run_id, run.fence)
+    return outcome
+
+
+def settle_objects(run: Run, outcome: Outcome, objects: Objects, ledger: ObjectLedger) -> None:
+    """Say what became of each object: used, or the same content as another run's.
+
+    After a refusal or a failure what is not quarantined stays pending: for more data or a mended cause.
+    """
+    if outcome.status in {"failed", "aborted", "refused"}:
+        return
+    state: State = "duplicate" if outcome.status == "unchanged" else "used"
+    for entry in objects.read_json(S3Uri.parse(run.data_uri))["objects"]:
+        ledger.settle(_delivered(run.model, entry), state, outcome.sentence, run.run_id)
+
+
+def _delivered(model: str, entry: dict[str, Any]) -> Delivered:
+    fields = {name: entry[name] for name in ("role", "bucket", "key", "version", "etag", "size")}
+    return Delivered(model=model, sequencer="", received="", **fields)

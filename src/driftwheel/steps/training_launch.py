@@ -1,0 +1,125 @@
+"""TrainingLaunch: park the token, then start the training job, or attach to the one of this run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from driftwheel.algorithms.request import TrainingData, TrainingJob, TrainingPlace
+from driftwheel.aws.objects import Objects
+from driftwheel.aws.sagemaker import create_once
+from driftwheel.deployment.names import resource_name
+from driftwheel.layout import RunLayout, S3Uri, code_key
+from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.run import Run, digest
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Who waits: the token Step Functions gave and the execution it belongs to."""
+
+    task_token: str
+    execution_arn: str
+    now: str
+
+    def arn_of(self, kind: str, name: str) -> str:
+        """Name a SageMaker resource of the same partition, region and account before it exists."""
+        _, partition, _, region, account, *_ = self.execution_arn.split(":")
+        return f"arn:{partition}:sagemaker:{region}:{account}:{kind}/{name}"
+
+    @property
+    def region(self) -> str:
+        """The region of the execution."""
+        return self.execution_arn.split(":")[3]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the deployed stack fixes for every job."""
+
+    stack: str
+    artifact_bucket: str
+    role_arn: str
+    kms_key_arn: str
+
+
+def launch(
+    run: Run,
+    waiting: Waiting,
+    place: Place,
+    code: tuple[str, bytes],
+    objects: Objects,
+    tokens: Tokens,
+    client: Any,
+) -> str:
+    """Start the run's training job and return its name.
+
+    The token is parked before the job exists: its end can then never be missed. ``code`` is the SHA-256 and
+    bytes of the archive that trains and serves.
+    """
+    if run.preprocessing is None:
+        raise ValueError(f"run {run.run_id} has no preprocessing section to train on")
+    code_sha256, archive = code
+    code_uri = S3Uri(place.artifact_bucket, code_key(code_sha256))
+    if not objects.exists(code_uri):
+        objects.write(code_uri, archive, "application/gzip")
+    name = resource_name(place.stack, run.model, run.run_id)
+    request = training_request(run, name, waiting.region, place, code_sha256)
+    output = request["OutputDataConfig"]["S3OutputPath"]
+    tokens.park(
+        Parked(
+            arn=waiting.arn_of("training-job", name),
+            kind="training_job",
+            token=waiting.task_token,
+            model=run.model,
+            run_id=run.run_id,
+            fence=run.fence,
+            execution_arn=waiting.execution_arn,
+            parked_at=waiting.now,
+            detail={"output_uri": f"{output}/{name}/output/output.tar.gz"},
+        )
+    )
+    same = {key: request[key] for key in ("RoleArn", "HyperParameters")}
+    create_once(client, "training_job", request, {"TrainingJobName": name}, same)
+    return name
+
+
+def training_request(run: Run, name: str, region: str, place: Place, code_sha256: str) -> dict[str, Any]:
+    """Build the CreateTrainingJob request of a run; pure, so a test can hold it against the service model."""
+    assert run.preprocessing is not None
+    layout = RunLayout(place.artifact_bucket, run.model, run.run_id)
+    prepared = S3Uri.parse(run.preprocessing.uri)
+    files = {
+        field: str(prepared / file)
+        for field, file in {
+            "train": "train.parquet",
+            "validation": "validation.parquet",
+            "recipe": "recipe.json",
+            "params": "params.json",
+            "golden": "golden.jsonl",
+            "manifest": "manifest.json",
+        }.items()
+    }
+    data = TrainingData(
+        **files,
+        holdout=run.preprocessing.holdout_uri,
+        code=str(S3Uri(place.artifact_bucket, code_key(code_sha256))),
+        champion=run.champion.model_data_url if run.champion else None,
+    )
+    job = TrainingJob(
+        name=name,
+        model=run.model,
+        run_id=run.run_id,
+        spec_digest=digest(run.spec.model_dump(mode="json")),
+        code_sha256=code_sha256,
+        kind=run.spec.target.kind,
+        metric=run.spec.evaluation.metric,
+        slices=tuple(run.spec.evaluation.slices),
+        tags={"driftwheel:stack": place.stack},
+    )
+    where = TrainingPlace(
+        region=region,
+        role_arn=place.role_arn,
+        kms_key_id=place.kms_key_arn,
+        output_uri=str(layout.step("training_launch")),
+        checkpoint_uri=str(layout.step("training_launch") / "checkpoints"),
+    )
+    return run.spec.training.training_request(job, data, where)
