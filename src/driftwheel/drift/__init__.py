@@ -1,0 +1,1 @@
+"""Drift: what the live traffic looks like beside what the model was trained on."""
