@@ -1,0 +1,128 @@
+"""Handlers run as shipped: loaded from ``functions/``, with their own environment, against moto."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from driftwheel.ledger.table import Table
+
+ROOT = Path(__file__).parents[2]
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+
+
+@dataclass
+class World:
+    """One stack's resources, as the template names them."""
+
+    table: Table
+    landing: str = "driftwheel-landing"
+    artifacts: str = "driftwheel-artifacts"
+    queue: str = ""
+    loaded: dict[str, ModuleType] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, region_name=REGION)
+
+    def load(self, step: str) -> ModuleType:
+        """Import a step's handler under a name of its own: all are called ``app``."""
+        if step not in self.loaded:
+            path = ROOT / "functions" / step / "app.py"
+            spec = importlib.util.spec_from_file_location(f"functions_{step}", path)
+            assert spec is not None
+            assert spec.loader is not None
+            self.loaded[step] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(self.loaded[step])
+        return self.loaded[step]
+
+    def put(self, bucket: str, key: str, body: bytes) -> dict[str, Any]:
+        answer = self.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        return {
+            "bucket": bucket,
+            "key": key,
+            "version": answer.get("VersionId", ""),
+            "etag": answer["ETag"].strip('"'),
+            "size": len(body),
+        }
+
+    def read(self, key: str) -> Any:
+        return json.loads(self.client("s3").get_object(Bucket=self.artifacts, Key=key)["Body"].read())
+
+    def messages(self) -> list[Any]:
+        answer = self.client("sqs").receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10)
+        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+
+
+class Context:
+    """The Lambda context Powertools reads."""
+
+    function_name = "driftwheel-test"
+    memory_limit_in_mb = 512
+    invoked_function_arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:driftwheel-test"
+    aws_request_id = "52fdfc07-2182-154f-163f-5f0f9a621d72"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context()
+
+
+@pytest.fixture
+def event() -> Callable[[str], dict[str, Any]]:
+    """Read ``events/<step>.json``, the files ``sam local invoke -e`` uses."""
+    return lambda step: json.loads((ROOT / "events" / f"{step}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    environment = {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": REGION,
+        "POWERTOOLS_TRACE_DISABLED": "true",
+        "POWERTOOLS_METRICS_NAMESPACE": "Driftwheel",
+        "STACK": "driftwheel",
+        "TABLE": "ledger",
+        "LANDING_BUCKET": "driftwheel-landing",
+        "ARTIFACT_BUCKET": "driftwheel-artifacts",
+        "SAGEMAKER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/driftwheel-sagemaker",
+        "KMS_KEY_ARN": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "STATE_MACHINE_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop",
+        "APPROVAL_HOURS": "72",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        table = boto3.resource("dynamodb", region_name=REGION).create_table(
+            TableName="ledger",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+        )
+        world = World(Table(table))
+        s3 = world.client("s3")
+        for bucket in (world.landing, world.artifacts):
+            s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=world.landing, VersioningConfiguration={"Status": "Enabled"})
+        world.queue = world.client("sqs").create_queue(QueueName="arrival")["QueueUrl"]
+        monkeypatch.setenv("ARRIVAL_QUEUE_URL", world.queue)
+        topic = world.client("sns").create_topic(Name="alerts")["TopicArn"]
+        monkeypatch.setenv("ALERT_TOPIC_ARN", topic)
+        yield world
+        for module in world.loaded.values():
+            sys.modules.pop(module.__name__, None)

@@ -1,0 +1,87 @@
+"""DataArrival as shipped."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from driftwheel.ledger.objects import Delivered, Objects
+
+from .conftest import Context, World
+
+RUN = "runs/flights/0f3c5a9be17d2468"
+Events = Callable[[str], dict[str, Any]]
+
+
+def freeze(world: World, *entries: dict[str, Any]) -> None:
+    """Write the frozen data set and enter its objects in the ledger, as the trigger does."""
+    for entry in entries:
+        Objects(world.table).deliver(Delivered(model="flights", sequencer="01", received="now", **entry))
+    body = json.dumps({"objects": entries}).encode()
+    world.client("s3").put_object(Bucket=world.artifacts, Key=f"{RUN}/data.json", Body=body)
+
+
+def states(world: World) -> dict[str, str]:
+    return {row.key: row.state for row in Objects(world.table).of_model("flights")}
+
+
+def test_a_whole_data_set_is_ready(world: World, event: Events, context: Context) -> None:
+    freeze(world, world.put(world.landing, "data/flights/a.csv", b"x\n1\n") | {"role": "source"})
+
+    section = world.load("data_arrival").handler(event("data_arrival"), context)
+
+    assert (section["outcome"], section["objects"], section["size_bytes"]) == ("ready", 1, 4)
+    assert states(world) == {"data/flights/a.csv": "pending"}
+
+
+@pytest.mark.case("DA-01")
+def test_an_empty_file_is_quarantined_and_the_rest_goes_on(
+    world: World, event: Events, context: Context
+) -> None:
+    freeze(
+        world,
+        world.put(world.landing, "data/flights/a.csv", b"x\n1\n") | {"role": "source"},
+        world.put(world.landing, "data/flights/empty.csv", b"") | {"role": "source"},
+    )
+
+    section = world.load("data_arrival").handler(event("data_arrival"), context)
+
+    assert section["outcome"] == "ready"
+    assert [(r["code"], r["key"]) for r in section["refused"]] == [("empty-file", "data/flights/empty.csv")]
+    assert states(world) == {"data/flights/a.csv": "pending", "data/flights/empty.csv": "quarantined"}
+
+
+@pytest.mark.case("EV-08")
+def test_the_frozen_version_is_read_even_when_a_newer_one_lies_over_it(
+    world: World, event: Events, context: Context
+) -> None:
+    freeze(world, world.put(world.landing, "data/flights/a.csv", b"x\n1\n") | {"role": "source"})
+    world.put(world.landing, "data/flights/a.csv", b"")
+
+    assert world.load("data_arrival").handler(event("data_arrival"), context)["outcome"] == "ready"
+
+
+@pytest.mark.case("EV-08")
+def test_a_version_deleted_before_it_was_read_refuses_the_run_with_a_reason(
+    world: World, event: Events, context: Context
+) -> None:
+    entry = world.put(world.landing, "data/flights/a.csv", b"x\n1\n") | {"role": "source"}
+    freeze(world, entry)
+    world.client("s3").delete_object(Bucket=world.landing, Key=entry["key"], VersionId=entry["version"])
+
+    section = world.load("data_arrival").handler(event("data_arrival"), context)
+
+    assert section["outcome"] == "refused"
+    assert section["refused"][0]["code"] == "object-gone"
+    assert states(world) == {"data/flights/a.csv": "ignored"}
+
+
+@pytest.mark.case("EV-07")
+@pytest.mark.parametrize(
+    "name", ["with space.csv", "a+b.csv", "50%2B.csv", "Zürich.csv", "e\u0301.csv", "🚀.csv"]
+)
+def test_raw_keys_are_read_as_they_are(world: World, event: Events, context: Context, name: str) -> None:
+    freeze(world, world.put(world.landing, f"data/flights/{name}", b"x\n1\n") | {"role": "source"})
+
+    assert world.load("data_arrival").handler(event("data_arrival"), context)["objects"] == 1

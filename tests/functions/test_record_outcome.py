@@ -1,0 +1,130 @@
+"""RecordOutcome as shipped."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from driftwheel.ledger.decisions import Decisions
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.objects import Delivered, Objects
+from driftwheel.ledger.runs import RunRow, Runs
+
+from .conftest import Context, World
+from .test_data_arrival import RUN, freeze
+
+Events = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def running(world: World) -> World:
+    """A run with one used file, its lease and its index row."""
+    freeze(world, world.put(world.landing, "data/flights/a.csv", b"x\n1\n") | {"role": "source"})
+    Leases(world.table).acquire("flights", "0f3c5a9be17d2468", now=0, seconds=60)
+    Runs(world.table).start(
+        RunRow("flights", "0f3c5a9be17d2468", "running", "arrival", "new", "t0", "arn", 1)
+    )
+    return world
+
+
+def end(world: World, event: dict[str, Any], context: Context) -> tuple[str, str, str]:
+    answer = world.load("record_outcome").handler(event, context)
+    (row,) = Objects(world.table).of_model("flights")
+    return answer["status"], row.state, answer["sentence"]
+
+
+def test_a_deployed_run_is_promoted_its_objects_used_its_lease_free_and_the_trigger_woken(
+    running: World, event: Events, context: Context
+) -> None:
+    status, state, _ = end(running, event("record_outcome"), context)
+
+    assert (status, state) == ("promoted", "used")
+    assert Leases(running.table).get("flights") is None
+    assert running.read(f"{RUN}/run.json")["record_outcome"]["status"] == "promoted"
+    assert running.messages() == [{"kind": "run_finished", "model": "flights", "run_id": "0f3c5a9be17d2468"}]
+    (decision,) = Decisions(running.table).of_model("flights")
+    assert (decision.outcome, decision.numbers) == ("promoted", {"challenger": {"auc": 0.71}})
+
+
+def test_recording_twice_is_recording_once(running: World, event: Events, context: Context) -> None:
+    assert end(running, event("record_outcome"), context) == end(running, event("record_outcome"), context)
+    assert len(Decisions(running.table).of_model("flights")) == 1
+
+
+def without(event: dict[str, Any], *sections: str) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name not in sections}
+
+
+def test_a_rejected_model_uses_its_data_and_says_why(running: World, event: Events, context: Context) -> None:
+    run = without(event("record_outcome"), "deployment")
+    run["evaluation_gate"] |= {"outcome": "reject", "reasons": [{"sentence": "loses by 0.020"}]}
+
+    assert end(running, run, context) == ("rejected", "used", "loses by 0.020")
+
+
+def test_an_approval_that_nobody_gave_in_time_rejects(
+    running: World, event: Events, context: Context
+) -> None:
+    run = without(event("record_outcome"), "deployment") | {
+        "approval": {"Error": "States.Timeout", "Cause": ""}
+    }
+    run["evaluation_gate"] |= {"outcome": "needs_approval"}
+
+    assert end(running, run, context) == ("rejected", "used", "nobody approved it in time")
+
+
+@pytest.mark.case("SF-04")
+def test_a_failed_run_keeps_its_data_pending_and_quotes_the_fault(
+    running: World, event: Events, context: Context
+) -> None:
+    run = without(event("record_outcome"), "deployment", "evaluation_gate", "training_launch")
+    run["failure"] = {"Error": "TrainingFailed", "Cause": "AlgorithmError: out of memory"}
+
+    assert end(running, run, context) == (
+        "failed",
+        "pending",
+        "TrainingFailed: AlgorithmError: out of memory",
+    )
+    assert Leases(running.table).get("flights") is None
+
+
+@pytest.mark.case("SF-05")
+def test_a_run_that_ends_in_the_middle_of_nowhere_is_a_failure(
+    running: World, event: Events, context: Context
+) -> None:
+    run = without(event("record_outcome"), "deployment", "evaluation_gate", "training_launch")
+
+    status, state, sentence = end(running, run, context)
+
+    assert (status, state) == ("failed", "pending")
+    assert "where no run should end" in sentence
+
+
+def test_unchanged_content_is_a_duplicate_of_the_run_that_learned_it(
+    running: World, event: Events, context: Context
+) -> None:
+    run = without(event("record_outcome"), "deployment", "evaluation_gate", "training_launch")
+    run["preprocessing"] |= {"outcome": "unchanged", "same_as": "aaaa"}
+
+    assert end(running, run, context)[:2] == ("unchanged", "duplicate")
+
+
+@pytest.mark.case("SF-12")
+def test_a_late_run_does_not_free_the_lease_of_its_successor(
+    running: World, event: Events, context: Context
+) -> None:
+    successor = Leases(running.table).acquire("flights", "successor", now=61, seconds=60)
+
+    end(running, event("record_outcome"), context)
+
+    assert Leases(running.table).get("flights") == successor
+
+
+def test_a_quarantined_file_stays_quarantined(running: World, event: Events, context: Context) -> None:
+    (row,) = Objects(running.table).of_model("flights")
+    names = ("model", "role", "bucket", "key", "version", "etag", "size", "sequencer", "received")
+    Objects(running.table).settle(
+        Delivered(**{n: getattr(row, n) for n in names}), "quarantined", "empty-file"
+    )
+
+    assert end(running, event("record_outcome"), context)[:2] == ("promoted", "quarantined")
