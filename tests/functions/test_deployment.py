@@ -1,0 +1,196 @@
+"""Deployment and TrainingLaunch: the requests they send, in order, and what they refuse."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from driftwheel.aws.objects import Objects
+from driftwheel.errors import CapacityExceeded, ChampionMoved, LeaseLost, NameTaken
+from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.tokens import Tokens
+from driftwheel.run import Run
+from driftwheel.steps.approval import ask
+from driftwheel.steps.deployment import Clients, deploy
+from driftwheel.steps.training_launch import Place, Waiting, launch
+
+from .conftest import World
+from .test_job_callback import Recorder
+
+RUN_ID = "0f3c5a9be17d2468"
+NAME = f"driftwheel-flights-{RUN_ID}"
+PLACE = Place(
+    "driftwheel", "driftwheel-artifacts", "arn:aws:iam::123456789012:role/r", "arn:aws:kms:us-east-1:1:key/k"
+)
+Events = Callable[[str], dict[str, Any]]
+
+
+def waiting(event: dict[str, Any]) -> Waiting:
+    return Waiting(event["task_token"], event["execution_arn"], "2026-01-02T03:04:05+00:00")
+
+
+def start(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:
+    run = Run.model_validate(event["run"])
+    clients = Clients(sagemaker, Recorder())
+    return deploy(
+        run, waiting(event), PLACE, clients, Tokens(world.table), Champions(world.table), Leases(world.table)
+    )
+
+
+@pytest.fixture
+def leased(world: World) -> World:
+    Leases(world.table).acquire("flights", RUN_ID, now=0, seconds=60)
+    return world
+
+
+def champion(sequence: int) -> ChampionRow:
+    return ChampionRow("flights", sequence, "other", "e", "old", "s3://m", "arn", "s3://b", "now", "better")
+
+
+def test_the_first_deployment_creates_model_config_and_endpoint_in_that_order(
+    leased: World, event: Events
+) -> None:
+    sagemaker = Recorder(describe_endpoint="ValidationException")
+
+    assert start(leased, event("deployment"), sagemaker) == NAME
+
+    assert [name for name, _ in sagemaker.calls] == [
+        "create_model",
+        "create_endpoint_config",
+        "describe_endpoint",
+        "create_endpoint",
+    ]
+    (parked,) = Tokens(leased.table).all()
+    assert (parked.detail["endpoint_config"], parked.detail["sequence"]) == (NAME, 1)
+
+
+def test_a_later_deployment_updates_the_endpoint_under_alarms(leased: World, event: Events) -> None:
+    sagemaker = Recorder(describe_endpoint={"EndpointConfigName": "old"})
+
+    start(leased, event("deployment"), sagemaker)
+
+    (update,) = sagemaker.asked("update_endpoint")
+    alarms = update["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    assert alarms == [{"AlarmName": "driftwheel-flights-5xx"}, {"AlarmName": "driftwheel-flights-latency"}]
+    assert sagemaker.asked("create_endpoint") == []
+
+
+def test_a_retried_deployment_does_not_update_twice(leased: World, event: Events) -> None:
+    sagemaker = Recorder(describe_endpoint={"EndpointConfigName": NAME})
+
+    start(leased, event("deployment"), sagemaker)
+
+    assert sagemaker.asked("update_endpoint") == []
+    assert len(Tokens(leased.table).all()) == 1
+
+
+def test_a_run_whose_champion_moved_meanwhile_does_not_deploy(leased: World, event: Events) -> None:
+    Champions(leased.table).move(champion(1))
+    sagemaker = Recorder()
+
+    with pytest.raises(ChampionMoved):
+        start(leased, event("deployment"), sagemaker)
+
+    assert sagemaker.calls == []
+
+
+def test_a_run_without_its_lease_does_not_deploy(world: World, event: Events) -> None:
+    with pytest.raises(LeaseLost):
+        start(world, event("deployment"), Recorder())
+
+
+@pytest.mark.case("DE-08")
+def test_a_busy_endpoint_is_waited_for(leased: World, event: Events) -> None:
+    class Busy(Recorder):
+        def update_endpoint(self, **_: Any) -> None:
+            message = "Cannot update in-progress endpoint"
+            raise ClientError(
+                {"Error": {"Code": "ValidationException", "Message": message}}, "UpdateEndpoint"
+            )
+
+    with pytest.raises(CapacityExceeded, match="in-progress"):
+        start(leased, event("deployment"), Busy(describe_endpoint={"EndpointConfigName": "old"}))
+
+
+def train(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:
+    run = Run.model_validate(event["run"])
+    objects, tokens = Objects(world.client("s3")), Tokens(world.table)
+    return launch(run, waiting(event), PLACE, ("abc", b"code"), objects, tokens, sagemaker)
+
+
+def test_the_token_is_parked_under_the_jobs_arn_and_the_code_written_once(
+    world: World, event: Events
+) -> None:
+    sagemaker = Recorder()
+
+    for _ in range(2):
+        assert train(world, event("training_launch"), sagemaker) == NAME
+
+    (parked,) = Tokens(world.table).all()
+    assert parked.arn == f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{NAME}"
+    listed = world.client("s3").list_objects_v2(Bucket=world.artifacts, Prefix="code/")
+    assert [entry["Key"] for entry in listed["Contents"]] == ["code/abc/sourcedir.tar.gz"]
+
+
+@pytest.mark.case("SE-14")
+def test_the_training_request_is_isolated_encrypted_bounded_and_tagged(world: World, event: Events) -> None:
+    sagemaker = Recorder()
+    train(world, event("training_launch"), sagemaker)
+
+    (request,) = sagemaker.asked("create_training_job")
+    assert request["EnableNetworkIsolation"] is True
+    assert (
+        request["OutputDataConfig"]["KmsKeyId"]
+        == request["ResourceConfig"]["VolumeKmsKeyId"]
+        == PLACE.kms_key_arn
+    )
+    assert request["StoppingCondition"]["MaxRuntimeInSeconds"] == 3600
+    assert {"Key": "driftwheel:run-id", "Value": RUN_ID} in request["Tags"]
+
+
+@pytest.mark.case("SM-09")
+@pytest.mark.case("EV-09")
+def test_a_job_of_the_same_specification_is_attached_to(world: World, event: Events) -> None:
+    first = Recorder()
+    train(world, event("training_launch"), first)
+    (made,) = first.asked("create_training_job")
+
+    used = Recorder(create_training_job="ResourceInUse", describe_training_job=made)
+
+    assert train(world, event("training_launch"), used) == NAME
+
+
+@pytest.mark.case("SM-10")
+def test_a_job_of_another_specification_is_somebody_elses(world: World, event: Events) -> None:
+    theirs = {"RoleArn": "theirs", "HyperParameters": {}}
+
+    with pytest.raises(NameTaken, match="somebody else made it"):
+        train(
+            world,
+            event("training_launch"),
+            Recorder(create_training_job="ResourceInUse", describe_training_job=theirs),
+        )
+
+
+@pytest.mark.case("SM-03")
+def test_no_capacity_is_named_so_that_the_state_machine_waits(world: World, event: Events) -> None:
+    with pytest.raises(CapacityExceeded):
+        train(world, event("training_launch"), Recorder(create_training_job="ResourceLimitExceeded"))
+
+
+def test_the_question_says_what_to_do_and_by_when(world: World, event: Events) -> None:
+    given = event("approval")
+
+    question = ask(Run.model_validate(given["run"]), waiting(given), Tokens(world.table))
+
+    assert "within 72 h" in question
+    assert f"driftwheel approve {RUN_ID}" in question
+    assert [parked.kind for parked in Tokens(world.table).all()] == ["model_package"]
+
+
+@pytest.mark.parametrize("step", ["approval", "deployment"])
+def test_the_handler_takes_its_shipped_event(leased: World, event: Events, context: Any, step: str) -> None:
+    assert leased.load(step).handler(event(step), context)
+    assert len(Tokens(leased.table).all()) == 1

@@ -1,0 +1,336 @@
+"""JobCallback as shipped, with SageMaker and Step Functions answering what a case needs."""
+
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from driftwheel.aws.objects import Objects
+from driftwheel.ledger.champions import Champions
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.runs import RunRow, Runs
+from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.steps.job_callback import Clients, Ledger, wake
+
+from .conftest import World
+
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:driftwheel-model-loop:flights-r1"
+JOB = "arn:aws:sagemaker:us-east-1:123456789012:training-job/driftwheel-flights-r1"
+ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/driftwheel-flights"
+PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/driftwheel-flights/1"
+NOW = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)
+PROBE = {"records": [{"x": 1}], "scores": [0.25]}
+Wake = Callable[[dict[str, Any]], list[str]]
+
+
+class Recorder(SimpleNamespace):
+    """A client whose calls are kept; an answer that is an error code is raised."""
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__(answers=answers, calls=[])
+
+    def __getattr__(self, operation: str) -> Any:
+        def call(**request: Any) -> Any:
+            self.calls.append((operation, request))
+            answer = self.answers.get(operation, {})
+            if isinstance(answer, str):
+                raise ClientError({"Error": {"Code": answer, "Message": "said so"}}, operation)
+            return answer
+
+        return call
+
+    def asked(self, operation: str) -> list[dict[str, Any]]:
+        return [request for name, request in self.calls if name == operation]
+
+
+def answer_probe(**_: Any) -> dict[str, Any]:
+    return {"Body": io.BytesIO(json.dumps({"predictions": [{"score": 0.25}]}).encode())}
+
+
+@pytest.fixture
+def sagemaker() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def states() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def wake_up(world: World, sagemaker: Recorder, states: Recorder) -> Wake:
+    runtime = SimpleNamespace(invoke_endpoint=answer_probe)
+    objects = Objects(world.client("s3"))
+    clients = Clients(sagemaker, runtime, states)
+    world.put(world.artifacts, "probe.json", json.dumps(PROBE).encode())
+    Runs(world.table).start(RunRow("flights", "r1", "running", "arrival", "new", "t0", EXECUTION, 1))
+    Leases(world.table).acquire("flights", "r1", now=0, seconds=60)
+    return lambda event: wake(event, clients, Ledger.of(world.table), objects, NOW)
+
+
+def park(world: World, arn: str, kind: Any, **detail: Any) -> Tokens:
+    tokens = Tokens(world.table)
+    tokens.park(
+        Parked(arn, kind, "token", "flights", "r1", 1, EXECUTION, "2026-01-02T03:50:00+00:00", detail)
+    )
+    return tokens
+
+
+def test_a_completed_job_ends_the_wait_with_what_was_described_not_with_the_event(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    tokens = park(world, JOB, "training_job", output_uri="s3://a/output.tar.gz")
+    sagemaker.answers["describe_training_job"] = {
+        "TrainingJobStatus": "Completed",
+        "TrainingJobArn": JOB,
+        "ModelArtifacts": {"S3ModelArtifacts": "s3://a/model.tar.gz"},
+    }
+
+    wake_up(
+        {
+            "detail-type": "SageMaker Training Job State Change",
+            "resources": [JOB],
+            "detail": {"TrainingJobStatus": "Failed"},
+        }
+    )
+
+    (success,) = states.asked("send_task_success")
+    assert json.loads(success["output"])["model_data_url"] == "s3://a/model.tar.gz"
+    assert tokens.all() == []
+
+
+@pytest.mark.parametrize(("status", "reason"), [("Failed", "AlgorithmError: no rows"), ("Stopped", "")])
+def test_a_job_that_ended_badly_fails_the_wait_and_quotes_the_reason(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder, status: str, reason: str
+) -> None:
+    park(world, JOB, "training_job", output_uri="s3://a/o")
+    sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": status, "FailureReason": reason}
+
+    wake_up({"kind": "reconcile"})
+
+    (failure,) = states.asked("send_task_failure")
+    assert failure["error"] == "TrainingFailed"
+    assert (reason or "gave no reason") in failure["cause"]
+
+
+@pytest.mark.case("SM-08")
+@pytest.mark.parametrize("answer", ["ResourceNotFound", {"TrainingJobStatus": "InProgress"}])
+def test_the_reconciler_keeps_a_running_wait_alive(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder, answer: Any
+) -> None:
+    tokens = park(world, JOB, "training_job", output_uri="s3://a/o")
+    sagemaker.answers["describe_training_job"] = answer
+
+    wake_up({"kind": "reconcile"})
+
+    assert len(states.asked("send_task_heartbeat")) == 1
+    assert len(tokens.all()) == 1
+
+
+def test_an_event_delivered_twice_completes_the_token_once(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    park(world, JOB, "training_job", output_uri="s3://a/o")
+    sagemaker.answers["describe_training_job"] = {
+        "TrainingJobStatus": "Completed",
+        "TrainingJobArn": JOB,
+        "ModelArtifacts": {"S3ModelArtifacts": "s3://m"},
+    }
+
+    for _ in range(2):
+        wake_up({"detail-type": "SageMaker Training Job State Change", "resources": [JOB], "detail": {}})
+
+    assert len(states.asked("send_task_success")) == 1
+
+
+def test_a_wait_that_nobody_holds_any_more_stops_its_job(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    tokens = park(world, JOB, "training_job", output_uri="s3://a/o")
+    sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": "InProgress"}
+    states.answers["send_task_heartbeat"] = "TaskTimedOut"
+
+    wake_up({"kind": "reconcile"})
+
+    assert sagemaker.asked("stop_training_job") == [{"TrainingJobName": "driftwheel-flights-r1"}]
+    assert tokens.all() == []
+
+
+WANTED = {
+    "endpoint": "driftwheel-flights",
+    "endpoint_config": "new",
+    "instance_count": 1,
+    "limit_seconds": 3600,
+    "sequence": 1,
+    "model_data_url": "s3://m",
+    "model_package_arn": PACKAGE,
+    "baseline_uri": "s3://b",
+    "probe_uri": "s3://driftwheel-artifacts/probe.json",
+    "reason": "better",
+}
+
+
+def serving(config: str, status: str = "InService") -> dict[str, Any]:
+    variant = {"VariantName": "serving", "CurrentWeight": 1.0, "CurrentInstanceCount": 1}
+    return {
+        "EndpointStatus": status,
+        "EndpointConfigName": config,
+        "ProductionVariants": [variant],
+        "LastModifiedTime": datetime(2026, 1, 2, 3, 55, tzinfo=UTC),
+    }
+
+
+def endpoint_event() -> dict[str, Any]:
+    return {"detail-type": "SageMaker Endpoint State Change", "resources": [ENDPOINT.lower()], "detail": {}}
+
+
+def test_a_served_and_probed_challenger_becomes_champion(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    park(world, ENDPOINT, "endpoint", **WANTED)
+    sagemaker.answers["describe_endpoint"] = serving("new")
+
+    wake_up(endpoint_event())
+
+    (success,) = states.asked("send_task_success")
+    assert json.loads(success["output"])["outcome"] == "deployed"
+    champion = Champions(world.table).get("flights")
+    assert champion is not None
+    assert (champion.sequence, champion.run_id, champion.endpoint_config) == (1, "r1", "new")
+
+
+@pytest.mark.case("DE-03")
+def test_a_silent_rollback_is_a_failed_deployment_and_no_champion(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    park(world, ENDPOINT, "endpoint", **WANTED)
+    sagemaker.answers["describe_endpoint"] = serving("old")
+
+    wake_up(endpoint_event())
+
+    (failure,) = states.asked("send_task_failure")
+    assert failure["error"] == "DeploymentFailed"
+    assert "serves old, not new" in failure["cause"]
+    assert Champions(world.table).get("flights") is None
+
+
+def test_a_wrong_answer_to_the_probe_is_a_failed_deployment(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    wrong = json.dumps({"records": [{"x": 1}], "scores": [0.75]}).encode()
+    world.put(world.artifacts, "other.json", wrong)
+    park(world, ENDPOINT, "endpoint", **WANTED | {"probe_uri": "s3://driftwheel-artifacts/other.json"})
+    sagemaker.answers["describe_endpoint"] = serving("new")
+
+    wake_up(endpoint_event())
+
+    assert "scored 0.25, the trained model says 0.75" in states.asked("send_task_failure")[0]["cause"]
+    assert Champions(world.table).get("flights") is None
+
+
+@pytest.mark.case("SF-12")
+def test_a_fenced_off_run_cannot_crown_its_model(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    park(world, ENDPOINT, "endpoint", **WANTED)
+    sagemaker.answers["describe_endpoint"] = serving("new")
+    Leases(world.table).acquire("flights", "r2", now=61, seconds=60)
+
+    wake_up(endpoint_event())
+
+    assert states.asked("send_task_failure")[0]["error"] == "LeaseLost"
+    assert Champions(world.table).get("flights") is None
+
+
+@pytest.mark.case("DE-07")
+def test_a_crash_after_the_champion_moved_is_healed_by_looking_again(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    park(world, ENDPOINT, "endpoint", **WANTED)
+    sagemaker.answers["describe_endpoint"] = serving("new")
+    states.answers["send_task_success"] = "InternalServerError"
+    with pytest.raises(ClientError):
+        wake_up(endpoint_event())
+
+    states.answers.clear()
+    wake_up({"kind": "reconcile"})
+
+    assert len(Champions(world.table).history("flights")) == 1
+    assert len(states.asked("send_task_success")) == 2
+
+
+@pytest.mark.parametrize(("status", "ends"), [("Approved", "approved"), ("Rejected", "rejected")])
+def test_the_registry_answers_for_a_person(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder, status: str, ends: str
+) -> None:
+    park(world, PACKAGE, "model_package")
+    sagemaker.answers["describe_model_package"] = {
+        "ModelApprovalStatus": status,
+        "ApprovalDescription": "why",
+    }
+
+    wake_up({"detail-type": "SageMaker Model Package State Change", "resources": [PACKAGE], "detail": {}})
+
+    assert json.loads(states.asked("send_task_success")[0]["output"]) == {
+        "outcome": ends,
+        "description": "why",
+    }
+
+
+def test_editing_a_pending_package_is_no_answer(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    park(world, PACKAGE, "model_package")
+    sagemaker.answers["describe_model_package"] = {"ModelApprovalStatus": "PendingManualApproval"}
+
+    wake_up({"detail-type": "SageMaker Model Package State Change", "resources": [PACKAGE], "detail": {}})
+
+    assert states.asked("send_task_success") == []
+
+
+@pytest.mark.case("SF-10")
+def test_an_aborted_execution_stops_its_job_and_frees_its_lease(
+    world: World, wake_up: Wake, sagemaker: Recorder
+) -> None:
+    tokens = park(world, JOB, "training_job", output_uri="s3://a/o")
+    sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": "InProgress"}
+    detail = {"executionArn": EXECUTION, "name": "flights-r1", "status": "ABORTED"}
+
+    wake_up({"detail-type": "Step Functions Execution Status Change", "detail": detail})
+
+    assert sagemaker.asked("stop_training_job") == [{"TrainingJobName": "driftwheel-flights-r1"}]
+    assert tokens.all() == []
+    assert Leases(world.table).get("flights") is None
+    assert Runs(world.table).of_model("flights")[0].status == "aborted"
+
+
+def test_an_event_nobody_waits_for_changes_nothing(
+    wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    assert (
+        wake_up({"detail-type": "SageMaker Training Job State Change", "resources": [JOB], "detail": {}})
+        == []
+    )
+    assert sagemaker.calls == []
+    assert states.calls == []
+
+
+def test_the_shipped_event_is_handled_message_by_message(
+    world: World, event: Callable[[str], Any], context: Any
+) -> None:
+    assert world.load("job_callback").handler(event("job_callback"), context) == {"batchItemFailures": []}
+
+
+@pytest.mark.case("EV-11")
+def test_a_poison_message_comes_back_alone(world: World, event: Callable[[str], Any], context: Any) -> None:
+    batch = event("job_callback")
+    batch["Records"][0]["body"] = "not JSON"
+
+    answer = world.load("job_callback").handler(batch, context)
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": batch["Records"][0]["messageId"]}]}
