@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test check lock deploy
+.PHONY: help setup test lock
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -18,12 +18,17 @@ $(VENV)/.ready: requirements.lock requirements-demo.txt pyproject.toml
 
 setup: $(VENV)/.ready ## Create .venv from the lock file
 
-lock: setup ## Recompile every pinned requirements file
-	$(BIN)/python -m driftwheel_local.lock
+COMPILE := $(BIN)/uv pip compile --quiet --no-emit-index-url --no-header --no-annotate --python-version 3.11
 
-test: setup ## Run every check and test
+lock: setup ## Recompile every pinned requirements file
+	$(COMPILE) src/requirements.in -o src/requirements.txt
+	$(COMPILE) --generate-hashes --extra local --extra dev pyproject.toml -o requirements.lock
+
+test: setup ## Run every check and every test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	for app in functions/*/app.py; do $(BIN)/mypy $$app || exit 1; done
+	$(BIN)/cfn-lint template.yaml
 	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage report
+	$(BIN)/coverage report --skip-covered
