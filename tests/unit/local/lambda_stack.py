@@ -1,0 +1,52 @@
+"""A moto server whose functions run, for the tests of the Lambda part."""
+
+import json
+import os
+import textwrap
+
+import boto3
+from botocore.config import Config
+
+from driftwheel_local import patches
+from driftwheel_local.clock import Clock
+from driftwheel_local.functions import code_zip
+from driftwheel_local.lambdas import LambdaRunner
+
+ROLE = "arn:aws:iam::123456789012:role/runs"
+
+
+class LambdaStack:
+    def __init__(self, endpoint, build_root, folder, **options):
+        self.endpoint = endpoint
+        self.folder = folder
+        self.clock = Clock()
+        environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        self.runner = LambdaRunner(build_root, folder / "root", environment, self.clock, **options)
+        patches.patch_lambda(self.runner)
+        patches.patch_sqs(self.clock, self.runner.pollers.wake)
+        patches.patch_logs(self.clock)
+        trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+        self.client("iam").create_role(RoleName="runs", AssumeRolePolicyDocument=trust)
+
+    def client(self, service):
+        return boto3.client(service, config=Config(retries={"total_max_attempts": 1}))
+
+    def function(self, name, source, layers=(), **settings):
+        code = self.folder / "code" / name
+        code.mkdir(parents=True)
+        (code / "app.py").write_text(textwrap.dedent(source))
+        spec = {"Runtime": "python3.11", "Role": ROLE, "Handler": "app.handler", "Timeout": 5} | settings
+        return self.client("lambda").create_function(
+            FunctionName=name, Code={"ZipFile": code_zip(code)}, Layers=[*layers], **spec
+        )["FunctionArn"]
+
+    def invoke(self, name, event=None, **options):
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **options)
+        payload = answer["Payload"].read()
+        return json.loads(payload) if payload else None, answer.get("FunctionError")
+
+    def log(self, name):
+        return (self.folder / "root" / "logs" / f"{name}.log").read_text()
+
+    def close(self):
+        self.runner.close()
