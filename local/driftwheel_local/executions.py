@@ -10,16 +10,18 @@ from typing import Any, cast
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.evaluation_details import EvaluationDetails, ExecutionDetails
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, ProgramError, ProgramTimedOut
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.backend.execution_worker_comm import ExecutionWorkerCommunication
 
-from driftwheel_local.states import ExecutionClosed, StateMachines, payload_text, utc_text
+from driftwheel_local.states import ExecutionClosed, ExecutionRecord, StateMachines, payload_text, utc_text
 
 # moto's interpreter is only partly annotated.
 _Execution: Any = Execution
 _ExecutionWorker: Any = ExecutionWorker
+_EventManager: Any = EventManager
 log = logging.getLogger(__name__)
 
 
@@ -176,6 +178,8 @@ class _Worker(_ExecutionWorker):  # type: ignore[misc]
 
     def start(self) -> None:
         self.env = super()._get_evaluation_environment()
+        execution = cast("_Report", self._execution_communication).execution
+        self.env.event_manager = _History(execution.world.record, execution.exec_arn)
         super().start()
 
     def _get_evaluation_environment(self) -> Environment:
@@ -190,6 +194,20 @@ class _Worker(_ExecutionWorker):  # type: ignore[misc]
             report = cast("_Report", self._execution_communication)
             cause = f"{type(fault).__name__}: {fault}"
             report.execution.close(ExecutionStatus.FAILED, error="States.Runtime", cause=cause)
+
+
+class _History(_EventManager):  # type: ignore[misc]
+    """moto's event history, also written down event by event."""
+
+    def __init__(self, record: ExecutionRecord | None, execution_arn: str) -> None:
+        super().__init__()
+        self._record = record
+        self._execution_arn = execution_arn
+
+    def _publish_history_event(self, **event: Any) -> None:
+        super()._publish_history_event(**event)
+        if self._record is not None:
+            self._record.history_event(self._execution_arn, self._create_history_event(**event))
 
 
 class _Report(ExecutionWorkerCommunication):

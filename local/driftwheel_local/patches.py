@@ -4,22 +4,35 @@ Nothing else in this package touches a private name of moto. Each patch has a co
 ``tests/unit/local`` so that a new moto version fails loudly, not strangely.
 """
 
+import copy
 import json
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
+from moto.awslambda import models as lambda_models
+from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.cloudwatch.models import CloudWatchBackend, cloudwatch_backends
 from moto.cloudwatch.responses import CloudWatchResponse
+from moto.core.common_models import BaseModel
 from moto.core.config import default_user_config
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
+from moto.dynamodb import models as dynamodb_models
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.table import Table
+from moto.dynamodb.responses import DynamoHandler
+from moto.logs import models as logs_models
+from moto.s3.models import FakeKey, S3Backend
+from moto.s3.responses import S3Response
 from moto.sns.models import sns_backends
-from moto.sqs.models import sqs_backends
+from moto.sqs import models as sqs_models
+from moto.sqs.models import Queue, SQSBackend, sqs_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
@@ -51,11 +64,18 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_funct
 from moto.stepfunctions.parser.asl.eval.callback import callback
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from driftwheel_local import tokens
+from driftwheel_local import lambda_backend, tokens
 from driftwheel_local.alarms import Alarm, AlarmRefusedError, Alarms, AlarmState, rule_of
+from driftwheel_local.clock import Clock
 from driftwheel_local.executions import ClockThread, ClosingEvent
+from driftwheel_local.lambdas import LambdaRunner
 from driftwheel_local.states import ExecutionClosed, StateMachines, is_within_quota, payload_text
 from driftwheel_local.states_backend import LocalStepFunctionsBackend
+
+if TYPE_CHECKING:
+    from driftwheel_local.store.items import Items
+    from driftwheel_local.store.messages import Messages
+    from driftwheel_local.store.objects import Objects
 
 _METRIC_DATA_KEPT = 50_000
 _ALARM_PROPERTIES = (
@@ -89,6 +109,18 @@ def replace(owner: Any, name: str, value: Any) -> Any:
     original = _originals.setdefault((owner, name), getattr(owner, name))
     setattr(owner, name, value)
     return original
+
+
+def wrap(owner: Any, name: str, value: Any) -> Any:
+    """Put `value` around whatever is there now, and answer that: moto's own or another part's patch.
+
+    `replace` would drop the other part's patch; wrapping again replaces the wrapper of before.
+    """
+    inner = getattr(owner, name)
+    inner = inner.__dict__.get("driftwheel_inner", inner) if hasattr(inner, "__dict__") else inner
+    value.driftwheel_inner = inner
+    replace(owner, name, value)
+    return inner
 
 
 def undo() -> None:
@@ -450,3 +482,236 @@ def _alarm(kept: Any) -> Alarm:
         actions=actions,
         actions_enabled=kept.actions_enabled,
     )
+
+
+def patch_memory() -> None:
+    """Stop moto from keeping every model instance (items, messages, object versions) for ever."""
+
+    def new(cls: Any, *_args: Any, **_options: Any) -> Any:
+        return object.__new__(cls)
+
+    replace(BaseModel, "__new__", new)
+    # With nobody keeping them, keys are collected; their bodies are on disk: nothing to warn about.
+    replace(FakeKey, "__del__", lambda self: None)
+
+
+def persist_s3(objects: "Objects") -> None:
+    """Write every changed key down before its request is answered; one request changes S3 at a time."""
+
+    def within(name: str) -> None:
+        def handle(self: Any, request: Any, full_url: str) -> Any:
+            if request.method in ("GET", "HEAD", "OPTIONS"):
+                return inner(self, request, full_url)
+            with objects.changes.scope():
+                return inner(self, request, full_url)
+
+        inner = wrap(S3Response, name, handle)
+
+    def touching(name: str) -> None:
+        def change(self: Any, bucket_name: str, key_name: str, *args: Any, **options: Any) -> Any:
+            with objects.changes.scope():
+                objects.changes.touch((bucket_name, key_name))
+                return inner(self, bucket_name, key_name, *args, **options)
+
+        inner = wrap(S3Backend, name, change)
+
+    def put_object_tagging(self: Any, key: Any, tags: Any) -> Any:
+        with objects.changes.scope():
+            objects.changes.touch((key.bucket_name, key.name))
+            return tag(self, key, tags)
+
+    _share_bodies()
+    for name in ("_key_response", "_bucket_response"):
+        within(name)
+    for name in (
+        "put_object",
+        "put_object_acl",
+        "put_object_legal_hold",
+        "put_object_retention",
+        "delete_object",
+        "delete_object_tagging",
+    ):
+        touching(name)
+    tag = wrap(S3Backend, "put_object_tagging", put_object_tagging)
+
+
+def _share_bodies() -> None:
+    """Copy a key without its body when that is on disk: ListObjectVersions copies every version."""
+
+    def getstate(self: Any) -> dict[str, Any]:
+        if "driftwheel_on_disk" not in self.__dict__:
+            return cast("dict[str, Any]", state_of(self))
+        return {name: value for name, value in self.__dict__.items() if name != "lock"}
+
+    def setstate(self: Any, state: dict[str, Any]) -> None:
+        if "driftwheel_on_disk" not in state:
+            set_state(self, state)
+            return
+        self.__dict__.update(state)
+        self.lock = threading.Lock()
+
+    state_of = wrap(FakeKey, "__getstate__", getstate)
+    set_state = wrap(FakeKey, "__setstate__", setstate)
+
+
+def persist_dynamodb(items: "Items") -> None:
+    """Write every changed item down, serialise requests, and copy an item before changing it in place.
+
+    moto checks conditions without a lock: two conditional writers could both win.
+    """
+
+    def call_action(self: Any) -> Any:
+        with items.changes.scope():
+            return call(self)
+
+    def put_item(self: Any, item_attrs: dict[str, Any], *args: Any, **options: Any) -> Any:
+        with items.changes.scope():
+            item = put(self, item_attrs, *args, **options)
+            items.touch(self, item_attrs)
+            return item
+
+    def delete_item(self: Any, hash_key: Any, range_key: Any = None) -> Any:
+        with items.changes.scope():
+            names = [name for name in (self.hash_key_attr, self.range_key_attr) if name is not None]
+            items.touch(self, dict(zip(names, (hash_key, range_key), strict=False)))
+            return delete(self, hash_key, range_key)
+
+    def update_item(self: Any, table_name: str, key: dict[str, Any], *args: Any, **options: Any) -> Any:
+        with items.changes.scope():
+            table = self.get_table(table_name)
+            values = self.get_keys_value(table, key)
+            item = table.get_item(*values)
+            place = table.items if values[1] is None else table.items[values[0]]
+            own_key = values[0] if values[1] is None else values[1]
+            if item is not None:
+                # A transaction's snapshot and other readers keep the old one.
+                place[own_key] = copy.deepcopy(item)
+            items.touch(table, key)
+            try:
+                return update(self, table_name, key, *args, **options)
+            except Exception:
+                # moto changes the item in place before it has found every fault of the expression.
+                if item is None:
+                    place.pop(own_key, None)
+                else:
+                    place[own_key] = item
+                raise
+
+    def delete_table(self: Any, name: str) -> Any:
+        with items.changes.scope():
+            table = drop(self, name)
+            items.drop(table.name)
+            return table
+
+    def snapshot(value: Any) -> Any:
+        # moto deep-copies whole tables before each transaction; items are replaced, never changed, so their
+        # dictionaries suffice. A stream would need more.
+        if not isinstance(value, Table) or value.stream_shard is not None:
+            return copy.deepcopy(value)
+        table = copy.copy(value)
+        nested = value.range_key_attr is not None
+        table.items = defaultdict(
+            dict, {key: dict(one) if nested else one for key, one in cast("Any", value.items).items()}
+        )
+        return table
+
+    call = wrap(DynamoHandler, "call_action", call_action)
+    put = wrap(Table, "put_item", put_item)
+    delete = wrap(Table, "delete_item", delete_item)
+    update = wrap(DynamoDBBackend, "update_item", update_item)
+    drop = wrap(DynamoDBBackend, "delete_table", delete_table)
+    replace(dynamodb_models, "copy", SimpleNamespace(deepcopy=snapshot, copy=copy.copy))
+
+
+def persist_sqs(messages: "Messages") -> None:
+    """Write down messages sent, moved, received and deleted; delete under the lock, else moto loses some."""
+
+    def add_message(self: Any, message: Any) -> None:
+        messages.sent(self.name, message)
+        add(self, message)
+
+    def delete_message(self: Any, receipt_handle: str) -> None:
+        with self._messages_lock:
+            gone = [one.id for one in self._messages if one.had_receipt_handle(receipt_handle)]
+            delete(self, receipt_handle)
+        for message_id in gone:
+            messages.deleted(message_id)
+
+    def receive_message(self: Any, *args: Any, **options: Any) -> Any:
+        received = receive(self, *args, **options)
+        for message in received:
+            messages.received(message)
+        return received
+
+    def purge_queue(self: Any, queue_name: str) -> None:
+        with self.get_queue(queue_name)._messages_lock:
+            purge(self, queue_name)
+            messages.purged(queue_name)
+
+    def delete_queue(self: Any, queue_name: str) -> None:
+        drop(self, queue_name)
+        messages.purged(queue_name)
+
+    add = wrap(Queue, "add_message", add_message)
+    delete = wrap(Queue, "delete_message", delete_message)
+    receive = wrap(SQSBackend, "receive_message", receive_message)
+    purge = wrap(SQSBackend, "purge_queue", purge_queue)
+    drop = wrap(SQSBackend, "delete_queue", delete_queue)
+
+
+def patch_lambda(runner: LambdaRunner) -> None:
+    """Make moto's Lambda run functions as processes, poll queues, and keep settings that it drops."""
+
+    def get_configuration(self: Any, on_create: bool = False) -> dict[str, Any]:
+        configuration: dict[str, Any] = describe(self, on_create)
+        for member, attribute in lambda_backend.KEPT_SETTINGS.items():
+            if getattr(self, attribute, None):
+                configuration[member] = getattr(self, attribute)
+        return configuration
+
+    # moto finds the urls module from the backend class's module, so it must look like moto's own.
+    local_backend = type(
+        "LambdaBackend",
+        (lambda_backend.LocalLambdaBackend,),
+        {"runner": runner, "__module__": lambda_models.__name__},
+    )
+    replace(lambda_backends, "backend", local_backend)
+    lambda_backends.clear()
+    describe = replace(LambdaFunction, "get_configuration", get_configuration)
+
+
+def patch_sqs(clock: Clock, on_added: Callable[[str], None]) -> None:
+    """Let one request change a queue at a time, on the stack's clock, and tell `on_added` a queue's ARN.
+
+    moto deletes without its lock and loses a message sent meanwhile; two receivers may get the same message.
+    Call it before `persist_sqs`, which wraps these names.
+    """
+
+    def locked(owner: Any, name: str) -> None:
+        def change(self: Any, queue_name: str, *args: Any, **options: Any) -> Any:
+            with self.get_queue(queue_name)._messages_lock:
+                return inner(self, queue_name, *args, **options)
+
+        inner = replace(owner, name, change)
+
+    def add_message(self: Any, message: Any) -> None:
+        with self._messages_lock:
+            add(self, message)
+        on_added(self.queue_arn)
+
+    add = replace(Queue, "add_message", add_message)
+    # A long poll gives the lock up while it waits: it waits on this very condition.
+    for name in ("receive_message", "delete_message", "change_message_visibility", "purge_queue"):
+        locked(SQSBackend, name)
+    replace(sqs_models, "unix_time", lambda _moment=None: clock.now().timestamp())
+    replace(sqs_models, "unix_time_millis", lambda _moment=None: clock.now().timestamp() * 1000)
+
+
+def patch_logs(clock: Clock) -> None:
+    """Let CloudWatch Logs live on the stack's clock: it refuses events over two hours ahead of its own."""
+    replace(logs_models, "utcnow", lambda: clock.now().replace(tzinfo=None))
+    replace(logs_models, "unix_time_millis", lambda moment=None: _milliseconds(moment or clock.now()))
+
+
+def _milliseconds(moment: datetime) -> float:
+    return moment.replace(tzinfo=UTC).timestamp() * 1000

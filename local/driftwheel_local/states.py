@@ -44,6 +44,9 @@ class ExecutionRecord(Protocol):
     def execution_started(self, execution: Mapping[str, Any]) -> None:
         """Keep a new execution; called before StartExecution answers."""
 
+    def history_event(self, execution_arn: str, event: Mapping[str, Any]) -> None:
+        """Keep one event of a running execution's history."""
+
     def execution_closed(self, execution: Mapping[str, Any]) -> None:
         """Keep a closed execution with its history."""
 

@@ -9,11 +9,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto.awslambda.responses import LambdaResponse
+from moto.core.exceptions import AWSError
+
 from driftwheel_local import patches
 from driftwheel_local.clock import Clock
 from driftwheel_local.states import StateMachines
-from moto.awslambda.responses import LambdaResponse
-from moto.core.exceptions import AWSError
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:launch"
@@ -509,6 +510,7 @@ def test_a_wait_state_that_is_stopped_ends(world: World):
 def test_executions_survive_a_restart_closed_and_with_their_names_used(world: World, moto_endpoint: str):
     kept: dict[str, dict[str, Any]] = {}
     world.machines.record = SimpleNamespace(
+        history_event=lambda arn, event: kept[arn]["history"].append(dict(event)),
         execution_started=lambda one: kept.update({one["executionArn"]: dict(one) | {"history": []}}),
         execution_closed=lambda one: kept.update({one["executionArn"]: dict(one)}),
     )
