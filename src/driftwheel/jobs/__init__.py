@@ -1,0 +1,1 @@
+"""What runs inside SageMaker's containers: standard library, numpy, pyarrow and xgboost only."""

@@ -1,0 +1,151 @@
+"""Gradient boosting, round by round: metrics in XGBoost's own words, early stopping, checkpoints, SIGTERM."""
+
+import math
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import FrameType
+
+import xgboost as xgb
+
+from driftwheel.errors import ArtifactInvalid
+from driftwheel.jobs.checkpoints import Checkpoints, Progress
+from driftwheel.jobs.container import Hyperparameters
+from driftwheel.jobs.tables import Table
+
+CHECKPOINT_ROUNDS = 10
+"""A spot interruption costs at most so many rounds."""
+
+OBJECTIVES = {"binary": "binary:logistic", "regression": "reg:squarederror"}
+
+
+class Stopped(Exception):
+    """When SIGTERM arrived: SageMaker is stopping the job or takes the spot instance away."""
+
+
+class Interruption:
+    """Remembers SIGTERM until it is safe to act on it."""
+
+    def __init__(self) -> None:
+        self._arrived = False
+
+    def listen(self) -> None:
+        """Catch SIGTERM from now on."""
+        signal.signal(signal.SIGTERM, self._remember)
+
+    def _remember(self, _number: int, _frame: FrameType | None) -> None:
+        self._arrived = True
+
+    @property
+    def arrived(self) -> bool:
+        """Whether SIGTERM came."""
+        return self._arrived
+
+    def check(self) -> None:
+        """Raise Stopped when SIGTERM came."""
+        if self._arrived:
+            raise Stopped
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The trees up to the best round."""
+
+    booster: xgb.Booster
+    rounds: int
+    best_round: int
+    best_score: float
+    resumed_from: int
+
+
+def fit(
+    train: Table,
+    validation: Table,
+    names: Sequence[str],
+    types: Sequence[str],
+    settings: Hyperparameters,
+    *,
+    cpus: int,
+    checkpoints: Checkpoints,
+    interruption: Interruption,
+) -> Fitted:
+    """Fit until the validation metric has not improved for ``early_stopping_rounds``.
+
+    Going on from a checkpoint gives the trees an uninterrupted training gives. Raises Stopped after saving
+    when SIGTERM comes, ArtifactInvalid when the validation split cannot be measured.
+    """
+    data = {
+        "train": _matrix(train, names, types, cpus),
+        "validation": _matrix(validation, names, types, cpus),
+    }
+    evaluated = [(matrix, name) for name, matrix in data.items()]
+    found = checkpoints.resume()
+    trees, progress = found or (None, Progress())
+    resumed_from = progress.rounds
+    booster = xgb.Booster(
+        booster_parameters(settings, cpus),
+        cache=list(data.values()),
+        model_file=str(trees) if trees else None,
+    )
+    while progress.rounds < settings.rounds and not _exhausted(progress, settings):
+        round_ = progress.rounds
+        booster.update(data["train"], round_)
+        line = booster.eval_set(evaluated, round_)
+        print(line, flush=True)
+        progress = _advance(progress, _score(line, settings.eval_metric), settings.eval_metric)
+        if interruption.arrived or progress.rounds % CHECKPOINT_ROUNDS == 0:
+            checkpoints.save(booster, progress)
+        interruption.check()
+    assert progress.best_score is not None
+    return Fitted(
+        booster=booster[: progress.best_round + 1],
+        rounds=progress.rounds,
+        best_round=progress.best_round,
+        best_score=progress.best_score,
+        resumed_from=resumed_from,
+    )
+
+
+def booster_parameters(settings: Hyperparameters, cpus: int) -> dict[str, object]:
+    """Join the owner's parameters with ours; ours win."""
+    return {
+        **settings.booster,
+        "objective": OBJECTIVES[settings.kind],
+        "eval_metric": settings.eval_metric,
+        "tree_method": "hist",
+        "seed": settings.seed,
+        # Each round draws from its own number, so a resumed training draws what an uninterrupted one does.
+        "seed_per_iteration": True,
+        "nthread": cpus,
+        "verbosity": 1,
+    }
+
+
+def _matrix(table: Table, names: Sequence[str], types: Sequence[str], cpus: int) -> xgb.DMatrix:
+    return xgb.DMatrix(
+        table.features,
+        label=table.labels,
+        feature_names=list(names),
+        feature_types=list(types),
+        enable_categorical=True,
+        nthread=cpus,
+    )
+
+
+def _exhausted(progress: Progress, settings: Hyperparameters) -> bool:
+    return progress.rounds - 1 - progress.best_round >= settings.early_stopping_rounds
+
+
+def _score(line: str, metric: str) -> float:
+    return float(line.rsplit(f"validation-{metric}:", 1)[1])
+
+
+def _advance(progress: Progress, score: float, metric: str) -> Progress:
+    if not math.isfinite(score):
+        raise ArtifactInvalid(
+            f"validation {metric} is no number: does the validation split hold both classes?"
+        )
+    best = progress.best_score
+    better = best is None or (score > best if metric == "auc" else score < best)
+    following = replace(progress, rounds=progress.rounds + 1)
+    return replace(following, best_round=progress.rounds, best_score=score) if better else following

@@ -1,0 +1,91 @@
+"""The code archive that trains and serves: exactly the files both need, the same bytes every time.
+
+AWS's XGBoost image (3.2-0) installs it with ``pip install .`` before it runs ``train.py``. Under network
+isolation pip 26 fails there, because it wants to download setuptools into its isolated build environment
+(the image's own test of script mode under isolation is marked as failing: aws/deep-learning-containers,
+``test/xgboost/e2e/test_network_isolation.py``). So the archive brings its own build backend, which needs
+nothing.
+"""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+MODULES = (
+    "errors.py",
+    "drift/baseline.py",
+    "drift/cells.py",
+    "drift/summaries.py",
+    "recipe/literals.py",
+    "recipe/row.py",
+    "jobs/artifact.py",
+    "jobs/boosting.py",
+    "jobs/checkpoints.py",
+    "jobs/code.py",
+    "jobs/container.py",
+    "jobs/evidence.py",
+    "jobs/model.py",
+    "jobs/payload.py",
+    "jobs/serve.py",
+    "jobs/tables.py",
+    "jobs/train.py",
+)
+"""The package's part of the archive; a test starts both entry points from the archive alone."""
+
+ENTRIES = ("train.py", "serve.py", "build_backend.py")
+"""Files of ``jobs/entry`` that stand at the archive's top."""
+
+INIT = b'"""Part of Driftwheel that trains and serves."""\n'
+"""Packages start empty there: the real ones may offer names whose modules stay at home."""
+
+PYPROJECT = """\
+[build-system]
+requires = []
+build-backend = "build_backend"
+backend-path = ["."]
+"""
+
+
+def names() -> list[str]:
+    """Name every file of the archive."""
+    packages = {Path("driftwheel", name).parent.as_posix() for name in MODULES}
+    return sorted(
+        [
+            "pyproject.toml",
+            *ENTRIES,
+            *(f"driftwheel/{name}" for name in MODULES),
+            *(f"{package}/__init__.py" for package in packages),
+        ]
+    )
+
+
+def content(name: str) -> bytes:
+    """Read one file of the archive from the installed package."""
+    if name == "pyproject.toml":
+        return PYPROJECT.encode()
+    if name.endswith("/__init__.py"):
+        return INIT
+    if name in ENTRIES:
+        return (PACKAGE / "jobs" / "entry" / name).read_bytes()
+    return (PACKAGE.parent / name).read_bytes()
+
+
+def bundle() -> tuple[str, bytes]:
+    """Build ``sourcedir.tar.gz``: the sha256 of its bytes, and the bytes."""
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for name in names():
+            data = content(name)
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            info.mode = 0o644
+            tar.addfile(info, io.BytesIO(data))
+    archive = packed.getvalue()
+    return hashlib.sha256(archive).hexdigest(), archive

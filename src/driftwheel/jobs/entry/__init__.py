@@ -1,0 +1,1 @@
+"""Files that stand at the top of the code archive, not inside the package."""
