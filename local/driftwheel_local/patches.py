@@ -9,7 +9,8 @@ import json
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -21,15 +22,27 @@ from moto.cloudwatch.models import CloudWatchBackend, cloudwatch_backends
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.common_models import BaseModel
 from moto.core.config import default_user_config
-from moto.core.exceptions import AWSError
+from moto.core.exceptions import AWSError, JsonRESTError
 from moto.core.responses import ActionResult, EmptyResult
 from moto.dynamodb import models as dynamodb_models
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
+from moto.events.exceptions import (
+    InvalidEventPatternException,
+    ResourceNotFoundException,
+    ValidationException,
+)
+from moto.events.models import EventsBackend
+from moto.events.models import Rule as EventsRule
+from moto.events.responses import EventsHandler
 from moto.logs import models as logs_models
+from moto.s3 import notifications as s3_notifications
 from moto.s3.models import FakeKey, S3Backend
 from moto.s3.responses import S3Response
+from moto.scheduler.exceptions import ScheduleGroupNotFound
+from moto.scheduler.exceptions import ValidationException as ScheduleRefused
+from moto.scheduler.models import EventBridgeSchedulerBackend
 from moto.sns.models import sns_backends
 from moto.sqs import models as sqs_models
 from moto.sqs.models import Queue, SQSBackend, sqs_backends
@@ -67,10 +80,17 @@ from moto.stepfunctions.responses import StepFunctionResponse
 from driftwheel_local import lambda_backend, tokens
 from driftwheel_local.alarms import Alarm, AlarmRefusedError, Alarms, AlarmState, rule_of
 from driftwheel_local.clock import Clock
+from driftwheel_local.events import EventRouter, RequestTooLargeError, TargetLimitError, UnknownBusError
 from driftwheel_local.executions import ClockThread, ClosingEvent
+from driftwheel_local.expressions import InvalidExpressionError, parse_expression
+from driftwheel_local.inputs import InvalidInputError
 from driftwheel_local.lambdas import LambdaRunner
+from driftwheel_local.object_events import ObjectEvents
+from driftwheel_local.patterns import InvalidPatternError, matches, parse_pattern
+from driftwheel_local.scheduler import Scheduler
 from driftwheel_local.states import ExecutionClosed, StateMachines, is_within_quota, payload_text
 from driftwheel_local.states_backend import LocalStepFunctionsBackend
+from driftwheel_local.targets import UnsupportedTargetError
 
 if TYPE_CHECKING:
     from driftwheel_local.store.items import Items
@@ -715,3 +735,138 @@ def patch_logs(clock: Clock) -> None:
 
 def _milliseconds(moment: datetime) -> float:
     return moment.replace(tzinfo=UTC).timestamp() * 1000
+
+
+@contextmanager
+def _event_refusals() -> Iterator[None]:
+    """Give our refusals the names and words of EventBridge."""
+    try:
+        yield
+    except InvalidPatternError as error:
+        raise InvalidEventPatternException(str(error)) from error
+    except UnknownBusError as error:
+        raise ResourceNotFoundException(f"Event bus {error.args[0]} does not exist.") from error
+    except TargetLimitError as error:
+        raise JsonRESTError("LimitExceededException", str(error)) from error
+    except InvalidExpressionError as error:
+        raise ValidationException(f"Parameter ScheduleExpression is not valid. {error}") from error
+    except (RequestTooLargeError, UnsupportedTargetError, InvalidInputError) as error:
+        raise ValidationException(str(error)) from error
+
+
+def patch_events(router: EventRouter) -> None:
+    """Route events ourselves: moto ignores rule state, input settings, retries, and most target types."""
+
+    def put_events(self: Any, events: list[dict[str, Any]]) -> list[dict[str, str]]:
+        with _event_refusals():
+            return router.put_events(events)
+
+    def put_rule(self: Any, name: str, **options: Any) -> Any:
+        with _event_refusals():
+            if options.get("event_pattern"):
+                parse_pattern(options["event_pattern"])
+            if options.get("scheduled_expression"):
+                parse_expression(options["scheduled_expression"], scheduler=False)
+        return keep_rule(self, name, **options)
+
+    def put_targets(self: Any, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]) -> None:
+        existing = self.describe_rule(name, event_bus_arn).targets
+        with _event_refusals():
+            router.check_targets(existing, targets)
+        keep_targets(self, name, event_bus_arn, targets)
+
+    def create_archive(self: Any, name: str, *_args: Any, **_options: Any) -> None:
+        raise ValidationException(f"archive {name}: archives are not supported by the local runtime")
+
+    def test_event_pattern(self: Any) -> str:
+        with _event_refusals():
+            pattern = parse_pattern(self._get_param("EventPattern"))
+        try:
+            event = json.loads(self._get_param("Event"))
+        except ValueError as error:
+            raise ValidationException("Parameter Event is not valid.") from error
+        return json.dumps({"Result": matches(pattern, event)})
+
+    def send_to_targets(self: Any, original_event: Any, transform_input: bool = True) -> None:
+        router.send_to_rule(self, original_event)
+
+    replace(EventsBackend, "put_events", put_events)
+    keep_rule = replace(EventsBackend, "put_rule", put_rule)
+    keep_targets = replace(EventsBackend, "put_targets", put_targets)
+    replace(EventsBackend, "create_archive", create_archive)
+    replace(EventsHandler, "test_event_pattern", test_event_pattern)
+    replace(EventsRule, "send_to_targets", send_to_targets)
+
+
+def patch_scheduler(scheduler: Scheduler) -> None:
+    """Refuse schedules that would never fire: moto takes any expression, timezone, target and group."""
+
+    def checked(name: str) -> None:
+        def keep(self: Any, **options: Any) -> Any:
+            group = options["group_name"] or "default"
+            if group not in self.schedule_groups:
+                raise ScheduleGroupNotFound(group)
+            try:
+                scheduler.check(
+                    options["schedule_expression"], options["schedule_expression_timezone"], options["target"]
+                )
+            except (InvalidExpressionError, InvalidInputError, UnsupportedTargetError) as error:
+                raise ScheduleRefused(message=str(error)) from error
+            return inner(self, **options)
+
+        inner = replace(EventBridgeSchedulerBackend, name, keep)
+
+    checked("create_schedule")
+    checked("update_schedule")
+
+
+def patch_s3(events: ObjectEvents) -> None:
+    """Tell EventBridge once of each object version: moto tells it up to three times, in another shape.
+
+    Only the events 'Object Created' and 'Object Deleted' are sent.
+    """
+    reasons = {
+        "s3:ObjectCreated:Put": "PutObject",
+        "s3:ObjectCreated:Post": "POST Object",
+        "s3:ObjectCreated:Copy": "CopyObject",
+        "s3:ObjectCreated:CompleteMultipartUpload": "CompleteMultipartUpload",
+    }
+
+    def send(account_id: str, bucket: Any, event_name: Any, key: Any) -> None:
+        reason = reasons.get(event_name.value)
+        # moto completes a multipart upload by a put of its own, and announces that too
+        if reason is None or (reason == "PutObject" and key.multipart is not None):
+            return
+        events.created(
+            bucket.name, key.name, size=key.size, etag=key.etag, version_id=key.version_id, reason=reason
+        )
+
+    def delete_object(
+        self: Any,
+        bucket_name: str,
+        key_name: str,
+        version_id: str | None = None,
+        bypass: bool = False,
+    ) -> Any:
+        bucket = self.get_bucket(bucket_name)
+        found = {str(version.version_id): version for version in bucket.keys.getlist(key_name, [])}
+        gone = found.get(version_id) if version_id is not None else bucket.keys.get(key_name)
+        answer = delete(self, bucket_name, key_name, version_id=version_id, bypass=bypass)
+        configuration = bucket.notification_configuration
+        if not answer[0] or configuration is None or configuration.event_bridge is None:
+            return answer
+        marker = bucket.is_versioned and version_id is None
+        if marker or gone is not None:
+            events.deleted(
+                bucket_name,
+                key_name,
+                etag=None if marker else getattr(gone, "etag", None),
+                version_id=answer[1].get("version-id"),
+                marker=marker,
+            )
+        return answer
+
+    replace(s3_notifications, "_send_event_bridge_message", send)
+    # around persist_s3's wrapper, if that is already there; `undo` takes both away
+    delete = S3Backend.delete_object
+    replace(S3Backend, "delete_object", delete_object)
