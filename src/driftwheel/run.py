@@ -90,6 +90,7 @@ class TrainingLaunchSection(Record):
     training_job_arn: str
     model_data_url: str
     output_uri: str
+    code_sha256: str
     seconds: int | None = None
     billable_seconds: int | None = None
 

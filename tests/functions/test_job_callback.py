@@ -84,7 +84,7 @@ def park(world: World, arn: str, kind: Any, **detail: Any) -> Tokens:
 def test_a_completed_job_ends_the_wait_with_what_was_described_not_with_the_event(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
 ) -> None:
-    tokens = park(world, JOB, "training_job", output_uri="s3://a/output.tar.gz")
+    tokens = park(world, JOB, "training_job", output_uri="s3://a/output.tar.gz", code_sha256="c")
     sagemaker.answers["describe_training_job"] = {
         "TrainingJobStatus": "Completed",
         "TrainingJobArn": JOB,
@@ -108,7 +108,7 @@ def test_a_completed_job_ends_the_wait_with_what_was_described_not_with_the_even
 def test_a_job_that_ended_badly_fails_the_wait_and_quotes_the_reason(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder, status: str, reason: str
 ) -> None:
-    park(world, JOB, "training_job", output_uri="s3://a/o")
+    park(world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c")
     sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": status, "FailureReason": reason}
 
     wake_up({"kind": "reconcile"})
@@ -123,7 +123,7 @@ def test_a_job_that_ended_badly_fails_the_wait_and_quotes_the_reason(
 def test_the_reconciler_keeps_a_running_wait_alive(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder, answer: Any
 ) -> None:
-    tokens = park(world, JOB, "training_job", output_uri="s3://a/o")
+    tokens = park(world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c")
     sagemaker.answers["describe_training_job"] = answer
 
     wake_up({"kind": "reconcile"})
@@ -135,7 +135,7 @@ def test_the_reconciler_keeps_a_running_wait_alive(
 def test_an_event_delivered_twice_completes_the_token_once(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
 ) -> None:
-    park(world, JOB, "training_job", output_uri="s3://a/o")
+    park(world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c")
     sagemaker.answers["describe_training_job"] = {
         "TrainingJobStatus": "Completed",
         "TrainingJobArn": JOB,
@@ -151,7 +151,7 @@ def test_an_event_delivered_twice_completes_the_token_once(
 def test_a_wait_that_nobody_holds_any_more_stops_its_job(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
 ) -> None:
-    tokens = park(world, JOB, "training_job", output_uri="s3://a/o")
+    tokens = park(world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c")
     sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": "InProgress"}
     states.answers["send_task_heartbeat"] = "TaskTimedOut"
 
@@ -297,7 +297,7 @@ def test_editing_a_pending_package_is_no_answer(
 def test_an_aborted_execution_stops_its_job_and_frees_its_lease(
     world: World, wake_up: Wake, sagemaker: Recorder
 ) -> None:
-    tokens = park(world, JOB, "training_job", output_uri="s3://a/o")
+    tokens = park(world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c")
     sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": "InProgress"}
     detail = {"executionArn": EXECUTION, "name": "flights-r1", "status": "ABORTED"}
 

@@ -120,6 +120,7 @@ def _training_job(
         training_job_arn=job["TrainingJobArn"],
         model_data_url=job["ModelArtifacts"]["S3ModelArtifacts"],
         output_uri=parked.detail["output_uri"],
+        code_sha256=parked.detail["code_sha256"],
         seconds=job.get("TrainingTimeInSeconds"),
         billable_seconds=job.get("BillableTimeInSeconds"),
     ).model_dump(mode="json", exclude_none=True)

@@ -74,7 +74,7 @@ def launch(
             fence=run.fence,
             execution_arn=waiting.execution_arn,
             parked_at=waiting.now,
-            detail={"output_uri": f"{output}/{name}/output/output.tar.gz"},
+            detail={"output_uri": f"{output}/{name}/output/output.tar.gz", "code_sha256": code_sha256},
         )
     )
     same = {key: request[key] for key in ("RoleArn", "HyperParameters")}

@@ -1,0 +1,151 @@
+"""EvaluationGate: two models' predictions on the same rows become a verdict and a registered version."""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from driftwheel.algorithms.images import image_uri
+from driftwheel.aws.objects import Objects
+from driftwheel.deployment.names import resource_name
+from driftwheel.deployment.registry import Approval, Lineage, approval_request, group_request, package_request
+from driftwheel.errors import ArtifactInvalid
+from driftwheel.gate.decision import evaluate
+from driftwheel.gate.verdict import Verdict
+from driftwheel.jobs.artifact import read_members
+from driftwheel.layout import RunLayout, S3Uri
+from driftwheel.ledger.decisions import Decision, Decisions
+from driftwheel.run import EvaluationGateSection, Run
+
+EVIDENCE = re.compile(r"predictions\.csv\.gz|baseline\.json|metrics\.json|probe\.json")
+"""What a training job's ``output.tar.gz`` may hold, and must."""
+
+NAMES = ("predictions.csv.gz", "baseline.json", "metrics.json", "probe.json")
+
+APPROVALS: dict[str, Approval] = {
+    "promote": "Approved",
+    "reject": "Rejected",
+    "needs_approval": "PendingManualApproval",
+}
+
+
+def read_evidence(objects: Objects, output_uri: str) -> dict[str, bytes]:
+    """Fetch and unpack what the training job wrote; raises ArtifactInvalid when a part is missing."""
+    uri = S3Uri.parse(output_uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / "output.tar.gz"
+        archive.write_bytes(objects.read(uri))
+        found = {member.name: member.content for member in read_members(archive, allowed=EVIDENCE)}
+    missing = sorted(set(NAMES) - set(found))
+    if missing:
+        raise ArtifactInvalid(
+            f"{uri} lacks {', '.join(missing)}: the training job did not finish its evidence"
+        )
+    return found
+
+
+def judge(run: Run, evidence: dict[str, bytes]) -> Verdict:
+    """Compare challenger and champion on the pinned holdout; the bootstrap's seed is the run's."""
+    assert run.preprocessing is not None
+    return evaluate(
+        evidence["predictions.csv.gz"],
+        run.spec.evaluation,
+        run.spec.target.kind,
+        seed=int(run.run_id, 16) % 2**32,
+        champion_expected=run.champion is not None,
+        suspected_leakage=run.preprocessing.suspected_leakage,
+    )
+
+
+def publish(
+    run: Run, verdict: Verdict, evidence: dict[str, bytes], objects: Objects, artifact_bucket: str
+) -> S3Uri:
+    """Keep the evidence under the run's prefix, the evaluation last; returns the evaluation's URI."""
+    place = RunLayout(artifact_bucket, run.model, run.run_id).step("evaluation_gate")
+    for name in NAMES:
+        objects.write(place / name, evidence[name])
+    objects.write_json(place / "evaluation.json", verdict.model_dump(mode="json"))
+    return place / "evaluation.json"
+
+
+def register(run: Run, verdict: Verdict, evaluation: S3Uri, stack: str, client: Any) -> str:
+    """Make the trained model a version of its package group and return its ARN.
+
+    The client token is the run's: a retry gets the same version, whose status then follows this verdict.
+    """
+    assert run.training_launch is not None
+    assert run.preprocessing is not None
+    group = resource_name(stack, run.model)
+    tags = {"driftwheel:stack": stack, "driftwheel:model": run.model}
+    if not group_exists(client, group):
+        client.create_model_package_group(**group_request(name=group, model=run.model, tags=tags))
+    lineage = Lineage(
+        model=run.model,
+        run_id=run.run_id,
+        data_digest=run.preprocessing.data_digest,
+        recipe_digest=run.preprocessing.recipe_digest,
+        code_sha256=run.training_launch.code_sha256,
+        training_job_arn=run.training_launch.training_job_arn,
+    )
+    request = package_request(
+        group=group,
+        image=image_uri(run.spec.training.algorithm, run.training_launch.training_job_arn.split(":")[3]),
+        model_data_url=run.training_launch.model_data_url,
+        metrics_uri=str(evaluation),
+        baseline_uri=str(
+            S3Uri(evaluation.bucket, evaluation.key.replace("evaluation.json", "baseline.json"))
+        ),
+        lineage=lineage,
+        approval="PendingManualApproval",
+        description=verdict.sentence,
+        instance=run.spec.deployment.instance,
+    )
+    arn = str(client.create_model_package(**request)["ModelPackageArn"])
+    wanted = APPROVALS[verdict.decision]
+    if wanted != "PendingManualApproval":
+        client.update_model_package(
+            **approval_request(package_arn=arn, approval=wanted, reason=verdict.sentence)
+        )
+    return arn
+
+
+def group_exists(client: Any, group: str) -> bool:
+    """Tell whether a package group is there; a missing one is a ValidationException."""
+    try:
+        client.describe_model_package_group(ModelPackageGroupName=group)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"ValidationException", "ResourceNotFound"}:
+            return False
+        raise
+    return True
+
+
+def section_of(verdict: Verdict, arn: str, evaluation: S3Uri) -> EvaluationGateSection:
+    """Word the verdict for the state machine: small, its evidence by reference."""
+    metrics = verdict.model_dump(mode="json", include={"metric", "rows", "challenger", "champion", "gain"})
+    return EvaluationGateSection(
+        outcome=verdict.decision,
+        reasons=[reason.model_dump(mode="json") for reason in verdict.reasons],
+        metrics=metrics,
+        model_package_arn=arn,
+        evaluation_uri=str(evaluation),
+    )
+
+
+def remember(run: Run, verdict: Verdict, decisions: Decisions) -> None:
+    """Write the verdict to the decision ledger; twice is once."""
+    numbers = verdict.model_dump(mode="json", include={"metric", "rows", "challenger", "champion", "gain"})
+    decisions.record(
+        Decision(
+            model=run.model,
+            at=run.started.at,
+            id=f"{run.run_id}-gate",
+            step="evaluation_gate",
+            outcome=verdict.decision,
+            reason=verdict.sentence,
+            numbers=numbers,
+            run_id=run.run_id,
+        )
+    )

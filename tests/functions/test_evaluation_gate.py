@@ -1,0 +1,141 @@
+"""EvaluationGate as shipped: from a training job's evidence to a verdict in the registry."""
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from driftwheel.errors import ArtifactInvalid
+from driftwheel.ledger.decisions import Decisions
+
+from .conftest import Context, World
+
+RUN_ID = "0f3c5a9be17d2468"
+PREFIX = f"runs/flights/{RUN_ID}"
+OUTPUT = f"{PREFIX}/training_launch/driftwheel-flights-{RUN_ID}/output/output.tar.gz"
+Events = Callable[[str], dict[str, Any]]
+
+
+def predictions(challenger_noise: float, champion_noise: float | None, rows: int = 2000) -> bytes:
+    """Scores around the labels; the larger the noise the worse the model."""
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 2, rows)
+    lines = ["key,label,challenger,champion,slice.origin,slice.carrier"]
+    noises = random.normal(size=(2, rows))
+    for n, label in enumerate(labels):
+        scores = [
+            1 / (1 + np.exp(-(label - 0.5 + noise * noises[m, n])))
+            for m, noise in enumerate((challenger_noise, champion_noise or 0))
+        ]
+        champion = f"{scores[1]:.6f}" if champion_noise is not None else ""
+        lines.append(f"k{n},{label},{scores[0]:.6f},{champion},JFK,UA")
+    return gzip.compress("\n".join(lines).encode() + b"\n", mtime=0)
+
+
+def write_output(world: World, scores: bytes, leave_out: str = "") -> None:
+    parts = {"predictions.csv.gz": scores, "baseline.json": b"{}", "metrics.json": b"{}", "probe.json": b"{}"}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, body in parts.items():
+            if name != leave_out:
+                info = tarfile.TarInfo(name)
+                info.size = len(body)
+                archive.addfile(info, io.BytesIO(body))
+    world.put(world.artifacts, OUTPUT, packed.getvalue())
+
+
+CHAMPION = {
+    "sequence": 1,
+    "run_id": "aa",
+    "model_data_url": "s3://m",
+    "endpoint_config": "c",
+    "model_package_arn": "p",
+}
+
+
+def test_the_first_good_model_is_promoted_and_registered_as_approved(
+    world: World, event: Events, context: Context
+) -> None:
+    write_output(world, predictions(0.5, None))
+
+    section = world.load("evaluation_gate").handler(event("evaluation_gate"), context)
+
+    assert section["outcome"] == "promote"
+    package = world.client("sagemaker").describe_model_package(ModelPackageName=section["model_package_arn"])
+    assert package["ModelApprovalStatus"] == "Approved"
+    evaluation = world.read(f"{PREFIX}/evaluation_gate/evaluation.json")
+    assert evaluation["challenger"]["value"] == section["metrics"]["challenger"]["value"] > 0.7
+    assert world.read(f"{PREFIX}/evaluation_gate/probe.json") == {}
+    (decision,) = Decisions(world.table).of_model("flights")
+    assert (decision.step, decision.outcome) == ("evaluation_gate", "promote")
+
+
+@pytest.mark.case("DE-01")
+@pytest.mark.parametrize(
+    ("challenger", "champion", "outcome", "status"),
+    [(0.5, 1.5, "promote", "Approved"), (1.5, 0.5, "reject", "Rejected"), (0.7, 0.7, "reject", "Rejected")],
+)
+def test_only_a_challenger_that_beats_the_champion_is_promoted(
+    world: World,
+    event: Events,
+    context: Context,
+    challenger: float,
+    champion: float,
+    outcome: str,
+    status: str,
+) -> None:
+    write_output(world, predictions(challenger, champion))
+
+    section = world.load("evaluation_gate").handler(
+        event("evaluation_gate") | {"champion": CHAMPION}, context
+    )
+
+    assert section["outcome"] == outcome
+    assert set(section["metrics"]) == {"metric", "rows", "challenger", "champion", "gain"}
+    package = world.client("sagemaker").describe_model_package(ModelPackageName=section["model_package_arn"])
+    assert package["ModelApprovalStatus"] == status
+
+
+def test_where_approval_is_required_the_version_waits_for_a_person(
+    world: World, event: Events, context: Context
+) -> None:
+    write_output(world, predictions(0.5, None))
+    run = event("evaluation_gate")
+    run["spec"]["evaluation"]["approval"] = "required"
+
+    section = world.load("evaluation_gate").handler(run, context)
+
+    assert section["outcome"] == "needs_approval"
+    package = world.client("sagemaker").describe_model_package(ModelPackageName=section["model_package_arn"])
+    assert package["ModelApprovalStatus"] == "PendingManualApproval"
+
+
+@pytest.mark.case("SM-07")
+def test_a_job_without_its_evidence_is_a_named_fault(world: World, event: Events, context: Context) -> None:
+    write_output(world, predictions(0.5, None), leave_out="probe.json")
+
+    with pytest.raises(ArtifactInvalid, match=r"lacks probe\.json"):
+        world.load("evaluation_gate").handler(event("evaluation_gate"), context)
+
+
+@pytest.mark.case("SM-07")
+def test_a_truncated_archive_is_a_named_fault(world: World, event: Events, context: Context) -> None:
+    world.put(world.artifacts, OUTPUT, gzip.compress(b"x" * 2000)[:40])
+
+    with pytest.raises(ArtifactInvalid):
+        world.load("evaluation_gate").handler(event("evaluation_gate"), context)
+
+
+def test_the_section_is_small_enough_to_travel(world: World, event: Events, context: Context) -> None:
+    write_output(world, predictions(0.5, 1.5))
+
+    section = world.load("evaluation_gate").handler(
+        event("evaluation_gate") | {"champion": CHAMPION}, context
+    )
+
+    assert len(json.dumps(section)) < 10_000
