@@ -26,17 +26,18 @@ class Leases:
         self._table = table
 
     def acquire(self, model: str, run_id: str, *, now: int, seconds: int) -> Lease | None:
-        """Take the lease when it is free, expired or already ours (then nothing changes); else None."""
+        """Take the lease when it is free, expired or already ours; None when another run holds it.
+
+        Our own lease is extended under its old token: a run that crashed while starting goes on as itself.
+        """
         held = self.get(model)
-        if held and held.run_id == run_id and held.expires_at > now:
-            return held
         item = self._table.update(
             "LEASE",
             model,
             {"run_id": run_id, "expires_at": now + seconds},
-            condition="attribute_not_exists( #run_id ) OR #run_id = :free OR #expires_at <= :now",
-            values={"free": "", "now": now},
-            add={"fence": 1},
+            condition="attribute_not_exists( #run_id ) OR #run_id = :free OR #run_id = :mine OR #expires_at <= :now",
+            values={"free": "", "mine": run_id, "now": now},
+            add={"fence": 0 if held and held.run_id == run_id else 1},
         )
         return Lease(model, run_id, item["fence"], item["expires_at"]) if item else None
 

@@ -144,12 +144,13 @@ def test_a_lease_is_reentrant_for_its_own_run_and_free_after_release(table: Tabl
     leases = Leases(table)
     mine = leases.acquire("flights", "run-1", now=100, seconds=60)
     assert mine is not None
-    assert leases.acquire("flights", "run-1", now=130, seconds=60) == mine
+    assert leases.acquire("flights", "run-1", now=130, seconds=60) == replace(mine, expires_at=190)
+    assert leases.acquire("flights", "run-1", now=999, seconds=1) == replace(mine, expires_at=1000)
 
     assert leases.release("flights", "run-1", mine.fence)
 
     assert leases.get("flights") is None
-    assert leases.acquire("flights", "run-2", now=131, seconds=60) is not None
+    assert leases.acquire("flights", "run-2", now=1001, seconds=60) is not None
 
 
 def champion(sequence: int, run_id: str) -> ChampionRow:

@@ -1,0 +1,79 @@
+"""The one policy: does a run start now?
+
+Level-triggered: the answer depends on the situation alone, so whatever wakes the trigger, and however often,
+the same situation gives the same answer and a lost event costs at most one tick.
+"""
+
+from datetime import UTC, datetime
+
+from driftwheel.spec import ModelSpec
+from driftwheel.triggers.state import Answer, Refuse, Situation, Start, Wait
+
+DAY = 86_400
+LONGEST_BACK_OFF = 7 * DAY
+"""A model that cannot be improved is still tried once a week: the world may have changed back."""
+
+
+def decide(situation: Situation, spec: ModelSpec, *, manual: bool = False) -> Answer:
+    """Answer for one model.
+
+    A person may skip quiet period, cooldown, budget and back-off, never the lease: two runs of one model would
+    judge each other's leavings. New files skip the cooldown, which is for retraining by itself; quiet period
+    and the daily budget bound them.
+    """
+    if situation.lease_run and situation.lease_until > situation.now:
+        return Wait(situation.lease_until, "run_in_flight", f"run {situation.lease_run} is at work")
+    if manual:
+        return Start("manual", "asked", "a person asked for it")
+    if situation.fault:
+        return Refuse("data_fault", f"live data is broken, not drifting: {situation.fault}; mend the source")
+    if not situation.pending and not _drifted(situation, spec):
+        return Refuse("nothing_new", "no new file and no drift")
+    if situation.runs_today >= spec.triggers.runs_per_day:
+        until = (situation.now // DAY + 1) * DAY
+        return Wait(until, "budget_spent", f"{situation.runs_today} runs today, runs_per_day allows no more")
+    by_drift = _by_drift(situation, spec) if _drifted(situation, spec) else None
+    if isinstance(by_drift, Start) or not situation.pending:
+        return by_drift or Refuse("nothing_new", "no new file and no drift")
+    return _by_arrival(situation, spec)
+
+
+def _drifted(situation: Situation, spec: ModelSpec) -> bool:
+    wanted = spec.drift.retrain_at
+    return wanted != "never" and (situation.drift == "major" or situation.drift == wanted)
+
+
+def _by_arrival(situation: Situation, spec: ModelSpec) -> Answer:
+    quiet_until = situation.newest_arrival + spec.triggers.quiet_seconds
+    if quiet_until > situation.now:
+        sentence = (
+            f"{situation.pending} new files, the last one less than {spec.triggers.quiet_seconds} s ago"
+        )
+        return Wait(quiet_until, "quiet_period", sentence)
+    return Start(
+        "arrival", "new_files", f"{situation.pending} new files, quiet for {spec.triggers.quiet_seconds} s"
+    )
+
+
+def _by_drift(situation: Situation, spec: ModelSpec) -> Answer:
+    triggers = spec.triggers
+    if situation.last_ended is not None:
+        beyond = situation.losses - triggers.give_up_after
+        if beyond >= 0:
+            pause = min(LONGEST_BACK_OFF, max(DAY, triggers.cooldown_minutes * 60) * 2.0 ** min(beyond, 10))
+            if situation.last_ended + pause > situation.now:
+                sentence = f"{situation.losses} challengers lost in a row: cannot improve with this data"
+                return Wait(situation.last_ended + pause, "cannot_improve", sentence)
+        cooled = situation.last_ended + triggers.cooldown_minutes * 60
+        if cooled > situation.now:
+            at = datetime.fromtimestamp(cooled, UTC).strftime("%H:%M UTC")
+            return Wait(cooled, "cooldown", f"{situation.drift} drift, cooling down until {at}")
+    if situation.labelled_rows < triggers.minimum_labelled_rows:
+        sentence = (
+            f"{situation.drift} drift, {situation.labelled_rows} labelled rows, "
+            f"minimum_labelled_rows is {triggers.minimum_labelled_rows}: waiting for labels"
+        )
+        return Wait(None, "waiting_for_labels", sentence)
+    return Start(
+        "drift", "drift", f"{situation.drift} drift and {situation.labelled_rows} newly labelled rows"
+    )

@@ -1,0 +1,56 @@
+"""What the policy looks at: everything that decides whether a run starts, read from the ledger."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["minor", "major"]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One model at one moment. Times are epoch seconds.
+
+    ``pending`` counts object versions no run has used, ``losses`` the challengers rejected since the last
+    promotion, ``labelled_rows`` the captured rows with labels since the champion's data was frozen.
+    """
+
+    now: float
+    pending: int = 0
+    newest_arrival: float = 0.0
+    lease_run: str = ""
+    lease_until: float = 0.0
+    last_ended: float | None = None
+    runs_today: int = 0
+    losses: int = 0
+    drift: Severity | None = None
+    labelled_rows: int = 0
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Start:
+    """When a run starts now, and because of what."""
+
+    kind: Literal["arrival", "drift", "manual"]
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """When something is to be done, but not yet; ``until`` is None when only an event can end the wait."""
+
+    until: float | None
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """When nothing is to be done, or nothing may be done."""
+
+    code: str
+    sentence: str
+
+
+Answer = Start | Wait | Refuse
