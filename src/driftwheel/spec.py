@@ -131,16 +131,28 @@ class Evaluation(Part):
     approval: Literal["automatic", "required"] = "automatic"
 
 
+DriftTestName = Literal[
+    "psi",
+    "jensen_shannon",
+    "kolmogorov_smirnov",
+    "chi_square",
+    "l_infinity",
+    "missingness",
+    "unseen_categories",
+]
+
+
 class Drift(Part):
     """What counts as drift in live traffic, and how often to look."""
 
     every_minutes: int = Field(60, ge=1)
-    tests: list[Literal["psi", "jensen_shannon", "kolmogorov_smirnov", "chi_square", "missingness"]] = [
+    tests: list[DriftTestName] = [
         "psi",
         "jensen_shannon",
         "kolmogorov_smirnov",
         "chi_square",
         "missingness",
+        "unseen_categories",
     ]
     minimum_rows: int = Field(500, ge=50)
     significance: float = Field(0.01, gt=0, lt=0.5)

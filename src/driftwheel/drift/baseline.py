@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from driftwheel.drift.column import ColumnSummary
+from driftwheel.drift.quality import Metric, measure
 from driftwheel.drift.summaries import Column, summarise, summarise_column
 
 VERSION = 1
@@ -24,6 +26,7 @@ def build_baseline(
     importances: Mapping[str, float],
     *,
     sources: Mapping[str, Sequence[str]] | None = None,
+    metric: Metric = "auc",
 ) -> dict[str, Any]:
     """Summarise the training data into the JSON that later windows are compared with.
 
@@ -33,6 +36,7 @@ def build_baseline(
     fitted on (the validation split): scores of training rows are more extreme than live ones ever are. They
     need not be as many as ``columns``. ``importances`` are the model's, by feature; ``sources`` names the raw
     columns a derived feature reads, and its importance is shared evenly among those that are watched.
+    ``metric`` is the one live quality will be measured by, kept with its interval on these predictions.
 
     Raises ValueError when predictions and labels differ in length, or as ``summarise`` does.
     """
@@ -51,11 +55,19 @@ def build_baseline(
         "label": {
             "rate": float(label_values.mean()) if len(label_values) else None,
             "n": len(label_values),
-            "summary": summarise_column(label_values, "number").to_json(),
+            "summary": summarise_labels(label_values).to_json(),
         },
+        "quality": measure(np.asarray(predictions, dtype=np.float64), label_values, metric).to_json(),
         "importances": dict(sorted((name, float(weight)) for name, weight in importances.items())),
         "weights": column_weights(kinds, importances, sources or {}),
     }
+
+
+def summarise_labels(labels: Numbers) -> ColumnSummary:
+    """Summarise labels: as a boolean when all are 0 or 1, else as a number."""
+    values = np.asarray(labels, dtype=np.float64)
+    binary = bool(np.isin(values, (0.0, 1.0)).all())
+    return summarise_column(values, "boolean" if binary else "number")
 
 
 def column_weights(

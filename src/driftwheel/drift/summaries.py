@@ -6,17 +6,23 @@ training container.
 """
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from driftwheel.drift.cells import Floats, Integers, cell_middles, count_cells, exact_moments
+from driftwheel.drift.cells import Floats, count_cells, exact_moments
+from driftwheel.drift.column import (
+    CategorySummary,
+    ColumnSummary,
+    Kind,
+    NumberSummary,
+    OpaqueSummary,
+    column_from_json,
+)
 
 CATEGORY_CAP = 2_000
 """Different values kept per category column; the rarest beyond it are only counted together (``other``).
@@ -30,8 +36,6 @@ LONGEST_VALUE = 256
 
 Column = Sequence[object] | npt.NDArray[Any]
 
-Kind = Literal["number", "category", "opaque"]
-
 KINDS: dict[str, Kind] = {
     "number": "number",
     "integer": "number",
@@ -42,132 +46,6 @@ KINDS: dict[str, Kind] = {
     "opaque": "opaque",
 }
 """Type in ``model.yaml`` → what is summarised. Of free text and times only presence is counted."""
-
-
-@dataclass(frozen=True, eq=False)
-class NumberSummary:
-    """A numeric column: a sparse histogram around a centre, and exact moments.
-
-    ``total`` and ``squares`` are the exact sums of ``x - centre`` and of its (once rounded) square.
-    """
-
-    centre: float
-    count: int = 0
-    nulls: int = 0
-    invalid: int = 0
-    minimum: float | None = None
-    maximum: float | None = None
-    total: Fraction = Fraction(0)
-    squares: Fraction = Fraction(0)
-    cells: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    counts: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-
-    @property
-    def rows(self) -> int:
-        """All rows, with a value or without."""
-        return self.count + self.nulls + self.invalid
-
-    @property
-    def mean(self) -> float | None:
-        """The arithmetic mean; None without a value."""
-        return float(Fraction(self.centre) + self.total / self.count) if self.count else None
-
-    @property
-    def m2(self) -> float:
-        """Sum of squared distances from the mean."""
-        return float(max(Fraction(0), self.squares - self.total**2 / self.count)) if self.count else 0.0
-
-    @property
-    def sd(self) -> float | None:
-        """The standard deviation (population); None without a value."""
-        return math.sqrt(self.m2 / self.count) if self.count else None
-
-    @property
-    def values(self) -> Floats:
-        """One value that stands for each cell, ascending, never outside what was seen."""
-        return np.clip(self.centre + cell_middles(self.cells), self.minimum, self.maximum)
-
-    def share_of(self, value: float) -> float:
-        """How much of the column lies in the cell of this value."""
-        cell = int(np.flatnonzero(count_cells(np.array([value - self.centre])))[0])
-        found = self.counts[self.cells == cell]
-        return float(found[0]) / self.count if self.count and len(found) else 0.0
-
-    def quantile(self, share: float) -> float | None:
-        """Give the value below which this share lies, to the resolution of a cell; None without a value."""
-        if not self.count:
-            return None
-        at = np.searchsorted(np.cumsum(self.counts), share * self.count)
-        return float(self.values[min(int(at), len(self.cells) - 1)])
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the summary as JSON values; the exact sums are written as hexadecimal integers."""
-        return {
-            "kind": "number",
-            "centre": self.centre,
-            "count": self.count,
-            "nulls": self.nulls,
-            "invalid": self.invalid,
-            "min": self.minimum,
-            "max": self.maximum,
-            "total": _write_exact(self.total),
-            "squares": _write_exact(self.squares),
-            "cells": self.cells.tolist(),
-            "counts": self.counts.tolist(),
-        }
-
-
-@dataclass(frozen=True)
-class CategorySummary:
-    """A category column: how often each value occurs."""
-
-    values: dict[str, int] = field(default_factory=dict)
-    nulls: int = 0
-    other: int = 0
-
-    @property
-    def count(self) -> int:
-        """Rows with a value."""
-        return sum(self.values.values()) + self.other
-
-    @property
-    def rows(self) -> int:
-        """All rows, with a value or without."""
-        return self.count + self.nulls
-
-    @property
-    def invalid(self) -> int:
-        """Nothing is an impossible category."""
-        return 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the summary as JSON values."""
-        return {"kind": "category", "nulls": self.nulls, "other": self.other, "values": self.values}
-
-
-@dataclass(frozen=True)
-class OpaqueSummary:
-    """A column of which only presence is watched: free text, times, identifiers."""
-
-    count: int = 0
-    nulls: int = 0
-
-    @property
-    def rows(self) -> int:
-        """All rows, with a value or without."""
-        return self.count + self.nulls
-
-    @property
-    def invalid(self) -> int:
-        """Nothing is judged here."""
-        return 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the summary as JSON values."""
-        return {"kind": "opaque", "count": self.count, "nulls": self.nulls}
-
-
-ColumnSummary = NumberSummary | CategorySummary | OpaqueSummary
 
 
 @dataclass(frozen=True)
@@ -235,30 +113,6 @@ def merge(one: Summary, other: Summary) -> Summary:
         rows=one.rows + other.rows,
         columns={name: _merge_columns(name, one.columns[name], other.columns[name]) for name in one.columns},
     )
-
-
-def column_from_json(document: Mapping[str, Any]) -> ColumnSummary:
-    """Read what a column summary's ``to_json`` gave."""
-    match document["kind"]:
-        case "number":
-            return NumberSummary(
-                centre=document["centre"],
-                count=document["count"],
-                nulls=document["nulls"],
-                invalid=document["invalid"],
-                minimum=document["min"],
-                maximum=document["max"],
-                total=_read_exact(document["total"]),
-                squares=_read_exact(document["squares"]),
-                cells=np.array(document["cells"], dtype=np.int64),
-                counts=np.array(document["counts"], dtype=np.int64),
-            )
-        case "category":
-            return CategorySummary(dict(document["values"]), document["nulls"], document["other"])
-        case "opaque":
-            return OpaqueSummary(document["count"], document["nulls"])
-        case kind:
-            raise ValueError(f"a summary of kind {kind!r} is not known here")
 
 
 def summary_from_json(document: Mapping[str, Any]) -> Summary:
@@ -392,13 +246,3 @@ def _merge_numbers(name: str, one: NumberSummary, other: NumberSummary) -> Numbe
         cells=cells,
         counts=counts,
     )
-
-
-def _write_exact(value: Fraction) -> str:
-    """Write a sum of floats as ``<hex integer>p-<power of two>``: nothing is rounded."""
-    return f"{value.numerator:x}p-{value.denominator.bit_length() - 1}"
-
-
-def _read_exact(text: str) -> Fraction:
-    numerator, _, power = text.partition("p-")
-    return Fraction(int(numerator, 16), 2 ** int(power))

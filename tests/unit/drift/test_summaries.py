@@ -7,14 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftwheel.drift.cells import ZERO, cell_bounds, cell_middles, count_cells, exact_sum
-from driftwheel.drift.summaries import (
-    CATEGORY_CAP,
-    CategorySummary,
-    NumberSummary,
-    merge,
-    summarise,
-    summary_from_json,
-)
+from driftwheel.drift.column import CategorySummary, NumberSummary
+from driftwheel.drift.summaries import CATEGORY_CAP, merge, summarise, summary_from_json
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 cells = st.one_of(finite, st.sampled_from([None, math.nan, math.inf, -math.inf]))

@@ -1,0 +1,114 @@
+"""Has a number changed its unit? The few linear maps that people mix up, tried against the quantiles."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftwheel.drift.cells import Floats
+from driftwheel.drift.column import NumberSummary
+
+DIMENSIONS: dict[str, dict[str, tuple[float, float]]] = {
+    "temperature": {"degC": (1, 0), "degF": (5 / 9, -160 / 9), "K": (1, -273.15)},
+    "length": {
+        "m": (1, 0),
+        "km": (1000, 0),
+        "cm": (0.01, 0),
+        "mm": (0.001, 0),
+        "mi": (1609.344, 0),
+        "nmi": (1852, 0),
+        "ft": (0.3048, 0),
+        "in": (0.0254, 0),
+    },
+    "speed": {"m/s": (1, 0), "km/h": (1 / 3.6, 0), "mph": (0.44704, 0), "kt": (1852 / 3600, 0)},
+    "pressure": {
+        "Pa": (1, 0),
+        "hPa": (100, 0),
+        "mbar": (100, 0),
+        "kPa": (1000, 0),
+        "inHg": (3386.389, 0),
+        "mmHg": (133.3224, 0),
+        "psi": (6894.757, 0),
+    },
+    "mass": {"kg": (1, 0), "g": (0.001, 0), "lb": (0.45359237, 0), "oz": (0.028349523, 0), "t": (1000, 0)},
+    "time": {"s": (1, 0), "ms": (0.001, 0), "min": (60, 0), "h": (3600, 0), "d": (86400, 0)},
+    "share": {"fraction": (1, 0), "percent": (0.01, 0)},
+    "money": {
+        "EUR": (1, 0),
+        "euro": (1, 0),
+        "USD": (1, 0),
+        "dollar": (1, 0),
+        "cent": (0.01, 0),
+        "cents": (0.01, 0),
+    },
+    "angle": {"deg": (1, 0), "rad": (180 / np.pi, 0)},
+    "volume": {"l": (1, 0), "ml": (0.001, 0), "m3": (1000, 0), "gal": (3.785411784, 0)},
+}
+"""Unit → (factor, offset) to the first unit of its dimension."""
+
+_QUANTILES = np.linspace(0.05, 0.95, 19)
+_APART = 1.5
+"""Mean distance of the quantiles, in standard deviations, from which a unit is suspected at all."""
+_CLOSE_DECLARED = 0.5
+"""How near a conversion must bring them when the owner said the unit: the season may have moved as well."""
+_CLOSE_GUESSED = 0.15
+"""How near when the unit is a guess: only the very same distribution is proof."""
+
+
+@dataclass(frozen=True)
+class UnitChange:
+    """The likely cause of a jump: now = factor · before + offset."""
+
+    cause: str
+    factor: float
+    offset: float
+    distance_before: float
+    distance_after: float
+
+
+def unit_change(baseline: NumberSummary, window: NumberSummary, unit: str | None) -> UnitChange | None:
+    """Find the conversion that explains the window; None when none does, or nothing needs explaining.
+
+    ``unit`` is the column's declared unit: with one, only units of its dimension are tried; without, Celsius
+    against Fahrenheit and powers of ten.
+    """
+    if not window.sd or not baseline.sd:
+        return None
+    before, now = _quantiles(baseline), _quantiles(window)
+    conversions = conversions_from(unit)
+    close = _CLOSE_DECLARED if _dimension(unit) else _CLOSE_GUESSED
+    best: UnitChange | None = None
+    for cause, factor, offset in conversions:
+        spread = min(window.sd, abs(factor) * baseline.sd)
+        apart = float(np.mean(np.abs(before - now))) / spread
+        after = float(np.mean(np.abs(factor * before + offset - now))) / spread
+        if apart >= _APART and after <= close and (best is None or after < best.distance_after):
+            best = UnitChange(cause, factor, offset, apart, after)
+    return best
+
+
+def conversions_from(unit: str | None) -> list[tuple[str, float, float]]:
+    """List (cause, factor, offset) of the conversions to try.
+
+    >>> conversions_from("percent")
+    [('percent to fraction', 0.01, 0.0)]
+    """
+    dimension = _dimension(unit)
+    if dimension and unit:
+        factor, offset = dimension[unit]
+        return [
+            (f"{unit} to {other}", factor / to, (offset - start) / to)
+            for other, (to, start) in dimension.items()
+            if (to, start) != (factor, offset)
+        ]
+    powers = [(f"times {10**n:,}", float(10**n), 0.0) for n in (1, 2, 3, 6)]
+    powers += [(f"divided by {10**n:,}", 1 / 10**n, 0.0) for n in (1, 2, 3, 6)]
+    return [("degF to degC", 5 / 9, -160 / 9), ("degC to degF", 9 / 5, 32.0), *powers]
+
+
+def _dimension(unit: str | None) -> dict[str, tuple[float, float]] | None:
+    return next((units for units in DIMENSIONS.values() if unit in units), None)
+
+
+def _quantiles(summary: NumberSummary) -> Floats:
+    at = np.searchsorted(np.cumsum(summary.counts), _QUANTILES * summary.count)
+    return np.asarray(summary.values[np.minimum(at, len(summary.cells) - 1)])

@@ -1,0 +1,83 @@
+"""One window of live traffic, reduced to what a drift check needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from driftwheel.drift.cells import Floats
+from driftwheel.drift.column import ColumnSummary, NumberSummary, column_from_json
+from driftwheel.drift.quality import Metric, Quality, measure
+from driftwheel.drift.summaries import Column, Summary, merge, summarise, summarise_column, summary_from_json
+
+
+@dataclass(frozen=True)
+class Window:
+    """What was asked, what was answered and, where labels have arrived, what was true."""
+
+    summary: Summary
+    prediction: NumberSummary | None = None
+    label: ColumnSummary | None = None
+    quality: Quality | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+class WindowBuilder:
+    """Collects batches of captured rows into a window, without keeping the rows.
+
+    Scores and labels of labelled rows are kept (16 bytes a row): a rank metric needs them all.
+    """
+
+    def __init__(self, baseline: Mapping[str, Any]) -> None:
+        self._kinds: dict[str, str] = baseline["kinds"]
+        self._like = summary_from_json(baseline)
+        self._like_prediction = column_from_json(baseline["prediction"])
+        self._like_label = column_from_json(baseline["label"]["summary"])
+        self._metric: Metric = baseline["quality"]["metric"]
+        self._prediction: Summary | None = None
+        self._summary = summarise({name: [] for name in self._kinds}, self._kinds, self._like)
+        self._scores: list[Floats] = []
+        self._labels: list[Floats] = []
+        self._predicted = 0
+
+    def add(
+        self,
+        columns: Mapping[str, Column],
+        scores: Column,
+        labels: Column | None = None,
+    ) -> None:
+        """Add cleaned columns (a watched one that is absent counts as missing), scores and labels.
+
+        None or NaN among scores or labels means not known. Raises ValueError when lengths differ.
+        """
+        rows = len(scores)
+        given = {name: columns.get(name, [None] * rows) for name in self._kinds}
+        if wrong := {name: len(column) for name, column in given.items() if len(column) != rows}:
+            raise ValueError(f"{rows} scores but columns of other lengths: {wrong}")
+        self._summary = merge(self._summary, summarise(given, self._kinds, self._like))
+        part = Summary(rows, {"prediction": summarise_column(scores, "number", self._like_prediction)})
+        self._prediction = merge(self._prediction, part) if self._prediction else part
+        self._predicted += rows
+        if labels is not None:
+            if len(labels) != rows:
+                raise ValueError(f"{rows} scores but {len(labels)} labels")
+            true, said = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+            known = np.isfinite(true) & np.isfinite(said)
+            self._labels.append(true[known])
+            self._scores.append(said[known])
+
+    def build(self, **about: Any) -> Window:
+        """Give the window; ``about`` (its times, malformed lines, …) is carried into the report."""
+        labels = np.concatenate([np.zeros(0), *self._labels])
+        scores = np.concatenate([np.zeros(0), *self._scores])
+        prediction = self._prediction.columns["prediction"] if self._prediction else None
+        assert prediction is None or isinstance(prediction, NumberSummary)
+        kind = "number" if isinstance(self._like_label, NumberSummary) else "boolean"
+        return Window(
+            summary=self._summary,
+            prediction=prediction,
+            label=summarise_column(labels, kind, self._like_label) if len(labels) else None,
+            quality=measure(scores, labels, self._metric, self._predicted) if len(labels) else None,
+            about=about,
+        )
