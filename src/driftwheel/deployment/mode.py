@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Request = dict[str, Any]
 
@@ -41,8 +41,16 @@ class Mode(BaseModel, ABC):
     @property
     def limit_seconds(self) -> int:
         """After which SageMaker gives up and rolls back."""
-        wanted = FLEET_SECONDS + self.steps * self.bake_seconds + self.termination_seconds
-        return min(max(wanted, SHORTEST_LIMIT), LONGEST_LIMIT)
+        return max(FLEET_SECONDS + self.steps * self.bake_seconds + self.termination_seconds, SHORTEST_LIMIT)
+
+    @model_validator(mode="after")
+    def _ends_in_time(self) -> "Mode":
+        if self.limit_seconds > LONGEST_LIMIT:
+            raise ValueError(
+                f"bake_seconds: {self.steps} steps of {self.bake_seconds} s take longer than the "
+                f"{LONGEST_LIMIT} s SageMaker gives an update; bake shorter or in fewer steps"
+            )
+        return self
 
     @abstractmethod
     def traffic(self) -> Request:

@@ -1,5 +1,6 @@
 """Requests for the model registry: a group per model, a version per trained model."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,9 @@ Approval = Literal["Approved", "Rejected", "PendingManualApproval"]
 
 LONGEST_VALUE = 256
 LONGEST_DESCRIPTION = 1024
+
+REFUSED = re.compile(r"[^\w.:/=+\-@ ]+")
+"""What a property may not hold: the registry takes letters, digits, spaces and ``_ . : / = + - @``."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def package_request(
     properties = {**(further or {}), **lineage.properties()}
     return {
         "ModelPackageGroupName": group,
-        "ModelPackageDescription": description[:LONGEST_DESCRIPTION],
+        "ModelPackageDescription": _one_line(description),
         "ModelApprovalStatus": approval,
         "ClientToken": lineage.run_id[:36],
         "InferenceSpecification": {
@@ -73,7 +77,9 @@ def package_request(
         "ModelMetrics": {"ModelQuality": {"Statistics": _json_source(metrics_uri)}},
         "DriftCheckBaselines": {"ModelDataQuality": {"Statistics": _json_source(baseline_uri)}},
         "MetadataProperties": {"GeneratedBy": lineage.training_job_arn},
-        "CustomerMetadataProperties": {name: value[:LONGEST_VALUE] for name, value in properties.items()},
+        "CustomerMetadataProperties": {
+            name: REFUSED.sub(" ", value)[:LONGEST_VALUE] or "-" for name, value in properties.items()
+        },
     }
 
 
@@ -82,8 +88,12 @@ def approval_request(*, package_arn: str, approval: Approval, reason: str) -> Re
     return {
         "ModelPackageArn": package_arn,
         "ModelApprovalStatus": approval,
-        "ApprovalDescription": reason[:LONGEST_DESCRIPTION],
+        "ApprovalDescription": _one_line(reason),
     }
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_DESCRIPTION]
 
 
 def _json_source(uri: str) -> Request:
