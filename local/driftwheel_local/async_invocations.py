@@ -147,27 +147,29 @@ class AsyncInvocations:
             self._finish(event)
             return
         event = replace(event, failures=event.failures + 1)
+        delay = self._retry_seconds[min(event.failures, 2) - 1]
         if event.failures > function.destination.maximum_retries:
             self._fail(function, event, "RetriesExhausted", answer)
-        elif self._is_too_old(function, event):
+        elif self._is_too_old(function, event, delay):
             self._fail(function, event, "EventAgeExceeded", answer)
         else:
             self._save(event)
-            self._schedule(event, self._retry_seconds[min(event.failures, 2) - 1])
+            self._schedule(event, delay)
 
     def _throttled(self, function: Function, event: Event, error: ThrottledError) -> None:
+        delay = min(THROTTLED_SECONDS * 2**event.throttles, THROTTLED_MAXIMUM_SECONDS)
         # With a reserved concurrency of 0 AWS sends events to the failure destinations at once.
         if function.reserved_concurrency == 0:
             self._fail(function, event, "RetriesExhausted", None, str(error))
-        elif self._is_too_old(function, event):
+        elif self._is_too_old(function, event, delay):
             self._fail(function, event, "EventAgeExceeded", None, str(error))
         else:
-            delay = min(THROTTLED_SECONDS * 2**event.throttles, THROTTLED_MAXIMUM_SECONDS)
             self._schedule(replace(event, throttles=event.throttles + 1), delay)
 
-    def _is_too_old(self, function: Function, event: Event) -> bool:
+    def _is_too_old(self, function: Function, event: Event, delay_seconds: float) -> bool:
+        """Say whether the event would be too old at its next attempt. AWS keeps it until then; we do not."""
         age = (self._clock.now() - event.accepted).total_seconds()
-        return age >= function.destination.maximum_age_seconds
+        return age + delay_seconds >= function.destination.maximum_age_seconds
 
     def _fail(
         self, function: Function, event: Event, condition: str, answer: Answer | None, message: str = ""

@@ -37,7 +37,7 @@ class WorkerPool:
         self._starting = 0
         self._running: Counter[str] = Counter()
         self._closed = threading.Event()
-        start_daemon("worker-reaper", self._reap)
+        start_daemon("worker-reaper", self._keep_reaping)
 
     @contextmanager
     def worker(self, function: Function) -> Iterator[Worker]:
@@ -139,11 +139,15 @@ class WorkerPool:
         if not is_kept:
             worker.close()
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
+        """Stop the workers nobody called for IDLE_SECONDS."""
+        limit = time.monotonic() - IDLE_SECONDS
+        with self._changed:
+            retired = [worker for worker in self._idle if worker.idle_since < limit]
+            self._idle = [worker for worker in self._idle if worker not in retired]
+        for worker in retired:
+            worker.close()
+
+    def _keep_reaping(self) -> None:
         while not self._closed.wait(_REAP_SECONDS):
-            limit = time.monotonic() - IDLE_SECONDS
-            with self._changed:
-                retired = [worker for worker in self._idle if worker.idle_since < limit]
-                self._idle = [worker for worker in self._idle if worker not in retired]
-            for worker in retired:
-                worker.close()
+            self.reap()
