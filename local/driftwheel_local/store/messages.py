@@ -5,11 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from moto.sqs import models as sqs_models
 from moto.sqs.models import Message
 
 from driftwheel_local.store.journal import Journal
 
 log = logging.getLogger(__name__)
+
+MAX_DELAY_SECONDS = 900
+# patches.patch_sqs puts the queues, and so this, on the stack's clock.
+clock_of_moto: Any = sqs_models
 
 _MEMBERS = (
     "body",
@@ -68,6 +73,9 @@ class Messages:
             message: Any = Message(message_id, kept["body"])
             for name in _MEMBERS:
                 setattr(message, name, kept[name])
+            # An advanced clock starts again at the machine's time: no delay may outlast SQS's longest.
+            longest = clock_of_moto.unix_time_millis() + MAX_DELAY_SECONDS * 1000
+            message.delayed_until = min(message.delayed_until, longest)
             put_back(queue, message)
         for name in sorted(absent):
             log.warning("queue %s does not exist: its messages stay on disk, unreachable", name)

@@ -12,7 +12,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.core.base_backend import BackendDict
-from moto.s3.models import s3_backends
+from moto.dynamodb.models.table import Table
+from moto.s3.models import S3Backend, s3_backends
+from moto.sqs.models import Message
 
 from driftwheel_local import patches
 from driftwheel_local.clock import Clock
@@ -284,26 +286,72 @@ def race(count: int, attempt: Callable[[int], Any]) -> int:
         return sum(pool.map(run, range(count)))
 
 
-def test_of_many_conditional_writers_one_wins(stack: Stack):
+def slowly(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    """Widen the gap between moto's check and its change."""
+    inner = getattr(owner, name)
+
+    def slow(*args: Any, **options: Any) -> Any:
+        answer = inner(*args, **options)
+        time.sleep(0.003)
+        return answer
+
+    monkeypatch.setattr(owner, name, slow)
+
+
+def test_of_many_conditional_writers_one_wins(stack: Stack, monkeypatch: pytest.MonkeyPatch):
     quick = Config(max_pool_connections=16, retries={"total_max_attempts": 1})
     dynamodb, s3 = boto3.client("dynamodb", config=quick), boto3.client("s3", config=quick)
-    for turn in range(5):
-        lease = {"pk": {"S": f"lease-{turn}"}, "sk": {"S": "0"}}
-        won = race(
-            12,
-            lambda number, lease=lease: dynamodb.put_item(
-                TableName="ledger",
-                Item=lease | {"owner": {"N": str(number)}},
-                ConditionExpression="attribute_not_exists(pk)",
-            ),
-        )
-        first = race(
-            12,
-            lambda number, turn=turn: s3.put_object(
-                Bucket="artifacts", Key=f"lock-{turn}", Body=str(number).encode(), IfNoneMatch="*"
-            ),
-        )
-        assert (won, first) == (1, 1)
+    slowly(monkeypatch, Table, "get_item")
+    slowly(monkeypatch, S3Backend, "get_object")
+
+    taken = race(
+        8,
+        lambda number: dynamodb.put_item(
+            TableName="ledger",
+            Item={"pk": {"S": "lease"}, "sk": {"S": "0"}, "owner": {"N": str(number)}},
+            ConditionExpression="attribute_not_exists(pk)",
+        ),
+    )
+    written = race(
+        8,
+        lambda number: s3.put_object(Bucket="artifacts", Key="lock", Body=b"%d" % number, IfNoneMatch="*"),
+    )
+
+    assert (taken, written) == (1, 1)
+
+
+def test_no_counted_update_and_no_version_is_lost(stack: Stack, monkeypatch: pytest.MonkeyPatch):
+    quick = Config(max_pool_connections=16)
+    dynamodb, s3 = boto3.client("dynamodb", config=quick), boto3.client("s3", config=quick)
+    slowly(monkeypatch, Table, "get_item")
+    slowly(monkeypatch, S3Backend, "get_bucket")
+
+    race(
+        8,
+        lambda _number: dynamodb.update_item(
+            TableName="ledger",
+            Key={"pk": {"S": "counter"}, "sk": {"S": "0"}},
+            UpdateExpression="ADD n :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+        ),
+    )
+    race(8, lambda number: s3.put_object(Bucket="landing", Key="same", Body=b"%d" % number))
+
+    assert stack.item("counter")["n"] == {"N": "8"}
+    assert len(s3.list_object_versions(Bucket="landing")["Versions"]) == 8
+
+
+def test_a_message_sent_during_a_delete_is_not_lost(stack: Stack, monkeypatch: pytest.MonkeyPatch):
+    url = stack.urls["inbox"]
+    stack.sqs.send_message(QueueUrl=url, MessageBody="first")
+    handle = stack.sqs.receive_message(QueueUrl=url)["Messages"][0]["ReceiptHandle"]
+    slowly(monkeypatch, Message, "had_receipt_handle")
+    with ThreadPoolExecutor(9) as pool:
+        for number in range(8):
+            pool.submit(stack.sqs.send_message, QueueUrl=url, MessageBody=f"{number}")
+        pool.submit(stack.sqs.delete_message, QueueUrl=url, ReceiptHandle=handle)
+
+    assert stack.bodies("inbox") == [f"{number}" for number in range(8)]
 
 
 def test_messages_come_back_with_their_attributes_and_receive_count(stack: Stack):
