@@ -100,17 +100,14 @@ def changed_unit(name: str, pair: Pair, weight: float, unit: str | None) -> Find
     if change is None:
         return None
     sentence = (
-        f"{name} looks converted, {change.cause}: that brings the training data to "
-        f"{change.distance_after:.2f} standard deviations of the window; as they are, "
-        f"they lie {change.distance_before:.1f} apart "
-        f"(mean {before.mean:.4g} before, {now.mean:.4g} now)."
+        f"{name} looks converted, {change.cause}: that brings the training data to {change.distance:.2f} "
+        f"standard deviations of the window (mean {before.mean:.4g} before, {now.mean:.4g} now)."
     )
     numbers = {
         "cause": change.cause,
         "factor": change.factor,
         "offset": change.offset,
-        "distance_before": change.distance_before,
-        "distance_after": change.distance_after,
+        "distance": change.distance,
     }
     return _fault(name, "unit_change", weight, sentence, numbers)
 

@@ -53,12 +53,13 @@ def _describe(summary: ColumnSummary) -> dict[str, Any]:
 
 
 def _most_moved(pair: Pair) -> list[Moved]:
-    """Name the bins that gained or lost most, with their shares then and now."""
+    """Name the bins that add most to PSI, with their shares then and now."""
     bins = pair.bins
     if not bins.names or not bins.window.sum():
         return []
     before, now = bins.baseline / bins.baseline.sum(), bins.window / bins.window.sum()
-    order = np.argsort(-np.abs(now - before), kind="stable")[:MOST_MOVED]
+    p, q = bins.shares()
+    order = np.argsort(-(q - p) * np.log(q / p), kind="stable")[:MOST_MOVED]
     return [Moved(bins.names[i], float(before[i]), float(now[i])) for i in order]
 
 

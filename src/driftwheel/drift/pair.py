@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from driftwheel.drift.cells import Floats, Integers, cell_bounds
+from driftwheel.drift.cells import ZERO, Floats, Integers, cell_bounds
 from driftwheel.drift.column import CategorySummary, ColumnSummary, NumberSummary
 
 CUTS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
@@ -68,12 +68,7 @@ def _number_bins(baseline: NumberSummary, window: NumberSummary) -> Bins:
     before = _count_up_to(ends, baseline)
     now = _count_up_to(ends, window)
     groups = _group_neighbours(before, now)
-    edges = [baseline.centre + _upper(end) for end in ends]
-    names = []
-    for group in groups:
-        low = edges[group[0] - 1] if group[0] > 0 else None
-        high = edges[group[-1]] if group[-1] < len(edges) else None
-        names.append(_range_name(low, high))
+    names = [_range_name(baseline.centre, ends[: group[0]], ends[group[-1] :]) for group in groups]
     return Bins(names, *(np.array([counts[g].sum() for g in groups], np.int64) for counts in (before, now)))
 
 
@@ -86,10 +81,6 @@ def _bin_ends(baseline: NumberSummary) -> list[int]:
     for cell in baseline.cells[baseline.counts >= HEAVY * baseline.count]:
         ends |= {int(cell), int(cell) - 1}
     return sorted(end for end in ends if int(baseline.cells[0]) <= end < int(baseline.cells[-1]))
-
-
-def _upper(cell: int) -> float:
-    return float(cell_bounds(np.array([cell]))[1][0])
 
 
 def _count_up_to(ends: list[int], summary: NumberSummary) -> Integers:
@@ -149,11 +140,19 @@ def _smoothed(counts: Integers) -> Floats:
     return np.asarray((counts + 0.5) / (counts.sum() + 0.5 * len(counts)))
 
 
-def _range_name(low: float | None, high: float | None) -> str:
-    if low is None and high is None:
-        return "any"
+def _range_name(centre: float, below: list[int], from_here: list[int]) -> str:
+    """Name the bin after the last end in ``below`` up to the first in ``from_here``.
+
+    Above the centre a cell ends before its upper bound, up to the centre it includes it.
+    """
+    low = centre + _upper_bound(below[-1]) if below else None
+    high = centre + _upper_bound(from_here[0]) if from_here else None
     if low is None:
-        return f"up to {high:.4g}"
+        return "any" if high is None else f"{'up to' if from_here[0] <= ZERO else 'below'} {high:.4g}"
     if high is None:
-        return f"above {low:.4g}"
-    return f"{low:.4g} to {high:.4g}"
+        return f"{'above' if below[-1] <= ZERO else 'from'} {low:.4g}"
+    return f"{low:.4g}" if f"{low:.4g}" == f"{high:.4g}" else f"{low:.4g} to {high:.4g}"
+
+
+def _upper_bound(cell: int) -> float:
+    return 0.0 if cell == ZERO else float(cell_bounds(np.array([cell]))[1][0])

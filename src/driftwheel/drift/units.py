@@ -6,6 +6,7 @@ import numpy as np
 
 from driftwheel.drift.cells import Floats
 from driftwheel.drift.column import NumberSummary
+from driftwheel.drift.kolmogorov_smirnov import greatest_gap
 
 DIMENSIONS: dict[str, dict[str, tuple[float, float]]] = {
     "temperature": {"degC": (1, 0), "degF": (5 / 9, -160 / 9), "K": (1, -273.15)},
@@ -46,8 +47,9 @@ DIMENSIONS: dict[str, dict[str, tuple[float, float]]] = {
 """Unit → (factor, offset) to the first unit of its dimension."""
 
 _QUANTILES = np.linspace(0.05, 0.95, 19)
-_APART = 1.5
-"""Mean distance of the quantiles, in standard deviations, from which a unit is suspected at all."""
+_APART = 0.6
+"""Kolmogorov-Smirnov distance from which a unit is suspected at all: free of scale, and a column that is
+mostly zero in any unit never reaches it."""
 _CLOSE_DECLARED = 0.5
 """How near a conversion must bring them when the owner said the unit: the season may have moved as well."""
 _CLOSE_GUESSED = 0.15
@@ -56,13 +58,15 @@ _CLOSE_GUESSED = 0.15
 
 @dataclass(frozen=True)
 class UnitChange:
-    """The likely cause of a jump: now = factor · before + offset."""
+    """The likely cause of a jump: now = factor · before + offset.
+
+    ``distance`` is the mean distance of the quantiles after conversion, in standard deviations.
+    """
 
     cause: str
     factor: float
     offset: float
-    distance_before: float
-    distance_after: float
+    distance: float
 
 
 def unit_change(baseline: NumberSummary, window: NumberSummary, unit: str | None) -> UnitChange | None:
@@ -71,7 +75,7 @@ def unit_change(baseline: NumberSummary, window: NumberSummary, unit: str | None
     ``unit`` is the column's declared unit: with one, only units of its dimension are tried; without, Celsius
     against Fahrenheit and powers of ten.
     """
-    if not window.sd or not baseline.sd:
+    if not window.sd or not baseline.sd or greatest_gap(baseline, window) < _APART:
         return None
     before, now = _quantiles(baseline), _quantiles(window)
     conversions = conversions_from(unit)
@@ -79,10 +83,9 @@ def unit_change(baseline: NumberSummary, window: NumberSummary, unit: str | None
     best: UnitChange | None = None
     for cause, factor, offset in conversions:
         spread = min(window.sd, abs(factor) * baseline.sd)
-        apart = float(np.mean(np.abs(before - now))) / spread
         after = float(np.mean(np.abs(factor * before + offset - now))) / spread
-        if apart >= _APART and after <= close and (best is None or after < best.distance_after):
-            best = UnitChange(cause, factor, offset, apart, after)
+        if after <= close and (best is None or after < best.distance):
+            best = UnitChange(cause, factor, offset, after)
     return best
 
 
