@@ -1,5 +1,6 @@
 """Gradient-boosted trees in AWS's XGBoost image (3.2-0, Python 3.12), script mode."""
 
+import json
 import math
 from typing import Literal
 
@@ -129,17 +130,21 @@ class XGBoostTraining(BaseModel):
         }
 
     def hyperparameter_strings(self, job: TrainingJob) -> dict[str, str]:
-        """Write everything ``train.py`` is told as strings, which is all the service takes."""
+        """Write everything ``train.py`` is told as strings, which is all the service takes.
+
+        The container's toolkit reads each as JSON where it can: an unquoted run id such as ``12e5`` would
+        arrive as 1200000.0. Free text is therefore quoted, as AWS's own SDK does.
+        """
         ours = {
-            "model": job.model,
-            "run_id": job.run_id,
+            "model": json.dumps(job.model),
+            "run_id": json.dumps(job.run_id),
             "kind": job.kind,
             "eval_metric": EARLY_STOPPING_METRICS[job.metric],
             "num_round": str(self.rounds),
             "early_stopping_rounds": str(self.early_stopping_rounds),
             "seed": str(self.seed),
-            "slices": ",".join(job.slices),
-            "code_sha256": job.code_sha256,
+            "slices": json.dumps(",".join(job.slices)),
+            "code_sha256": json.dumps(job.code_sha256),
             "sagemaker_program": "train.py",
             "sagemaker_submit_directory": CODE_FILE,
         }

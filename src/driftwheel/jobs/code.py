@@ -7,6 +7,7 @@ isolation pip 26 fails there, because it wants to download setuptools into its i
 nothing.
 """
 
+import ast
 import gzip
 import hashlib
 import io
@@ -15,26 +16,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
-MODULES = (
-    "errors.py",
-    "drift/baseline.py",
-    "drift/cells.py",
-    "drift/summaries.py",
-    "recipe/literals.py",
-    "recipe/row.py",
-    "jobs/artifact.py",
-    "jobs/boosting.py",
-    "jobs/checkpoints.py",
-    "jobs/code.py",
-    "jobs/container.py",
-    "jobs/evidence.py",
-    "jobs/model.py",
-    "jobs/payload.py",
-    "jobs/serve.py",
-    "jobs/tables.py",
-    "jobs/train.py",
-)
-"""The package's part of the archive; a test starts both entry points from the archive alone."""
+ROOTS = ("driftwheel.jobs.train", "driftwheel.jobs.serve")
+"""Whatever these import of the package, directly or not, is in the archive."""
 
 ENTRIES = ("train.py", "serve.py", "build_backend.py")
 """Files of ``jobs/entry`` that stand at the archive's top."""
@@ -52,15 +35,35 @@ backend-path = ["."]
 
 def names() -> list[str]:
     """Name every file of the archive."""
-    packages = {Path("driftwheel", name).parent.as_posix() for name in MODULES}
-    return sorted(
-        [
-            "pyproject.toml",
-            *ENTRIES,
-            *(f"driftwheel/{name}" for name in MODULES),
-            *(f"{package}/__init__.py" for package in packages),
-        ]
-    )
+    paths = {f"{module.replace('.', '/')}.py" for module in modules()}
+    packages = {parent.as_posix() for path in paths for parent in Path(path).parents if parent.name}
+    return sorted(["pyproject.toml", *ENTRIES, *paths, *(f"{package}/__init__.py" for package in packages)])
+
+
+def modules() -> set[str]:
+    """Find the package's modules that training and serving import."""
+    found: set[str] = set()
+    waiting = list(ROOTS)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += _imports(module)
+    return found
+
+
+def _imports(module: str) -> list[str]:
+    candidates: list[str] = []
+    for node in ast.walk(ast.parse(_source(module).read_bytes())):
+        if isinstance(node, ast.Import):
+            candidates += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            candidates += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in candidates if name.startswith("driftwheel.") and _source(name).is_file()]
+
+
+def _source(module: str) -> Path:
+    return PACKAGE.parent / f"{module.replace('.', '/')}.py"
 
 
 def content(name: str) -> bytes:

@@ -89,6 +89,13 @@ def _checkpoints(environ: Mapping[str, str]) -> Path:
     return Path(base) / "checkpoints" if base else CHECKPOINTS
 
 
+def _unquoted(value: str) -> str:
+    """Take off the JSON quotes a toolkit may have left on."""
+    if len(value) > 1 and value.startswith('"') and value.endswith('"'):
+        return str(json.loads(value))
+    return value
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """What the request asked for; ``booster`` goes to XGBoost as it is."""
@@ -109,7 +116,10 @@ class Hyperparameters:
         """Read ``--name value`` pairs; raises SpecInvalid naming what is missing or odd."""
         if len(arguments) % 2 or any(not name.startswith("-") for name in arguments[::2]):
             raise SpecInvalid("hyperparameters come as --name value pairs")
-        given = {name.lstrip("-"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)}
+        given = {
+            name.lstrip("-"): _unquoted(value)
+            for name, value in zip(arguments[::2], arguments[1::2], strict=True)
+        }
         kind = given.pop("kind", "")
         if kind not in {"binary", "regression"}:
             raise SpecInvalid(f"hyperparameter kind must be binary or regression, not {kind!r}")
