@@ -29,6 +29,16 @@ class Objects:
             raise
         return body
 
+    def read_version(self, bucket: str, key: str, version: str) -> bytes:
+        """Read one version of a small object; raises ObjectGone when it was deleted meanwhile."""
+        try:
+            body: bytes = self._s3.get_object(**_version(bucket, key, version))["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in GONE:
+                raise ObjectGone(f"s3://{bucket}/{key} version {version} is gone") from error
+            raise
+        return body
+
     def read_json(self, uri: S3Uri) -> Any:
         """Read a JSON object; raises ArtifactInvalid when it is missing or not JSON."""
         try:

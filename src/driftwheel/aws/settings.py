@@ -42,3 +42,10 @@ class JobSettings(Settings):
 
     sagemaker_role_arn: str
     kms_key_arn: str
+
+
+class TriggerSettings(OutcomeSettings):
+    """Of the step that starts runs."""
+
+    state_machine_arn: str
+    approval_hours: int

@@ -11,4 +11,5 @@
 | ``CHAMPION`` | ``<model>`` | what serves; moves by compare-and-set on ``sequence`` |
 | ``CHAMPION#<model>`` | ``<sequence>`` | every champion there was |
 | ``DATASET#<model>`` | ``<digest>`` | which run trained on this content |
+| ``FINDING`` | ``<model>`` | what the latest drift check found |
 """

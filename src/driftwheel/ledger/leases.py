@@ -35,7 +35,8 @@ class Leases:
             "LEASE",
             model,
             {"run_id": run_id, "expires_at": now + seconds},
-            condition="attribute_not_exists( #run_id ) OR #run_id = :free OR #run_id = :mine OR #expires_at <= :now",
+            condition="attribute_not_exists( #run_id ) OR #run_id = :free "
+            "OR #run_id = :mine OR #expires_at <= :now",
             values={"free": "", "mine": run_id, "now": now},
             add={"fence": 0 if held and held.run_id == run_id else 1},
         )

@@ -17,7 +17,7 @@ LONGEST_BACK_OFF = 7 * DAY
 def decide(situation: Situation, spec: ModelSpec, *, manual: bool = False) -> Answer:
     """Answer for one model.
 
-    A person may skip quiet period, cooldown, budget and back-off, never the lease: two runs of one model would
+    A person may skip everything but the lease: two runs of one model would
     judge each other's leavings. New files skip the cooldown, which is for retraining by itself; quiet period
     and the daily budget bound them.
     """
@@ -40,7 +40,7 @@ def decide(situation: Situation, spec: ModelSpec, *, manual: bool = False) -> An
 
 def _drifted(situation: Situation, spec: ModelSpec) -> bool:
     wanted = spec.drift.retrain_at
-    return wanted != "never" and (situation.drift == "major" or situation.drift == wanted)
+    return wanted != "never" and situation.drift in {"major", wanted}
 
 
 def _by_arrival(situation: Situation, spec: ModelSpec) -> Answer:

@@ -1,0 +1,39 @@
+"""What drift checks found: the latest finding of each model, which the policy reads."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from driftwheel.ledger.table import Table
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The last word on a model's live traffic.
+
+    ``champion_sequence`` says whose traffic it was: a finding about an earlier champion is history.
+    ``fault`` is empty, or says what is broken in the data.
+    """
+
+    model: str
+    at: str
+    champion_sequence: int
+    severity: Literal["none", "minor", "major", "insufficient_data"]
+    fault: str
+    labelled_rows: int
+    report_uri: str
+
+
+class Findings:
+    """The findings of every model."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def record(self, finding: Finding) -> None:
+        """Keep a finding as the model's latest."""
+        self._table.put(asdict(finding) | {"pk": "FINDING", "sk": finding.model})
+
+    def get(self, model: str) -> Finding | None:
+        """Read a model's latest finding."""
+        item = self._table.get("FINDING", model)
+        return Finding(**{k: v for k, v in item.items() if k not in {"pk", "sk"}}) if item else None

@@ -1,0 +1,323 @@
+"""Trigger: enter what arrived in the ledger, decide by the one policy, freeze a data set, start its run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from driftwheel.aws import executions
+from driftwheel.aws.objects import Objects
+from driftwheel.errors import SpecInvalid
+from driftwheel.layout import DATA, LABELS, MODELS, RunLayout, capture_prefix
+from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.decisions import Decision, Decisions
+from driftwheel.ledger.findings import Finding, Findings
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.models import Models, owner_of
+from driftwheel.ledger.objects import Delivered, ObjectRow, current
+from driftwheel.ledger.objects import Objects as ObjectLedger
+from driftwheel.ledger.runs import RunRow, Runs
+from driftwheel.ledger.table import Table
+from driftwheel.run import Champion, Limits, Run, Started, digest, payload
+from driftwheel.spec import ModelSpec, load_spec
+from driftwheel.triggers.messages import DriftDetected, Nudge, ObjectCreated, ignored
+from driftwheel.triggers.policy import decide
+from driftwheel.triggers.state import Answer, Refuse, Severity, Situation, Start, Wait
+
+NOBODY = "nobody"
+"""Owner of objects no registered model watches; they are adopted when a model.yaml names their prefix."""
+
+STARTING_SECONDS = 300
+"""The lease while a run is being started: a crash here blocks the model no longer than this."""
+
+LONGEST_DELAY = 900
+"""SQS delays a message at most this long; a longer wait is ended by the tick."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Every part of the ledger: the trigger decides from all of it."""
+
+    models: Models
+    objects: ObjectLedger
+    runs: Runs
+    leases: Leases
+    champions: Champions
+    findings: Findings
+    decisions: Decisions
+
+    @classmethod
+    def of(cls, table: Table) -> "Ledger":
+        """Open all parts of one table."""
+        rooms = (Models, ObjectLedger, Runs, Leases, Champions, Findings, Decisions)
+        return cls(*(room(table) for room in rooms))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """What starts runs: where artifacts go, which state machine, which code, how long a person may take."""
+
+    artifact_bucket: str
+    state_machine_arn: str
+    code_sha256: str
+    approval_hours: int
+    stepfunctions: Any
+    objects: Objects
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The answer for one model, and after how many seconds to look again (None: a tick or an event will)."""
+
+    model: str
+    answer: Answer
+    look_again: int | None
+
+
+def take(
+    message: ObjectCreated | DriftDetected | Nudge, ledger: Ledger, objects: Objects, now: str
+) -> list[str]:
+    """Enter a message in the ledger and name the models it concerns."""
+    if isinstance(message, ObjectCreated):
+        return _take_object(message, ledger, objects, now)
+    model = message.detail.model if isinstance(message, DriftDetected) else message.model
+    return [model] if model else [spec.model for spec in ledger.models.all()]
+
+
+def reconsider(model: str, ledger: Ledger, wheel: Wheel, now: datetime, *, manual: bool = False) -> Decided:
+    """Decide for one model from state, write down why, and start the run if that is the answer."""
+    spec = ledger.models.get(model)
+    if spec is None:
+        return Decided(model, Refuse("unknown_model", f"no model.yaml is registered for {model}"), None)
+    situation = situation_of(spec, ledger, now)
+    answer = decide(situation, spec, manual=manual)
+    if isinstance(answer, Start):
+        answer = start(spec, answer, situation, ledger, wheel, now)
+    _write_down(model, answer, situation, ledger, now)
+    wait = answer.until - now.timestamp() if isinstance(answer, Wait) and answer.until else None
+    return Decided(
+        model, answer, min(LONGEST_DELAY, int(wait) + 1) if wait is not None and wait > 0 else None
+    )
+
+
+def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime) -> Situation:
+    """Read what the policy looks at."""
+    pending = [
+        row for row in ledger.objects.of_model(spec.model) if row.state == "pending" and row.role != "labels"
+    ]
+    runs = ledger.runs.of_model(spec.model)
+    ended = [run for run in runs if run.ended_at]
+    lease = ledger.leases.get(spec.model)
+    champion = ledger.champions.get(spec.model)
+    finding = ledger.findings.get(spec.model)
+    fresh = finding is not None and champion is not None and finding.champion_sequence == champion.sequence
+    losses = 0
+    for run in runs:
+        if run.status == "promoted":
+            break
+        losses += run.status == "rejected"
+    return Situation(
+        now=now.timestamp(),
+        pending=len(pending),
+        newest_arrival=max((_epoch(row.received) for row in pending), default=0.0),
+        lease_run=lease.run_id if lease else "",
+        lease_until=lease.expires_at if lease else 0.0,
+        last_ended=max((_epoch(run.ended_at) for run in ended), default=None),
+        runs_today=sum(run.started_at[:10] == now.isoformat()[:10] for run in runs),
+        losses=losses,
+        drift=_severity(finding) if fresh else None,
+        labelled_rows=finding.labelled_rows if fresh and finding else 0,
+        fault=finding.fault if fresh and finding else "",
+    )
+
+
+def start(
+    spec: ModelSpec, answer: Start, situation: Situation, ledger: Ledger, wheel: Wheel, now: datetime
+) -> Answer:
+    """Freeze the data set, take the lease, start the execution named after the data set's digest.
+
+    Every step may be repeated after a crash: the name stays the same, and so does the fencing token.
+    """
+    frozen = freeze(spec, ledger, wheel, rollover=answer.kind == "drift")
+    run_id = digest(spec.model, frozen, spec.model_dump(mode="json"), wheel.code_sha256)
+    known = ledger.runs.get(spec.model, run_id)
+    if known is not None and known.ended_at:
+        sentence = f"run {run_id} on exactly these objects ended {known.status}: {known.outcome}"
+        return Refuse("already_decided", sentence)
+    lease = ledger.leases.acquire(spec.model, run_id, now=int(situation.now), seconds=STARTING_SECONDS)
+    if lease is None:
+        return Wait(situation.now + 1, "run_in_flight", "another run took the lease just now")
+    started_at = known.started_at if known else now.isoformat()
+    layout = RunLayout(wheel.artifact_bucket, spec.model, run_id)
+    wheel.objects.write_json(layout.data_manifest, {"model": spec.model, "run_id": run_id} | frozen)
+    limits = _limits(spec, wheel)
+    run = Run(
+        model=spec.model,
+        run_id=run_id,
+        fence=lease.fence,
+        started=Started(kind=answer.kind, reason=answer.sentence, at=started_at),
+        spec=spec,
+        limits=limits,
+        data_uri=str(layout.data_manifest),
+        champion=_champion(ledger.champions.get(spec.model)),
+    )
+    name = f"{spec.model}-{run_id}"
+    row = RunRow(
+        spec.model,
+        run_id,
+        "running",
+        answer.kind,
+        answer.sentence,
+        started_at,
+        _arn(wheel, name),
+        lease.fence,
+    )
+    ledger.runs.start(row)
+    executions.start(wheel.stepfunctions, wheel.state_machine_arn, name, payload(run))
+    whole = limits.training_seconds + limits.approval_seconds + limits.deployment_seconds + 7_200
+    ledger.leases.acquire(spec.model, run_id, now=int(situation.now), seconds=whole)
+    return answer
+
+
+def freeze(spec: ModelSpec, ledger: Ledger, wheel: Wheel, *, rollover: bool) -> dict[str, Any]:
+    """List exactly what the run may read: object versions, captured traffic, and whether the holdout moves.
+
+    Captured traffic belongs to the data set once its model has a champion; it needs labels to become rows.
+    """
+    rows = current(ledger.objects.of_model(spec.model))
+    captures = []
+    if ledger.champions.get(spec.model) is not None and any(row.role == "labels" for row in rows):
+        listed = wheel.objects.list(wheel.artifact_bucket, f"{capture_prefix(spec.model)}/")
+        captures = [
+            {
+                "bucket": wheel.artifact_bucket,
+                "key": e["Key"],
+                "etag": e["ETag"].strip('"'),
+                "size": e["Size"],
+            }
+            for e in listed
+        ]
+    wanted = spec.split.rollover == "always" or (spec.split.rollover == "drift" and rollover)
+    return {"objects": [_entry(row) for row in rows], "captures": captures, "rollover": wanted}
+
+
+def _take_object(event: ObjectCreated, ledger: Ledger, objects: Objects, now: str) -> list[str]:
+    found, key = event.detail.object, event.detail.object.key
+    if key.startswith(MODELS):
+        return _register(event, ledger, objects, now)
+    owner = owner_of(key, ledger.models.all())
+    delivered = Delivered(
+        model=owner.model if owner else NOBODY,
+        role=owner.role if owner else "unknown",
+        bucket=event.detail.bucket.name,
+        key=key,
+        version=found.version_id or f"{found.etag}.{found.sequencer}",
+        etag=found.etag,
+        size=found.size,
+        sequencer=found.sequencer,
+        received=now,
+    )
+    ledger.objects.deliver(delivered)
+    if ignored(key) or not key.startswith((DATA, LABELS)):
+        ledger.objects.settle(delivered, "ignored", "a marker, a folder or a half-written file")
+        return []
+    return [owner.model] if owner else []
+
+
+def _register(event: ObjectCreated, ledger: Ledger, objects: Objects, now: str) -> list[str]:
+    found = event.detail.object
+    if not found.key.endswith("/model.yaml"):
+        return []
+    name = found.key.removeprefix(MODELS).removesuffix("/model.yaml")
+    try:
+        body = objects.read_version(event.detail.bucket.name, found.key, found.version_id)
+        spec = _of_its_own_name(load_spec(body, found.key), name, found.key)
+    except SpecInvalid as error:
+        decision = Decision(name, now, f"spec-{found.version_id}", "trigger", "spec_refused", str(error), {})
+        ledger.decisions.record(decision)
+        return []
+    ledger.models.register(spec, version=found.version_id, at=now)
+    adopt(spec, ledger.objects, ledger.objects.of_model(NOBODY))
+    return [spec.model]
+
+
+def _of_its_own_name(spec: ModelSpec, name: str, key: str) -> ModelSpec:
+    if spec.model != name:
+        raise SpecInvalid(f"{key} declares model '{spec.model}': it must lie under models/{spec.model}/")
+    return spec
+
+
+def adopt(spec: ModelSpec, ledger: ObjectLedger, orphans: Iterable[ObjectRow]) -> None:
+    """Give a new model the objects that lay under its prefixes before it was registered."""
+    names = ("bucket", "key", "version", "etag", "size", "sequencer", "received")
+    for row in orphans:
+        owner = owner_of(row.key, [spec])
+        if row.state != "pending" or owner is None or owner.model != spec.model:
+            continue
+        fields = {name: getattr(row, name) for name in names}
+        ledger.deliver(Delivered(model=spec.model, role=owner.role, **fields))
+        orphan = Delivered(model=row.model, role=row.role, **fields)
+        ledger.settle(orphan, "superseded", f"now watched by model {spec.model}")
+
+
+def _write_down(model: str, answer: Answer, situation: Situation, ledger: Ledger, now: datetime) -> None:
+    if answer.code == "nothing_new":
+        return
+    numbers = {
+        name: value for name, value in vars(situation).items() if name != "now" and value not in ("", None)
+    }
+    # The same answer to the same situation is one row, however often a tick asks.
+    same = digest(
+        answer.code, situation.pending, situation.newest_arrival, situation.lease_run, situation.drift
+    )
+    ledger.decisions.record(
+        Decision(
+            model=model,
+            at=now.isoformat()[:10],
+            id=f"{answer.code}-{same}",
+            step="trigger",
+            outcome=type(answer).__name__.lower(),
+            reason=answer.sentence,
+            numbers=numbers | {"at": now.isoformat()},
+        )
+    )
+
+
+def _limits(spec: ModelSpec, wheel: Wheel) -> Limits:
+    training = spec.training.max_runtime_seconds * (2 if spec.training.spot else 1)
+    return Limits(
+        training_seconds=training + 3_600,
+        approval_seconds=wheel.approval_hours * 3_600,
+        deployment_seconds=spec.deployment.limit_seconds + 900,
+    )
+
+
+def _champion(row: ChampionRow | None) -> Champion | None:
+    if row is None:
+        return None
+    return Champion(
+        sequence=row.sequence,
+        run_id=row.run_id,
+        model_data_url=row.model_data_url,
+        endpoint_config=row.endpoint_config,
+        model_package_arn=row.model_package_arn,
+    )
+
+
+def _severity(finding: Finding | None) -> Severity | None:
+    if finding is None or finding.severity in {"none", "insufficient_data"}:
+        return None
+    return "major" if finding.severity == "major" else "minor"
+
+
+def _entry(row: ObjectRow) -> dict[str, Any]:
+    names = ("role", "bucket", "key", "version", "etag", "size")
+    return {name: getattr(row, name) for name in names}
+
+
+def _arn(wheel: Wheel, name: str) -> str:
+    return wheel.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{name}"
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=datetime.fromisoformat(text).tzinfo or UTC).timestamp()

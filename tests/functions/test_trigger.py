@@ -1,0 +1,317 @@
+"""The trigger as shipped: what arrives is entered, one policy decides, one run starts per data set."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.decisions import Decisions
+from driftwheel.ledger.findings import Finding, Findings
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.objects import Objects
+from driftwheel.ledger.runs import Runs
+from driftwheel.run import Run
+
+from .conftest import ACCOUNT, REGION, Context, World
+
+SPEC = Path("examples/flights/model.yaml").read_text(encoding="utf-8")
+Send = Callable[..., dict[str, Any]]
+
+
+class Clock(datetime):
+    """Stands still until a test moves it."""
+
+    at = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return cls.at
+
+
+@pytest.fixture
+def states(world: World) -> Any:
+    """A state machine that accepts executions; nothing runs."""
+    client = world.client("stepfunctions")
+    definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    client.create_state_machine(
+        name="driftwheel-model-loop", definition=definition, roleArn=f"arn:aws:iam::{ACCOUNT}:role/r"
+    )
+    return client
+
+
+@pytest.fixture
+def send(world: World, states: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> Send:
+    """Hand the trigger a batch of message bodies at ``seconds`` after noon."""
+    module = world.load("trigger")
+    monkeypatch.setattr(module, "datetime", Clock)
+
+    def call(*bodies: Any, seconds: float = 0) -> dict[str, Any]:
+        Clock.at = datetime(2026, 1, 2, 12, 0, tzinfo=UTC) + timedelta(seconds=seconds)
+        records = [
+            {
+                "messageId": f"m{n}",
+                "receiptHandle": "r",
+                "body": body if isinstance(body, str) else json.dumps(body),
+                "eventSource": "aws:sqs",
+            }
+            for n, body in enumerate(bodies)
+        ]
+        answer: dict[str, Any] = module.handler({"Records": records}, context)
+        return answer
+
+    return call
+
+
+def created(world: World, key: str, body: bytes = b"x\n1\n", sequencer: str = "01") -> dict[str, Any]:
+    """Put an object and word its event as S3 does."""
+    put = world.put(world.landing, key, body)
+    object_ = {
+        "key": key,
+        "size": len(body),
+        "etag": put["etag"],
+        "version-id": put["version"],
+        "sequencer": sequencer,
+    }
+    return {
+        "version": "0",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "time": "2026-01-02T12:00:00Z",
+        "region": REGION,
+        "detail": {"bucket": {"name": world.landing}, "object": object_, "reason": "PutObject"},
+    }
+
+
+def register(world: World, text: str = SPEC) -> dict[str, Any]:
+    return created(world, "models/flights/model.yaml", text.encode())
+
+
+def executions(states: Any) -> list[Any]:
+    arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop"
+    listed: list[Any] = states.list_executions(stateMachineArn=arn)["executions"]
+    return listed
+
+
+TICK = {"kind": "tick", "schedule": "arn", "scheduled_time": "2026-01-02T12:00:00Z"}
+
+
+def test_a_drop_waits_for_its_quiet_period_and_then_starts_one_run(
+    world: World, states: Any, send: Send
+) -> None:
+    send(register(world), created(world, "data/flights/a.csv"), created(world, "data/flights-weather/a.csv"))
+    assert executions(states) == []
+
+    send({"kind": "reconsider", "model": "flights"}, seconds=4)
+
+    (execution,) = executions(states)
+    described = states.describe_execution(executionArn=execution["executionArn"])
+    run = Run.model_validate_json(described["input"])
+    assert execution["name"] == f"flights-{run.run_id}"
+    frozen = world.read(f"runs/flights/{run.run_id}/data.json")
+    assert [(entry["role"], entry["key"]) for entry in frozen["objects"]] == [
+        ("enrich-0", "data/flights-weather/a.csv"),
+        ("source", "data/flights/a.csv"),
+    ]
+    lease = Leases(world.table).get("flights")
+    assert lease is not None
+    assert (lease.run_id, lease.fence) == (run.run_id, run.fence)
+
+
+def test_the_trigger_wakes_itself_when_the_quiet_period_ends(world: World, send: Send) -> None:
+    send(register(world), created(world, "data/flights/a.csv"))
+    sent = world.client("sqs").get_queue_attributes(
+        QueueUrl=world.queue, AttributeNames=["ApproximateNumberOfMessagesDelayed"]
+    )
+
+    assert int(sent["Attributes"]["ApproximateNumberOfMessagesDelayed"]) >= 1
+
+
+def test_ticks_after_the_start_start_nothing_more(world: World, states: Any, send: Send) -> None:
+    send(register(world), created(world, "data/flights/a.csv"))
+    for seconds in (4, 5, 300, 600):
+        send(TICK, seconds=seconds)
+
+    assert len(executions(states)) == 1
+    assert {decision.outcome for decision in Decisions(world.table).of_model("flights")} == {"wait", "start"}
+
+
+@pytest.mark.case("EV-01")
+def test_the_same_event_again_after_the_run_starts_no_second_training(
+    world: World, states: Any, send: Send
+) -> None:
+    event = created(world, "data/flights/a.csv")
+    send(register(world), event)
+    send(TICK, seconds=4)
+    (run,) = Runs(world.table).of_model("flights")
+    Runs(world.table).end("flights", run.run_id, "refused", "too few rows", "2026-01-02T12:01:00+00:00")
+    Leases(world.table).release("flights", run.run_id, run.fence)
+
+    for _ in range(5):
+        send(event, TICK, seconds=600)
+
+    assert len(executions(states)) == 1
+    assert Decisions(world.table).of_model("flights", limit=1)
+    reasons = [decision.reason for decision in Decisions(world.table).of_model("flights")]
+    assert any("on exactly these objects ended refused: too few rows" in reason for reason in reasons)
+
+
+@pytest.mark.case("SF-09")
+def test_a_crash_between_lease_and_execution_is_made_good_under_the_same_name(
+    world: World, states: Any, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(register(world), created(world, "data/flights/a.csv"))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "driftwheel.aws.executions.start", lambda *_: (_ for _ in ()).throw(TimeoutError("killed"))
+        )
+        with pytest.raises(Exception, match="killed"):
+            send(TICK, seconds=4)
+    assert executions(states) == []
+    (before,) = Runs(world.table).of_model("flights")
+
+    send(TICK, seconds=400)
+
+    (execution,) = executions(states)
+    assert execution["name"] == f"flights-{before.run_id}"
+    run = Run.model_validate_json(states.describe_execution(executionArn=execution["executionArn"])["input"])
+    assert run.fence == before.fence
+
+
+@pytest.mark.case("EV-12")
+@pytest.mark.case("EV-14")
+@pytest.mark.parametrize(
+    "key", ["data/flights/", "data/flights/_SUCCESS", "data/flights/x.csv.tmp", "data/flights/.x.crc"]
+)
+def test_markers_are_ignored_by_rule_and_recorded(world: World, states: Any, send: Send, key: str) -> None:
+    send(register(world))
+    send(created(world, key, b""))
+    send(TICK, seconds=600)
+
+    assert executions(states) == []
+    assert [row.state for row in Objects(world.table).of_model("flights")] == ["ignored"]
+
+
+def test_data_dropped_before_its_model_is_adopted_when_the_model_comes(
+    world: World, states: Any, send: Send
+) -> None:
+    send(created(world, "data/flights/a.csv"))
+    assert [row.state for row in Objects(world.table).of_model("nobody")] == ["pending"]
+
+    send(register(world))
+    send(TICK, seconds=600)
+
+    assert len(executions(states)) == 1
+    assert [row.state for row in Objects(world.table).of_model("nobody")] == ["superseded"]
+
+
+def test_a_wrong_model_yaml_is_refused_with_its_fields_and_the_old_one_counts(
+    world: World, send: Send
+) -> None:
+    send(register(world))
+
+    answer = send(register(world, SPEC.replace("quiet_seconds", "quite_seconds")))
+
+    assert answer == {"batchItemFailures": []}
+    reasons = [d.reason for d in Decisions(world.table).of_model("flights") if d.outcome == "spec_refused"]
+    assert len(reasons) == 1
+    assert "triggers.quite_seconds" in reasons[0]
+
+
+def test_a_model_yaml_under_another_models_name_is_refused(world: World, send: Send) -> None:
+    send(created(world, "models/trains/model.yaml", SPEC.encode()))
+
+    (decision,) = Decisions(world.table).of_model("trains")
+    assert "it must lie under models/flights/" in decision.reason
+
+
+CHAMPION = ChampionRow(
+    "flights", 1, "r0", "e", "c", "s3://m", "arn", "s3://b", "2026-01-01T00:00:00+00:00", "first"
+)
+
+
+def drifted(champion: int = 1, labelled: int = 5_000, fault: str = "") -> Finding:
+    return Finding("flights", "2026-01-02T11:00:00+00:00", champion, "major", fault, labelled, "s3://report")
+
+
+def drift_event() -> dict[str, Any]:
+    return {
+        "detail-type": "Drift Detected",
+        "source": "driftwheel",
+        "detail": {"model": "flights", "stack": "driftwheel"},
+    }
+
+
+@pytest.fixture
+def live(world: World, send: Send) -> World:
+    """A model that serves, with labels and captured traffic."""
+    send(register(world), created(world, "data/flights/a.csv"), created(world, "labels/flights/a.jsonl"))
+    for row in Objects(world.table).of_model("flights"):
+        names = ("model", "role", "bucket", "key", "version", "etag", "size", "sequencer", "received")
+        Objects(world.table).settle(row, "used", "first run", "r0")
+        assert all(getattr(row, name) is not None for name in names)
+    Champions(world.table).move(CHAMPION)
+    world.put(world.artifacts, "capture/flights/e/serving/2026/01/02/11/x.jsonl", b"{}")
+    return world
+
+
+def test_drift_with_labels_starts_a_run_on_old_data_captured_inputs_and_a_new_holdout(
+    live: World, states: Any, send: Send
+) -> None:
+    Findings(live.table).record(drifted())
+
+    send(drift_event())
+
+    (execution,) = executions(states)
+    run_id = execution["name"].rpartition("-")[2]
+    frozen = live.read(f"runs/flights/{run_id}/data.json")
+    assert [entry["role"] for entry in frozen["objects"]] == ["source", "labels"]
+    assert [entry["key"] for entry in frozen["captures"]] == [
+        "capture/flights/e/serving/2026/01/02/11/x.jsonl"
+    ]
+    assert frozen["rollover"] is True
+    run = Run.model_validate_json(states.describe_execution(executionArn=execution["executionArn"])["input"])
+    assert run.champion is not None
+    assert (run.champion.sequence, run.started.kind) == (1, "drift")
+
+
+@pytest.mark.parametrize(
+    "finding", [drifted(champion=0), drifted(labelled=10), drifted(fault="temp is constant")]
+)
+def test_old_findings_missing_labels_and_broken_data_start_nothing(
+    live: World, states: Any, send: Send, finding: Finding
+) -> None:
+    Findings(live.table).record(finding)
+
+    send(drift_event(), TICK)
+
+    assert executions(states) == []
+
+
+def test_a_person_starts_a_run_where_the_policy_would_wait(live: World, states: Any, send: Send) -> None:
+    send({"kind": "manual", "model": "flights"})
+
+    assert len(executions(states)) == 1
+
+
+@pytest.mark.case("EV-13")
+def test_a_message_nobody_understands_comes_back_alone(world: World, send: Send) -> None:
+    answer = send("not JSON", {"detail-type": "Object Created"}, register(world))
+
+    assert [item["itemIdentifier"] for item in answer["batchItemFailures"]] == ["m0", "m1"]
+    assert Objects(world.table).of_model("flights") == []
+
+
+@pytest.mark.case("EV-13")
+def test_unknown_fields_and_an_unversioned_bucket_are_accepted(world: World, send: Send) -> None:
+    send(register(world))
+    event = created(world, "data/flights/a.csv")
+    del event["detail"]["object"]["version-id"]
+    event["detail"]["object"]["new-in-2027"] = {"x": 1}
+
+    assert send(event) == {"batchItemFailures": []}
+    (row,) = Objects(world.table).of_model("flights")
+    assert row.version == f"{row.etag}.01"
