@@ -216,7 +216,8 @@ def _check_definition(definition: str) -> None:
         StepFunctionsParserBackend._validate_definition(definition=definition)  # noqa: SLF001
     except Exception as fault:
         # moto's own refusals carry an empty error code; a client must see InvalidDefinition.
-        message = str(fault.args[-1] if fault.args else fault)
+        # moto repeats the whole definition behind its finding.
+        message = str(getattr(fault, "message", fault)).split(" in definition '")[0]
         raise _refuse("InvalidDefinition", f"Invalid State Machine Definition: '{message}'") from fault
 
 

@@ -1,8 +1,10 @@
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,7 +43,7 @@ class World:
         made = self.states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=ROLE)
         return made["stateMachineArn"]
 
-    def run(self, states: dict[str, Any], given: Any = None, **top: Any) -> dict[str, Any]:
+    def run(self, states: dict[str, Any] | None = None, given: Any = None, **top: Any) -> dict[str, Any]:
         arn = self.machine(states, **top)
         started = self.states.start_execution(stateMachineArn=arn, input=json.dumps(given or {}))
         return self.wait(started["executionArn"])
@@ -417,6 +419,32 @@ def test_a_state_machine_name_with_another_definition_is_refused(world: World):
 
     assert world.machine({"A": {"Type": "Pass", "End": True}}) == first
     assert refused(lambda: world.machine({"B": {"Type": "Pass", "End": True}})) == "StateMachineAlreadyExists"
+
+
+def shipped_definition() -> dict[str, Any]:
+    text = (Path(__file__).parents[3] / "statemachine" / "model_loop.asl.json").read_text()
+    return json.loads(re.sub(r"\$\{\w+Arn\}", FUNCTION, text).replace("${Partition}", "aws"))
+
+
+def test_the_shipped_definition_runs_to_an_outcome(world: World):
+    world.handler = lambda _event: {"outcome": "quarantined"}
+
+    execution = world.run(**shipped_definition())
+
+    assert outcome(execution)["record_outcome"] == {"outcome": "quarantined"}
+
+
+def test_the_shipped_definition_ends_with_the_error_that_broke_it(world: World):
+    def fail(event: dict[str, Any]) -> dict[str, Any]:
+        if "failure" in event:
+            return {}
+        raise PreprocessingError("disk full")
+
+    world.handler = fail
+    execution = world.run(**shipped_definition())
+
+    assert (execution["status"], execution["error"]) == ("FAILED", "PreprocessingError")
+    assert "disk full" in execution["cause"]
 
 
 def test_the_service_integrations_of_the_loop_reach_their_services(world: World):
