@@ -69,7 +69,8 @@ def build(template_dir: Path, template: Mapping[str, Any], build_root: Path) -> 
     parts = [*_parts(template_dir, template)]
     built = {part.logical_id: _build_part(part, build_root) for part in parts}
     runtime(build_root)
-    _refuse_too_large(parts, build_root)
+    _refuse_too_large(parts, built)
+    _forget_other_parts(build_root, set(built))
     _forget_old_builds(build_root, {path.name for path in built.values()})
     return built
 
@@ -271,17 +272,17 @@ def _record(built: Path) -> Any:
     return json.loads(built.with_suffix(".json").read_text())
 
 
-def _refuse_too_large(parts: Iterable[Part], build_root: Path) -> None:
-    known = sizes(build_root)
+def _refuse_too_large(parts: Iterable[Part], built: Mapping[str, Path]) -> None:
     for part in parts:
-        members = [part.logical_id, *(layer for layer in part.layers if layer in known)]
-        total = sum(known[member] for member in members)
+        members = [part.logical_id, *(layer for layer in part.layers if layer in built)]
+        records = {member: _record(built[member]) for member in members}
+        total = sum(record["bytes"] for record in records.values())
         if part.is_layer or total <= UNZIPPED_LIMIT_BYTES:
             continue
         packages = {
             f"{member}/{name}": size
-            for member in members
-            for name, size in _record((build_root / member).resolve())["packages"].items()
+            for member, record in records.items()
+            for name, size in record["packages"].items()
         }
         largest = sorted(packages.items(), key=lambda item: -item[1])[:5]
         listing = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in largest)
@@ -289,6 +290,12 @@ def _refuse_too_large(parts: Iterable[Part], build_root: Path) -> None:
             f"{part.logical_id}: {total} bytes unzipped with its layers; AWS allows {UNZIPPED_LIMIT_BYTES}. "
             f"The largest: {listing}. Drop a requirement, or move the work to a SageMaker job."
         )
+
+
+def _forget_other_parts(build_root: Path, logical_ids: set[str]) -> None:
+    for link in build_root.iterdir():
+        if link.is_symlink() and link.name not in logical_ids and not link.name.startswith("."):
+            link.unlink(missing_ok=True)
 
 
 def _forget_old_builds(build_root: Path, used: set[str]) -> None:

@@ -659,3 +659,48 @@ def test_a_real_zip_runs_too(stack):
     )
 
     assert stack.invoke("zip") == ("zip", None)
+
+
+def test_powertools_run_quietly_in_a_small_function_without_a_tracing_daemon(stack):
+    import aws_lambda_powertools
+
+    layer = stack.folder / "everything"
+    layer.mkdir()
+    (layer / "python").symlink_to(Path(aws_lambda_powertools.__file__).parents[1])
+    stack.function(
+        "tools",
+        """
+        import boto3, pydantic, socket
+        from aws_lambda_powertools import Logger, Metrics, Tracer
+        from aws_lambda_powertools.utilities.parser import parse
+        logger, metrics, tracer = Logger(), Metrics(), Tracer()
+        sqs = boto3.client("sqs")
+        sent = []
+        socket.socket.sendto = lambda *args: sent.append(args)
+        @metrics.log_metrics
+        @tracer.capture_lambda_handler
+        @logger.inject_lambda_context
+        def handler(event, context):
+            with tracer.provider.in_subsegment("inner") as part:
+                part.put_annotation("a", 1)
+            metrics.add_metric("Calls", "Count", 1)
+            sqs.list_queues()
+            return len(sent)
+        """,
+        layers=[_layer(stack, "everything", layer)],
+        MemorySize=256,
+        Environment={
+            "Variables": {"POWERTOOLS_METRICS_NAMESPACE": "Quiet", "POWERTOOLS_SERVICE_NAME": "quiet"}
+        },
+        TracingConfig={"Mode": "Active"},
+    )
+
+    answers = [stack.invoke("tools") for _ in range(2)]
+    stack.runner.flush_logs()
+
+    assert answers == [(0, None), (0, None)]
+    said = [line.split(" ", 1)[1] for line in stack.log("tools").splitlines()]
+    lambdas_own = ("INIT_START", "START", "END", "REPORT", '{"_aws"')
+    assert [line for line in said if not line.startswith(lambdas_own)] == []
+    found = stack.client("cloudwatch").list_metrics(Namespace="Quiet")["Metrics"]
+    assert [metric["MetricName"] for metric in found] == ["Calls"]

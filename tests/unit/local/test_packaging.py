@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from driftwheel_local import packaging
 
 
@@ -139,6 +140,16 @@ def test_sizes_count_what_aws_unzips_without_bytecode(project):
 
     expected = (project / "functions" / "one" / "app.py").stat().st_size
     assert packaging.sizes(project / "build")["One"] == expected
+
+
+def test_a_part_that_left_the_template_is_no_longer_reported(project):
+    packaging.build(project, _template(), project / "build")
+    template = _template()
+    del template["Resources"]["One"]
+
+    packaging.build(project, template, project / "build")
+
+    assert set(packaging.sizes(project / "build")) == {"Layer"}
 
 
 def test_a_function_larger_than_aws_allows_is_refused_with_its_largest_packages(project, monkeypatch):
