@@ -9,17 +9,24 @@ from datetime import UTC, datetime, timedelta
 class Clock:
     """Real time plus an offset that only grows: scheduled things fire when it is advanced.
 
-    `origin` fixes the first instant (tests); without it the clock starts at the machine's time.
+    `origin` fixes the first instant (tests); without it the clock starts at the machine's time, plus what an
+    earlier clock had `advanced` seconds: AWS-visible time must not go back over a restart.
     """
 
-    def __init__(self, origin: datetime | None = None) -> None:
+    def __init__(self, origin: datetime | None = None, *, advanced: float = 0.0) -> None:
         if origin is not None and origin.tzinfo is None:
             raise ValueError(f"Clock origin {origin.isoformat()} has no timezone; pass an aware datetime")
         self._moved = threading.Condition()
-        self._advanced = 0.0
+        self._advanced = advanced
         self._origin = origin.astimezone(UTC) if origin is not None else None
         self._started = time.monotonic()
         self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def advanced(self) -> float:
+        """Answer by how many seconds it has been moved forward in all."""
+        with self._moved:
+            return self._advanced
 
     def now(self) -> datetime:
         """Answer the present AWS-visible instant, aware, in UTC."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 from moto.awslambda import models as lambda_models
@@ -40,6 +41,8 @@ from moto.logs import models as logs_models
 from moto.s3 import notifications as s3_notifications
 from moto.s3.models import FakeKey, S3Backend
 from moto.s3.responses import S3Response
+from moto.sagemaker.responses import SageMakerResponse
+from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 from moto.scheduler.exceptions import ScheduleGroupNotFound
 from moto.scheduler.exceptions import ValidationException as ScheduleRefused
 from moto.scheduler.models import EventBridgeSchedulerBackend
@@ -93,6 +96,7 @@ from driftwheel_local.states_backend import LocalStepFunctionsBackend
 from driftwheel_local.targets import UnsupportedTargetError
 
 if TYPE_CHECKING:
+    from driftwheel_local.sagemaker import SageMakerWorld
     from driftwheel_local.store.items import Items
     from driftwheel_local.store.messages import Messages
     from driftwheel_local.store.objects import Objects
@@ -386,6 +390,15 @@ def restore_executions(records: list[dict[str, Any]], account: str, region: str)
     """Hand executions of before a restart to moto's backend; list the state machines that are gone."""
     backend = stepfunctions_models.stepfunctions_parser_backends[account][region]
     return cast("list[str]", cast("Any", backend).restore_executions(records))
+
+
+def end_executions(account: str, region: str) -> None:
+    """End the threads of every running execution; what was written down of them stays as it is."""
+    backend = cast("Any", stepfunctions_models.stepfunctions_parser_backends[account][region])
+    backend.world.record, backend.world.publish = None, lambda _event: None
+    for machine in list(backend.state_machines):
+        for execution in list(machine.executions):
+            execution.stop(stop_date=backend.world.clock.now(), error=None, cause="The stack stops")
 
 
 class CloudWatchShelf:
@@ -870,3 +883,24 @@ def patch_s3(events: ObjectEvents) -> None:
     # around persist_s3's wrapper, if that is already there; `undo` takes both away
     delete = S3Backend.delete_object
     replace(S3Backend, "delete_object", delete_object)
+
+
+def patch_sagemaker(world: "SageMakerWorld") -> None:
+    """Let `world` answer every SageMaker request: moto's own answers are instant, lenient and run nothing."""
+
+    def call_action(self: Any) -> tuple[int, dict[str, str], bytes]:
+        return world.answer(
+            self._get_action(), self.raw_body, account=self.current_account, region=self.region
+        )
+
+    def runtime_dispatch(
+        self: Any, request: Any, full_url: str | None = None, headers: Any = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        # moto would decode the body as UTF-8 text, and a captured body may be anything.
+        name, _, action = request.path.removeprefix("/endpoints/").partition("/")
+        if action != "invocations":
+            return world.unsupported_runtime(action)
+        return world.invoke(unquote(name), request.headers, request.get_data())
+
+    replace(SageMakerResponse, "call_action", call_action)
+    replace(SageMakerRuntimeResponse, "_dispatch", runtime_dispatch)

@@ -1,17 +1,14 @@
 """Resources that run: Lambda, Step Functions, and SageMaker's model registry."""
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from driftwheel_local.functions import code_zip
 from driftwheel_local.intrinsics import TemplateError
 from driftwheel_local.resources.declared import Created, Declared, Properties, tag_list, tag_map
 from driftwheel_local.template import PACKAGED_BUCKET, substitute
-
-CODE_PATH_FILE = "driftwheel-code-path"  # the one file of an "uploaded" zip: it names the folder to run from
 
 _FUNCTION_SETTINGS = (
     *("Runtime", "Role", "Handler", "Description", "Timeout", "MemorySize", "VpcConfig", "DeadLetterConfig"),
@@ -29,19 +26,11 @@ def _package(properties: Properties, name: str, packages: Mapping[str, Path]) ->
     return packages[key]
 
 
-def _code_zip(folder: Path) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        # a fixed date: the same folder makes the same bytes, so the same CodeSha256
-        archive.writestr(zipfile.ZipInfo(CODE_PATH_FILE, (1980, 1, 1, 0, 0, 0)), str(folder))
-    return buffer.getvalue()
-
-
 def function(declared: Declared) -> Created:
     """Create an AWS::Lambda::Function that runs from its built folder."""
     p, api = declared.properties, declared.api
     name = declared.name(p.take("FunctionName"), 64)
-    code = _code_zip(_package(p, "Code", declared.packages))
+    code = code_zip(_package(p, "Code", declared.packages))
     settings = p.pick(*_FUNCTION_SETTINGS)
     created = p.pick("Architectures", "PackageType")
     tags, reserved = tag_map(p.take("Tags")), p.take("ReservedConcurrentExecutions")
@@ -72,7 +61,7 @@ def layer_version(declared: Declared) -> Created:
     """Create an AWS::Lambda::LayerVersion, used in place from its built folder."""
     p, api = declared.properties, declared.api
     name = declared.name(p.take("LayerName"), 140)
-    code = _code_zip(_package(p, "Content", declared.packages))
+    code = code_zip(_package(p, "Content", declared.packages))
     request = p.pick("Description", "CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo")
     answer = api.call("lambda", "publish_layer_version", LayerName=name, Content={"ZipFile": code}, **request)
     return Created(answer["LayerVersionArn"], {"LayerVersionArn": answer["LayerVersionArn"]})

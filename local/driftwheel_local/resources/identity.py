@@ -1,8 +1,15 @@
 """Resources that grant rights: IAM. They are recorded; the local runtime does not enforce them."""
 
+from typing import Any
+
 from driftwheel_local.resources.declared import Created, Declared, tag_list
 
 _EXISTS = {"EntityAlreadyExists"}
+
+
+def _document(policy: Any) -> dict[str, Any]:
+    """Answer a policy with a version: SAM's policy templates leave it out, AWS allows that, moto does not."""
+    return {"Version": "2012-10-17", **policy}
 
 
 def role(declared: Declared) -> Created:
@@ -23,7 +30,7 @@ def role(declared: Declared) -> Created:
             "put_role_policy",
             RoleName=name,
             PolicyName=policy.require("PolicyName"),
-            PolicyDocument=policy.require("PolicyDocument"),
+            PolicyDocument=_document(policy.require("PolicyDocument")),
         )
     for arn in p.take("ManagedPolicyArns", []):
         api.call("iam", "attach_role_policy", RoleName=name, PolicyArn=arn)
@@ -34,7 +41,7 @@ def role(declared: Declared) -> Created:
 def inline_policy(declared: Declared) -> Created:
     """Create an AWS::IAM::Policy on its roles."""
     p = declared.properties
-    name, document = p.require("PolicyName"), p.require("PolicyDocument")
+    name, document = p.require("PolicyName"), _document(p.require("PolicyDocument"))
     for role_name in p.require("Roles"):
         declared.api.call(
             "iam", "put_role_policy", RoleName=role_name, PolicyName=name, PolicyDocument=document
@@ -47,7 +54,7 @@ def managed_policy(declared: Declared) -> Created:
     p, api = declared.properties, declared.api
     name = declared.name(p.take("ManagedPolicyName"), 128)
     path = p.take("Path", "/")
-    request = {"PolicyDocument": p.require("PolicyDocument"), "Description": p.take("Description")}
+    request = {"PolicyDocument": _document(p.require("PolicyDocument")), "Description": p.take("Description")}
     api.call_or(_EXISTS, "iam", "create_policy", PolicyName=name, Path=path, **request)
     arn = f"arn:aws:iam::{declared.account}:policy{path}{name}"
     for role_name in p.take("Roles", []):

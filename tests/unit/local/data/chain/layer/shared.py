@@ -1,0 +1,2 @@
+def words(key):
+    return key.upper()
