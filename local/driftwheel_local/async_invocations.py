@@ -90,7 +90,7 @@ class AsyncInvocations:
         return len(events)
 
     def settle(self) -> None:
-        """Wait until no accepted event is left."""
+        """Wait until no accepted event is left, or until `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._unfinished == 0 or self._closed)
 
@@ -140,7 +140,11 @@ class AsyncInvocations:
         try:
             answer = self._run(function, event.request_id, event.payload)
         except ThrottledError as error:
-            self._throttled(function, event, error)
+            if not self._closed:
+                self._throttled(function, event, error)
+            return
+        if self._closed:
+            # The stack took the worker away: no fault of the function. `recover` tries again.
             return
         if answer.function_error is None:
             self._send_record(function.destination.on_success, function, event, "Success", answer)

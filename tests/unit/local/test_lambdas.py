@@ -643,6 +643,35 @@ def test_workers_end_with_the_stack(stack):
         os.kill(pid, 0)
 
 
+def test_workers_end_when_the_stack_is_killed(stack):
+    stack.function("pid", "import os, time\ndef handler(e, c): return os.getpid()")
+    stack.invoke("pid")
+    (worker,) = stack.runner._pool._idle
+
+    # What the kernel does to a killed stack's descriptors.
+    os.close(worker._lifeline)
+    worker._lifeline = -1
+
+    assert worker._process.wait(5) == 0
+
+
+def test_an_event_cut_off_by_the_end_of_the_stack_is_not_counted_as_failed(stack):
+    stack.function("long", "import time\ndef handler(e, c): print('begun'); time.sleep(30)", Timeout=60)
+    stack.client("lambda").put_function_event_invoke_config(FunctionName="long", MaximumRetryAttempts=0)
+    stack.invoke("long", 1, InvocationType="Event")
+    log = stack.folder / "root/logs/long.log"
+    deadline = time.monotonic() + 10
+    while not log.exists() or "begun" not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    stack.close()
+    time.sleep(0.2)
+
+    (kept,) = (stack.folder / "root/lambda/events").glob("*.json")
+    assert json.loads(kept.read_text())["failures"] == 0
+
+
 def test_a_real_zip_runs_too(stack):
     import io
     import zipfile
