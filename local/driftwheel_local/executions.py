@@ -15,6 +15,7 @@ from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, Progr
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.backend.execution_worker_comm import ExecutionWorkerCommunication
+from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from driftwheel_local.states import ExecutionClosed, ExecutionRecord, StateMachines, payload_text, utc_text
 
@@ -87,8 +88,9 @@ class LocalExecution(_Execution):  # type: ignore[misc]
         """Abort: close now, then make the interpreter's threads give up."""
         if not self.close(ExecutionStatus.ABORTED, error=error, cause=cause):
             return
-        if self.exec_worker is not None and self.exec_worker.env is not None:
-            self.exec_worker.env.set_stop(stop_date=stop_date, cause=cause, error=error)
+        worker, self.exec_worker = self.exec_worker, None
+        if worker is not None and worker.env is not None:
+            worker.env.set_stop(stop_date=stop_date, cause=cause, error=error)
         self.world.waits.ring()
 
     def close(
@@ -218,6 +220,8 @@ class _Report(ExecutionWorkerCommunication):
 
     def terminated(self) -> None:
         worker = self.execution.exec_worker
+        if self.execution.status != "RUNNING":
+            return  # aborted meanwhile
         if worker is None or worker.env is None:
             raise RuntimeError(f"{self.execution.exec_arn} ended without having started")
         state = worker.env.program_state()
@@ -229,6 +233,9 @@ class _Report(ExecutionWorkerCommunication):
         elif isinstance(state, ProgramTimedOut):
             self.execution.close(ExecutionStatus.TIMED_OUT)
             self.execution.world.waits.ring()
+        # The record is kept for ever; the interpreter's state and moto's list of ended threads need not be.
+        self.execution.exec_worker = None
+        TMP_THREADS.clear()
 
 
 class ClosingEvent(threading.Event):
