@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -98,7 +99,7 @@ class CategorySummary:
     nulls: int = 0
     other: int = 0
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Rows with a value."""
         return sum(self.values.values()) + self.other

@@ -119,13 +119,15 @@ def recoded(name: str, pair: Pair, weight: float, _unit: str | None) -> Finding 
             new = unseen(pair)
         case _:
             return None
+    if not new:
+        return None
     known = {_folded(value): value for value in before.values}
     respelt = {value: known[_folded(value)] for value in new if _folded(value) in known}
-    share = sum(new[value] for value in respelt) / now.count if now.count else 0.0
+    share = sum(new[value] for value in respelt) / now.count
     if share >= RESPELT:
         return _recoding(name, pair, weight, "respelt_category", share, respelt)
     renamed = _renamed(before, now, new)
-    share = sum(new[value] for value in renamed) / now.count if now.count else 0.0
+    share = sum(new[value] for value in renamed) / now.count
     if share >= RENAMED:
         return _recoding(name, pair, weight, "renamed_category", share, renamed)
     return None

@@ -68,7 +68,11 @@ def _number_bins(baseline: NumberSummary, window: NumberSummary) -> Bins:
     before = _count_up_to(ends, baseline)
     now = _count_up_to(ends, window)
     groups = _group_neighbours(before, now)
-    names = [_range_name(baseline.centre, ends[: group[0]], ends[group[-1] :]) for group in groups]
+    bounds = cell_bounds(np.array(ends, dtype=np.int64))[1] + baseline.centre
+    edges = [
+        (end <= ZERO, baseline.centre if end == ZERO else float(bounds[i])) for i, end in enumerate(ends)
+    ]
+    names = [_range_name(edges[: group[0]], edges[group[-1] :]) for group in groups]
     return Bins(names, *(np.array([counts[g].sum() for g in groups], np.int64) for counts in (before, now)))
 
 
@@ -113,16 +117,14 @@ def _category_bins(baseline: CategorySummary, window: CategorySummary) -> Bins:
     now = np.array([*(window.values.get(name, 0) for name in names), window.other], dtype=np.int64)
     needed = _rows_needed(before, now)
     common = [i for i in range(len(names)) if before[i] + now[i] >= needed]
-    rare = [i for i in range(len(names) + 1) if i not in set(common)]
-    if before[rare].sum() + now[rare].sum() < needed and len(common) > 1:
+    rare = [i for i in range(len(names) + 1) if before[i] + now[i] and i not in set(common)]
+    if rare and common and before[rare].sum() + now[rare].sum() < needed:
         rare.append(
             common.pop(min(range(len(common)), key=lambda i: int(before[common[i]] + now[common[i]])))
         )
-    groups = [[i] for i in common]
-    if before[rare].sum() + now[rare].sum():
-        groups.append(rare)
+    groups = [[i] for i in common] + ([rare] if rare else [])
     return Bins(
-        [names[i] for i in common] + [RARE] * (len(groups) - len(common)),
+        [names[i] for i in common] + ([RARE] if rare else []),
         np.array([before[g].sum() for g in groups], dtype=np.int64),
         np.array([now[g].sum() for g in groups], dtype=np.int64),
     )
@@ -140,19 +142,16 @@ def _smoothed(counts: Integers) -> Floats:
     return np.asarray((counts + 0.5) / (counts.sum() + 0.5 * len(counts)))
 
 
-def _range_name(centre: float, below: list[int], from_here: list[int]) -> str:
-    """Name the bin after the last end in ``below`` up to the first in ``from_here``.
+def _range_name(below: list[tuple[bool, float]], above: list[tuple[bool, float]]) -> str:
+    """Name the bin between the last edge ``below`` and the first ``above``.
 
-    Above the centre a cell ends before its upper bound, up to the centre it includes it.
+    An edge is (whether the value itself belongs to the lower bin, value): up to the centre a cell includes
+    its upper bound, beyond it does not.
     """
-    low = centre + _upper_bound(below[-1]) if below else None
-    high = centre + _upper_bound(from_here[0]) if from_here else None
-    if low is None:
-        return "any" if high is None else f"{'up to' if from_here[0] <= ZERO else 'below'} {high:.4g}"
-    if high is None:
-        return f"{'above' if below[-1] <= ZERO else 'from'} {low:.4g}"
-    return f"{low:.4g}" if f"{low:.4g}" == f"{high:.4g}" else f"{low:.4g} to {high:.4g}"
-
-
-def _upper_bound(cell: int) -> float:
-    return 0.0 if cell == ZERO else float(cell_bounds(np.array([cell]))[1][0])
+    if not below:
+        return f"{'up to' if above[0][0] else 'below'} {above[0][1]:.4g}" if above else "any"
+    low = f"{below[-1][1]:.4g}"
+    if not above:
+        return f"{'above' if below[-1][0] else 'from'} {low}"
+    high = f"{above[0][1]:.4g}"
+    return low if low == high else f"{low} to {high}"
