@@ -93,7 +93,7 @@ def test_a_message_reaches_the_function_in_aws_shape_and_is_deleted(stack):
     }
 
 
-def test_a_message_reaches_a_warm_function_within_a_tenth_of_a_second(stack, monkeypatch):
+def test_a_sent_message_wakes_the_poller(stack, monkeypatch):
     monkeypatch.setattr(queues, "POLL_SECONDS", 5.0)
     url = _queue(stack)
     _collector(stack)
@@ -105,9 +105,7 @@ def test_a_message_reaches_a_warm_function_within_a_tenth_of_a_second(stack, mon
     stack.client("sqs").send_message(QueueUrl=url, MessageBody="now")
     while len([*stack.seen.iterdir()]) < 2:
         time.sleep(0.002)
-        assert time.perf_counter() - started < 1.0
-
-    assert time.perf_counter() - started < 0.1
+        assert time.perf_counter() - started < 2.0, "it waited for the next look"
 
 
 def test_sending_does_not_wait_for_the_function(stack):
