@@ -21,6 +21,7 @@ import click
 
 from driftwheel_local.clock import Clock
 from driftwheel_local.intrinsics import TemplateError
+from driftwheel_local.lean_imports import import_step_functions
 from driftwheel_local.resources.request import Api
 from driftwheel_local.stack import StackError, create, outputs
 from driftwheel_local.stack_log import StackLog
@@ -119,6 +120,7 @@ class Stack:
             region=REGION,
             stack_name=self._stack_name,
         )
+        import_step_functions()
         from driftwheel_local import packaging  # noqa: PLC0415  (it and moto take a second to import)
         from driftwheel_local.world import World, check_request  # noqa: PLC0415
 

@@ -156,6 +156,7 @@ def _reset() -> None:
 
 def _give_back() -> None:
     patches.undo()
+    default_user_config["iam"] = {"load_aws_managed_policies": False}  # not once more just to be empty
     BackendDict.reset()
 
 

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
+from itertools import chain, groupby
 from typing import Any
 
 import botocore.session
@@ -49,18 +50,25 @@ def service(name: str) -> ServiceModel:
 
 
 @cache
+def _runs() -> list[tuple[str, int, int]]:
+    """Answer every (category, first, last) run of code points.
+
+    Planes 4 to 13 are unassigned and 15 and 16 private as a whole: looking at each point there would cost
+    half a second.
+    """
+    looked_at = chain(range(0x40000), range(0xE0000, 0xE1000))
+    runs = [
+        (category, points[0], points[-1])
+        for category, group in groupby(looked_at, lambda point: unicodedata.category(chr(point)))
+        if (points := list(group))
+    ]
+    return [*runs, ("Cn", 0x40000, 0xDFFFF), ("Cn", 0xE1000, 0xEFFFF), ("Co", 0xF0000, sys.maxunicode)]
+
+
+@cache
 def _category(prefix: str) -> str:
     """Answer the inside of a character class for a Unicode category such as `L` or `Zs`."""
-    ranges: list[str] = []
-    start: int | None = None
-    for point in range(sys.maxunicode + 2):
-        inside = point <= sys.maxunicode and unicodedata.category(chr(point)).startswith(prefix)
-        if inside and start is None:
-            start = point
-        elif not inside and start is not None:
-            ranges.append(f"\\U{start:08x}-\\U{point - 1:08x}")
-            start = None
-    return "".join(ranges)
+    return "".join(f"\\U{a:08x}-\\U{b:08x}" for category, a, b in _runs() if category.startswith(prefix))
 
 
 @cache
