@@ -191,13 +191,12 @@ def score_champion(container: Container, rows: Sequence[HoldoutRow]) -> Champion
     Its code is not run: today's row function must reproduce the champion's own golden records, else the
     champion counts as unusable and a person decides.
     """
-    packed = container.optional_file("champion", "model.tar.gz")
-    if packed is None:
-        return Champion("unusable" if "champion" in container.channels else "absent")
+    if "champion" not in container.channels:
+        return Champion("absent")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "champion"
         try:
-            artifact.extract(packed, folder)
+            artifact.extract(container.file("champion", "model.tar.gz"), folder)
             model = open_model(folder)
         except ArtifactInvalid as error:
             return Champion("unusable", np.full(len(rows), np.nan), str(error))
