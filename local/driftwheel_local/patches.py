@@ -39,7 +39,8 @@ from moto.events.models import Rule as EventsRule
 from moto.events.responses import EventsHandler
 from moto.logs import models as logs_models
 from moto.s3 import notifications as s3_notifications
-from moto.s3.models import FakeKey, S3Backend
+from moto.s3.exceptions import InvalidTargetBucketForLogging
+from moto.s3.models import FakeBucket, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 from moto.sagemaker.responses import SageMakerResponse
 from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
@@ -879,6 +880,13 @@ def patch_s3(events: ObjectEvents) -> None:
             )
         return answer
 
+    def set_logging(self: Any, logging_config: dict[str, Any] | None, bucket_backend: Any) -> None:
+        # AWS looks at the rights when it delivers a log file; moto refuses before a template's policy exists
+        if logging_config and logging_config["TargetBucket"] not in bucket_backend.buckets:
+            raise InvalidTargetBucketForLogging("The target bucket for logging does not exist.")
+        self.logging = logging_config or {}
+
+    replace(FakeBucket, "set_logging", set_logging)
     replace(s3_notifications, "_send_event_bridge_message", send)
     # around persist_s3's wrapper, if that is already there; `undo` takes both away
     delete = S3Backend.delete_object

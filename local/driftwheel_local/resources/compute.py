@@ -12,7 +12,7 @@ from driftwheel_local.template import PACKAGED_BUCKET, substitute
 
 _FUNCTION_SETTINGS = (
     *("Runtime", "Role", "Handler", "Description", "Timeout", "MemorySize", "VpcConfig", "DeadLetterConfig"),
-    *("Environment", "KMSKeyArn", "TracingConfig", "Layers", "EphemeralStorage", "LoggingConfig"),
+    *("Environment", "TracingConfig", "Layers", "EphemeralStorage", "LoggingConfig"),
 )
 
 
@@ -31,7 +31,7 @@ def function(declared: Declared) -> Created:
     p, api = declared.properties, declared.api
     name = declared.name(p.take("FunctionName"), 64)
     code = code_zip(_package(p, "Code", declared.packages))
-    settings = p.pick(*_FUNCTION_SETTINGS)
+    settings = p.pick(*_FUNCTION_SETTINGS) | {"KMSKeyArn": p.take("KmsKeyArn")}
     created = p.pick("Architectures", "PackageType")
     tags, reserved = tag_map(p.take("Tags")), p.take("ReservedConcurrentExecutions")
     fresh = api.call_or(

@@ -46,6 +46,12 @@ def bucket(declared: Declared) -> Created:
                 Bucket=name,
                 NotificationConfiguration={"EventBridgeConfiguration": {}},
             )
+    if logging := p.nested("LoggingConfiguration"):
+        enabled = {
+            "TargetBucket": logging.take("DestinationBucketName", name),
+            "TargetPrefix": logging.take("LogFilePrefix", ""),
+        }
+        api.call("s3", "put_bucket_logging", Bucket=name, BucketLoggingStatus={"LoggingEnabled": enabled})
     if tags := p.take("Tags"):
         api.call("s3", "put_bucket_tagging", Bucket=name, Tagging={"TagSet": tag_list(tags)})
     return Created(
