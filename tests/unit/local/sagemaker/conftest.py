@@ -1,5 +1,6 @@
 """A SageMaker account for tests: a world behind a moto server, and what its users would have there."""
 
+import functools
 import io
 import json
 import tarfile
@@ -10,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.config import Config
+
 from driftwheel_local import patches
 from driftwheel_local.clock import Clock
 from driftwheel_local.sagemaker import SageMakerWorld
@@ -20,6 +21,12 @@ BUCKET = "artifacts"
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
 TIME_SCALE = 0.001
+
+
+@functools.cache
+def client(service: str, endpoint_url: str) -> Any:
+    """Answer a client; making one costs more than most tests."""
+    return boto3.client(service, endpoint_url=endpoint_url)
 
 
 def channel(name: str, uri: str, kind: str = "S3Prefix") -> dict[str, Any]:
@@ -68,12 +75,10 @@ class Account:
         self.metrics: list[tuple[str, str, float, dict[str, str]]] = []
         self.time_scale = time_scale
         self.world = self.new_world()
-        quiet = Config(parameter_validation=False)
-        self.sagemaker = boto3.client("sagemaker", endpoint_url=endpoint_url)
-        self.unchecked = boto3.client("sagemaker", endpoint_url=endpoint_url, config=quiet)
-        self.runtime = boto3.client("sagemaker-runtime", endpoint_url=endpoint_url)
-        self.s3 = boto3.client("s3", endpoint_url=endpoint_url)
-        self.logs = boto3.client("logs", endpoint_url=endpoint_url)
+        self.sagemaker = client("sagemaker", endpoint_url)
+        self.runtime = client("sagemaker-runtime", endpoint_url)
+        self.s3 = client("s3", endpoint_url)
+        self.logs = client("logs", endpoint_url)
 
     def new_world(self) -> SageMakerWorld:
         """Put a world behind the server; called again it stands for a restarted stack."""
@@ -102,7 +107,9 @@ class Account:
 
     def get(self, uri: str) -> bytes:
         """Read an object."""
-        content: bytes = self.s3.get_object(Bucket=BUCKET, Key=uri.removeprefix(f"s3://{BUCKET}/"))["Body"].read()
+        content: bytes = self.s3.get_object(Bucket=BUCKET, Key=uri.removeprefix(f"s3://{BUCKET}/"))[
+            "Body"
+        ].read()
         return content
 
     def keys(self, prefix: str) -> list[str]:

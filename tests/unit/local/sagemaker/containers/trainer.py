@@ -73,9 +73,7 @@ report = {
     "channels": channels,
     "repository": ours,
     "network": reaches_network(),
-    "hyperparameters": json.loads(
-        pathlib.Path(os.environ["SM_INPUT_TRAINING_CONFIG_FILE"]).read_text()
-    ),
+    "hyperparameters": json.loads(pathlib.Path(os.environ["SM_INPUT_TRAINING_CONFIG_FILE"]).read_text()),
     "checkpoints": sorted(
         path.name for path in pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]).glob("checkpoints/*")
     ),
