@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from driftwheel.drift.battery import battery
 from driftwheel.drift.column import column_from_json
 from driftwheel.drift.faults import find_fault
 from driftwheel.drift.feature import LABEL, PREDICTION, drift_finding, report_feature
@@ -21,7 +22,6 @@ from driftwheel.drift.quality_loss import QUALITY, quality_loss
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import benjamini_hochberg
 from driftwheel.drift.summaries import summary_from_json
-from driftwheel.drift.tests import tests_of
 from driftwheel.drift.window import Window
 from driftwheel.spec import Drift
 
@@ -60,7 +60,7 @@ def check(
         for name, pair in pairs.items()
         if (fault := find_fault(name, pair, weights.get(name, 0.0), (units or {}).get(name)))
     }
-    tests = tests_of(spec)
+    tests = battery(spec)
     least = spec.minimum_rows / 2
     scored = [
         one for name, pair in pairs.items() if name not in faults for one in _score(name, pair, tests, least)

@@ -22,7 +22,7 @@ AnyTest = Annotated[
 _READER: TypeAdapter[AnyTest] = TypeAdapter(AnyTest)
 
 
-def tests_of(spec: Drift) -> list[DriftTest]:
+def battery(spec: Drift) -> list[DriftTest]:
     """Make the tests a model asks for: ``psi_threshold`` is a strong PSI, a tenth of it a slight one."""
     made: list[DriftTest] = []
     for kind in spec.tests:

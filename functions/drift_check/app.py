@@ -1,0 +1,45 @@
+"""DriftCheck: has live traffic moved away from what the champion learned?"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Tracer, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from driftwheel.aws.objects import Objects
+from driftwheel.aws.settings import AlertSettings
+from driftwheel.ledger.table import Table
+from driftwheel.steps.drift_check import Ledger, drift_event, due, look
+
+settings = AlertSettings.from_env()
+logger = Logger(service="drift_check")
+tracer = Tracer(service="drift_check")
+objects = Objects(boto3.client("s3"))
+events, sns = boto3.client("events"), boto3.client("sns")
+ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
+
+
+@tracer.capture_lambda_handler
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Look at every live model that is due; tell the trigger and a person what was found."""
+    told, now = {}, datetime.now(UTC)
+    for spec, champion in due(event, ledger, now):
+        checked = look(spec, champion, ledger, objects, settings.artifact_bucket, now)
+        told[spec.model] = checked.report.headline() | {"report_uri": checked.report_uri}
+        logger.info("drift check", extra={"model": spec.model, "severity": checked.report.severity})
+        with single_metric(
+            name="DriftedWeight",
+            unit=MetricUnit.NoUnit,
+            value=checked.report.drifted_weight,
+            namespace="Driftwheel",
+        ) as metric:
+            metric.add_dimension(name="model", value=spec.model)
+        entry = drift_event(checked, settings.stack)
+        if entry is not None:
+            events.put_events(Entries=[entry])
+            line = f"{spec.model}: {checked.report.sentence} Report: {checked.report_uri}"
+            sns.publish(TopicArn=settings.alert_topic_arn, Subject=f"{spec.model}: drift", Message=line)
+    return told

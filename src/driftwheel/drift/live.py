@@ -1,0 +1,51 @@
+"""From captured files and late labels to the window a check judges."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from driftwheel.drift.captured import CaptureReader
+from driftwheel.drift.labels import LabelReader
+from driftwheel.drift.window import Window, WindowBuilder
+from driftwheel.recipe.row import RowRecipe
+
+Files = Iterable[tuple[str, Iterable[bytes]]]
+"""(key, its bytes in chunks of any size), opened one after the other."""
+
+
+def read_window(
+    baseline: Mapping[str, Any],
+    recipe: RowRecipe,
+    captures: Files,
+    labels: LabelReader,
+    *,
+    since: str = "",
+    until: str = "",
+) -> Window:
+    """Read captured traffic once, join the labels known so far, and keep only summaries.
+
+    ``since`` and ``until`` (exclusive; ISO 8601 UTC with Z) choose requests by their inference time. The
+    window's ``about`` says how many rows, labels and unreadable lines there were.
+    """
+    reader = CaptureReader(recipe)
+    window = WindowBuilder(baseline)
+    labelled = 0
+    first = last = ""
+    for name, chunks in captures:
+        for batch in reader.read(chunks, name, since=since, until=until):
+            found = batch.labels(labels.known)
+            labelled += sum(label is not None for label in found)
+            window.add(batch.columns, batch.scores, found)
+            first = min(filter(None, [first, *batch.times]), default="")
+            last = max([last, *batch.times])
+    return window.build(
+        since=since,
+        until=until,
+        first=first,
+        last=last,
+        requests=reader.lines,
+        rows=reader.rows,
+        labelled_rows=labelled,
+        refused_rows=reader.refused,
+        malformed={"captures": dict(reader.malformed), "labels": dict(labels.malformed)},
+        examples=[*reader.examples, *labels.examples],
+    )
