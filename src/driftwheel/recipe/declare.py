@@ -1,0 +1,191 @@
+"""What ``recipe.json`` says: the declaration of ``model.yaml``, checked and compiled once, free of SQL."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from driftwheel.errors import SpecInvalid
+from driftwheel.recipe.expression import Expression, Node, parse_expression
+from driftwheel.recipe.literals import (
+    collapse,
+    fold,
+    lower,
+    parse_integer,
+    parse_number,
+    trim,
+)
+from driftwheel.recipe.row import VERSION
+from driftwheel.spec import Column, ModelSpec
+
+LARGEST = 20_000
+"""Nodes of one feature with the earlier features it reads written out: more would choke the SQL planner."""
+
+TYPES = {"category": "text", "text": "text", "integer": "number", "number": "number"}
+"""Column types as expressions see them; boolean and timestamp are themselves."""
+
+
+def declare(spec: ModelSpec) -> dict[str, Any]:
+    """Compile a specification to ``recipe.json``.
+
+    ``inputs`` are the columns a request needs. Raises SpecInvalid naming the field and the remedy.
+    """
+    columns = {name: _column(name, column) for name, column in spec.columns.items()}
+    names = {name: TYPES.get(column.type, column.type) for name, column in spec.columns.items()}
+    target = _target(spec, names)
+    if spec.target.expression is None:
+        columns[spec.target.column]["model_input"] = False  # a column that is the answer is no question
+    features = _features(spec, dict(names))
+    used = {name for name, column in columns.items() if column["model_input"]}
+    used.update(name for feature in features for name in feature["reads"])
+    if not any(column["model_input"] for column in columns.values()) and not features:
+        raise SpecInvalid("columns: no column and no feature enters the model; set feature: true on some")
+    answer = target["reads"]
+    if len(answer) == 1 and answer[0] in used:
+        raise SpecInvalid(
+            f"target: it is made of '{answer[0]}' alone, which also enters the model; "
+            f"set columns.{answer[0]}.feature: false and read it in no feature"
+        )
+    return {
+        "version": VERSION,
+        "model": spec.model,
+        "columns": list(columns.values()),
+        "inputs": [name for name in columns if name in used],
+        "features": features,
+        "target": target,
+    }
+
+
+def recipe_digest(recipe: Mapping[str, Any]) -> str:
+    """Give the sha256 of a recipe's canonical JSON."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _column(name: str, column: Column) -> dict[str, Any]:
+    place = f"columns.{name}"
+    textual = column.type in {"category", "text"}
+    tokens = {collapse(fold(token)) if textual else trim(token) for token in column.null_tokens}
+    return {
+        "name": name,
+        "type": column.type,
+        "model_input": column.feature and column.type not in {"text", "timestamp"},
+        # An empty text is null everywhere: a CSV reader cannot tell the two apart.
+        "null_tokens": sorted(tokens | {""}),
+        "canonical": _canonical(place, column, tokens | {""}),
+        "range": _range(place, column, tokens),
+        "outside": column.outside,
+        "missing": column.missing,
+    }
+
+
+def _canonical(place: str, column: Column, tokens: Iterable[str]) -> dict[str, str]:
+    """Map each spelling (ASCII letters lowered) to its canonical text; a canonical text maps to itself."""
+    found: dict[str, str] = {}
+    for name, aliases in column.canonical.items():
+        canonical = collapse(fold(name))
+        if canonical in tokens:
+            raise SpecInvalid(
+                f"{place}.canonical: '{name}' is also a null token; it would be null when read again"
+            )
+        for spelling in (name, *aliases):
+            key = lower(collapse(fold(spelling)))
+            if found.setdefault(key, canonical) != canonical:
+                raise SpecInvalid(
+                    f"{place}.canonical: '{spelling}' stands for both '{found[key]}' and '{canonical}'"
+                )
+    return found
+
+
+def _range(place: str, column: Column, tokens: Iterable[str]) -> list[float | int] | None:
+    if column.range is None:
+        return None
+    parse = parse_integer if column.type == "integer" else parse_number
+    bounds: list[float | int] = []
+    for bound in column.range:
+        value = parse(repr(bound))
+        if value is None:
+            kind = "an integer of 64 bits" if column.type == "integer" else "a finite number"
+            raise SpecInvalid(f"{place}.range: {bound!r} is not {kind}")
+        bounds.append(value)
+    nulls = {parse(token) for token in tokens}
+    if column.outside == "clip" and nulls & set(bounds):
+        raise SpecInvalid(
+            f"{place}.range: a bound is also a null token; a clipped value would be null when read again"
+        )
+    return bounds
+
+
+def _features(spec: ModelSpec, names: dict[str, str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    reads: dict[str, list[str]] = {name: [name] for name in names}
+    sizes: dict[str, int] = dict.fromkeys(names, 1)
+    for name, text in spec.features.items():
+        place = f"features.{name}"
+        parsed = _parse(text, names, place, spec)
+        if parsed.type == "timestamp":
+            raise SpecInvalid(
+                f"{place}: it gives a timestamp; write extract(… from …) or date_diff('day', …)"
+            )
+        sizes[name] = _size(parsed.node, sizes)
+        if sizes[name] > LARGEST:
+            raise SpecInvalid(
+                f"{place}: too large with the features it reads written out; read fewer of them"
+            )
+        columns = {column for one in parsed.reads for column in reads[one]}
+        reads[name] = [column for column in spec.columns if column in columns]
+        if not columns:
+            raise SpecInvalid(f"{place}: it reads no column, so it is the same for every row")
+        names[name] = parsed.type
+        found.append({"name": name, "type": parsed.type, "expression": parsed.node, "reads": reads[name]})
+    return found
+
+
+def _parse(text: str, names: Mapping[str, str], place: str, spec: ModelSpec) -> Expression:
+    try:
+        return parse_expression(text, names, place)
+    except SpecInvalid as error:
+        later = [
+            name for name in spec.features if name not in names and f"'{name}' is no column" in str(error)
+        ]
+        if later:
+            raise SpecInvalid(f"{place}: '{later[0]}' is a later feature; write it above this one") from error
+        raise
+
+
+COPIES = {"finite": 2, "/": 2, "power": 5, "ln": 2, "log10": 2, "sqrt": 2, "nullif": 2}
+"""How often SQL writes an operand, where more than once: once to guard, once to compute."""
+
+
+def _size(node: Node, sizes: Mapping[str, int]) -> int:
+    if node[0] == "column":
+        return sizes[node[1]]
+    parts = [part for part in node[1:] if isinstance(part, list)]
+    if node[0] == "case":
+        parts = [one for pair in node[1] for one in pair] + [node[2]]
+    return 1 + COPIES.get(node[0], 1) * sum(_size(part, sizes) for part in parts)
+
+
+def _target(spec: ModelSpec, names: Mapping[str, str]) -> dict[str, Any]:
+    target = spec.target
+    if target.expression is None:
+        parsed = Expression(["column", target.column], names[target.column], [target.column])
+        place = "target.column"
+    else:
+        place = "target.expression"
+        parsed = parse_expression(target.expression, names, place)
+    wanted = {"binary": {"boolean", "number"}, "regression": {"number"}}[target.kind]
+    if parsed.type not in wanted:
+        remedy = (
+            "write a comparison, for example answer = 'yes'"
+            if target.kind == "binary"
+            else "it must be a number"
+        )
+        raise SpecInvalid(f"{place}: a {target.kind} target cannot be a {parsed.type}; {remedy}")
+    return {
+        "column": target.column,
+        "kind": target.kind,
+        "type": parsed.type,
+        "expression": parsed.node,
+        "reads": parsed.reads,
+    }
