@@ -1,10 +1,12 @@
-"""Has a number changed its unit? The few linear maps that people mix up, tried against the quantiles."""
+"""Has a number changed its unit? The few linear maps that people mix up, tried against the moments.
 
+Moments are exact wherever the values lie; quantiles are not: far from the centre a cell is wider than the
+whole of a converted column.
+"""
+
+import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from driftwheel.drift.cells import Floats
 from driftwheel.drift.column import NumberSummary
 from driftwheel.drift.kolmogorov_smirnov import greatest_gap
 
@@ -41,18 +43,17 @@ DIMENSIONS: dict[str, dict[str, tuple[float, float]]] = {
         "cent": (0.01, 0),
         "cents": (0.01, 0),
     },
-    "angle": {"deg": (1, 0), "rad": (180 / np.pi, 0)},
+    "angle": {"deg": (1, 0), "rad": (180 / math.pi, 0)},
     "volume": {"l": (1, 0), "ml": (0.001, 0), "m3": (1000, 0), "gal": (3.785411784, 0)},
 }
 """Unit → (factor, offset) to the first unit of its dimension."""
 
-_QUANTILES = np.linspace(0.05, 0.95, 19)
 _APART = 0.6
 """Kolmogorov-Smirnov distance from which a unit is suspected at all: free of scale, and a column that is
 mostly zero in any unit never reaches it."""
 _CLOSE_DECLARED = 0.5
 """How near a conversion must bring them when the owner said the unit: the season may have moved as well."""
-_CLOSE_GUESSED = 0.15
+_CLOSE_GUESSED = 0.2
 """How near when the unit is a guess: only the very same distribution is proof."""
 
 
@@ -60,7 +61,8 @@ _CLOSE_GUESSED = 0.15
 class UnitChange:
     """The likely cause of a jump: now = factor · before + offset.
 
-    ``distance`` is the mean distance of the quantiles after conversion, in standard deviations.
+    ``distance`` is that of the means after conversion, in standard deviations, or the logarithm of the ratio
+    of these, whichever is larger.
     """
 
     cause: str
@@ -75,17 +77,17 @@ def unit_change(baseline: NumberSummary, window: NumberSummary, unit: str | None
     ``unit`` is the column's declared unit: with one, only units of its dimension are tried; without, Celsius
     against Fahrenheit and powers of ten.
     """
-    if not window.sd or not baseline.sd or greatest_gap(baseline, window) < _APART:
+    if not window.sd or not baseline.sd or window.mean is None or baseline.mean is None:
         return None
-    before, now = _quantiles(baseline), _quantiles(window)
-    conversions = conversions_from(unit)
+    if greatest_gap(baseline, window) < _APART:
+        return None
     close = _CLOSE_DECLARED if _dimension(unit) else _CLOSE_GUESSED
     best: UnitChange | None = None
-    for cause, factor, offset in conversions:
-        spread = min(window.sd, abs(factor) * baseline.sd)
-        after = float(np.mean(np.abs(factor * before + offset - now))) / spread
-        if after <= close and (best is None or after < best.distance):
-            best = UnitChange(cause, factor, offset, after)
+    for cause, factor, offset in conversions_from(unit):
+        shift = abs(factor * baseline.mean + offset - window.mean) / window.sd
+        distance = max(shift, abs(math.log(factor * baseline.sd / window.sd)))
+        if distance <= close and (best is None or distance < best.distance):
+            best = UnitChange(cause, factor, offset, distance)
     return best
 
 
@@ -110,8 +112,3 @@ def conversions_from(unit: str | None) -> list[tuple[str, float, float]]:
 
 def _dimension(unit: str | None) -> dict[str, tuple[float, float]] | None:
     return next((units for units in DIMENSIONS.values() if unit in units), None)
-
-
-def _quantiles(summary: NumberSummary) -> Floats:
-    at = np.searchsorted(np.cumsum(summary.counts), _QUANTILES * summary.count)
-    return np.asarray(summary.values[np.minimum(at, len(summary.cells) - 1)])
