@@ -6,10 +6,10 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from driftwheel.jobs.code import bundle
 
 from driftwheel.aws.objects import Objects
 from driftwheel.aws.settings import JobSettings
+from driftwheel.jobs.code import bundle
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Run

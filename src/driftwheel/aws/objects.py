@@ -1,6 +1,7 @@
 """Objects in S3, read by version and published whole."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,7 @@ class Objects:
 
     def write_json(self, uri: S3Uri, document: Any) -> None:
         """Write a JSON object with sorted keys, so that equal documents are equal bytes."""
-        body = json.dumps(document, sort_keys=True, separators=(",", ":"), default=str).encode()
-        self.write(uri, body, "application/json")
+        self.write(uri, self.text(document).encode(), "application/json")
 
     def exists(self, uri: S3Uri) -> bool:
         """Tell whether an object is there."""
@@ -85,6 +85,16 @@ class Objects:
         with path.open("wb") as file:
             for chunk in body.iter_chunks(1 << 20):
                 file.write(chunk)
+
+    def stream(self, bucket: str, key: str, version: str = "") -> Iterator[bytes]:
+        """Read an object in chunks, as it arrives."""
+        body = self._s3.get_object(**_version(bucket, key, version))["Body"]
+        yield from body.iter_chunks(1 << 20)
+
+    @staticmethod
+    def text(document: Any) -> str:
+        """Write JSON with sorted keys, so that equal documents are equal text."""
+        return json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
 
     def upload(self, path: Path, uri: S3Uri) -> None:
         """Stream a file to S3, in parts when it is large."""
