@@ -41,8 +41,11 @@ class RootInUseError(RuntimeError):
     """When another stack runs on the same root."""
 
 
+_in_this_process = threading.Lock()
+
+
 class Stack:
-    """A running stack; enter it to start, leave it to stop.
+    """A running stack; enter it to start, leave it to stop. One at a time in a process: moto is global.
 
     `time_scale` multiplies the waits AWS would make you sit through (job and endpoint start-up, back-offs,
     alarm periods). `reuse_build` is a build cache; without it <template's folder>/.driftwheel/build.
@@ -93,6 +96,9 @@ class Stack:
 
     def __enter__(self) -> Self:
         """Start everything; what was started is stopped again when something fails."""
+        if not _in_this_process.acquire(blocking=False):
+            raise RootInUseError("a stack runs in this process already; stop it first")
+        self._exits.callback(_in_this_process.release)
         try:
             self._start()
         except BaseException:
