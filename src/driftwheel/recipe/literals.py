@@ -1,8 +1,8 @@
 r"""The one grammar of literals: each rule stands twice, as Python and as DuckDB SQL, side by side.
 
-A text outside the grammar is *not* guessed at: it becomes null and is counted as a bad literal. The grammar is
-ASCII only (Python would read ``'٣'`` as 3, DuckDB reads ``'0x10'`` as 16 and rounds ``'2.5'``). Both engines of
-regular expressions (``re`` and RE2) read the patterns below alike: no ``\d``, no ``\s``, no ``$``.
+A text outside the grammar is *not* guessed at: it becomes null and is counted as a bad literal. The grammar
+is ASCII only (Python would read ``'٣'`` as 3; DuckDB reads ``'0x10'`` as 16 and rounds ``'2.5'``). ``re`` and
+RE2 read the patterns alike: no ``\d``, no ``\s``, no ``$``.
 
 A function that ends in ``_sql`` takes and returns a piece of SQL over a VARCHAR.
 """
