@@ -1,0 +1,26 @@
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import driftwheel.drift
+
+MODULES = [module.name for module in pkgutil.iter_modules(driftwheel.drift.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_the_docstrings_are_true(name):
+    assert doctest.testmod(importlib.import_module(f"driftwheel.drift.{name}")).failed == 0
+
+
+def test_summaries_need_nothing_but_numpy_where_models_are_trained():
+    """The training container has neither pydantic nor msgspec nor our layer."""
+    allowed = {"driftwheel.drift.baseline", "driftwheel.drift.cells", "driftwheel.drift.column"}
+    allowed |= {"driftwheel.drift.summaries", "driftwheel.drift.quality"}
+    for name in sorted(allowed):
+        source = importlib.import_module(name).__dict__.values()
+        origins = {getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in source}
+        ours = {o for o in origins if isinstance(o, str) and o.startswith("driftwheel")}
+        assert ours <= allowed, name
+        assert not {o for o in origins if isinstance(o, str) and o.split(".")[0] in {"pydantic", "msgspec"}}
