@@ -17,7 +17,7 @@ from driftwheel_local.sagemaker.process import Command
 from driftwheel_local.sagemaker.site import LOCAL_CREDENTIAL, Site
 
 _IMAGE = re.compile(r"^(?:[^/]+/)*(?P<name>[^/:@]+)(?::(?P<tag>[^@]+))?(?:@.+)?$")
-_OPT_ML = re.compile(r"(?<![\w./-])/opt/ml(?=/|$)")
+_OPT_ML = re.compile(r"(?<![\w./-])/opt/ml(?![\w.-])")
 _PYTHON = re.compile(r"^python(3(\.\d+)?)?$")
 
 XGBOOST = "sagemaker-xgboost"

@@ -339,9 +339,10 @@ class Endpoints:
                 for running in fleet.variants.values() if fleet else []:
                     used[running.instance_type] += running.wanted
         for instance, count in added.items():
-            limit = self._limits.quota.get(instance, self._limits.default_quota)
+            usage = f"{instance} for endpoint usage"
+            limit = self._limits.of(usage, instance)
             if count > 0 and used[instance] + count > limit:
-                raise limit_exceeded(f"{instance} for endpoint usage", limit, used[instance], count)
+                raise limit_exceeded(usage, limit, used[instance], count)
 
 
 def _deployment(request: Mapping[str, Any], record: Mapping[str, Any]) -> Mapping[str, Any] | None:

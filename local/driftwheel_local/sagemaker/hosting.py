@@ -71,11 +71,17 @@ class Host:
                 self._connections = urllib3.HTTPConnectionPool(
                     "127.0.0.1", port, maxsize=16, timeout=INVOCATION_SECONDS, retries=False
                 )
-                if self._connections.request("GET", "/ping", timeout=2.0).status == 200:
+                if self._is_healthy(self._connections):
                     return
             closing.wait(_POLL_SECONDS)
         self.stop()
         raise HostFault("did not pass the ping health check")
+
+    def _is_healthy(self, connections: urllib3.HTTPConnectionPool) -> bool:
+        try:
+            return connections.request("GET", "/ping", timeout=2.0).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False  # not yet, or no more: the loop of `start` looks at the process again
 
     def is_alive(self) -> bool:
         """Answer whether the process runs and once was healthy."""

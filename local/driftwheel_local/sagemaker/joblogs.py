@@ -1,16 +1,20 @@
 """A container's output on its way to CloudWatch Logs, and the metrics a job prints into it."""
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from driftwheel_local.sagemaker.site import Site
 
-_BATCH_EVENTS = 1000
-_MESSAGE_BYTES = 200_000  # below the service's 256 KiB an event
+_LOG = logging.getLogger(__name__)
+# PutLogEvents takes 1 MiB and 10,000 events a call and 256 KiB an event; a character has up to four bytes.
+_BATCH_CHARACTERS = 200_000
+_BATCH_EVENTS = 5_000
+_EVENT_CHARACTERS = 60_000
 
 
 class LogPump:
@@ -36,16 +40,21 @@ class LogPump:
             return []
         self._offset += end
         lines = content[:end].decode("utf-8", "replace").splitlines()
-        shown = [line[:_MESSAGE_BYTES] for line in lines if line.strip()]
-        for start in range(0, len(shown), _BATCH_EVENTS):
-            self._send(shown[start : start + _BATCH_EVENTS])
+        for batch in _batches([line for line in lines if line.strip()]):
+            self._send(batch)
         return lines
 
     def _send(self, lines: list[str]) -> None:
-        if not self._made:
-            self._make()
+        """Put one batch; a log that cannot be delivered ends no job, as in the cloud."""
         events = [{"timestamp": int(self._site.now() * 1000), "message": line} for line in lines]
-        self._site.logs.put_log_events(logGroupName=self._group, logStreamName=self._stream, logEvents=events)
+        try:
+            if not self._made:
+                self._make()
+            self._site.logs.put_log_events(
+                logGroupName=self._group, logStreamName=self._stream, logEvents=events
+            )
+        except (ClientError, BotoCoreError) as error:
+            _LOG.warning("%d lines of %s stay in %s: %s", len(lines), self._stream, self._path, error)
 
     def _make(self) -> None:
         logs = self._site.logs
@@ -60,6 +69,21 @@ class LogPump:
                 if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
                     raise
         self._made = True
+
+
+def _batches(lines: list[str]) -> Iterator[list[str]]:
+    """Split lines into batches that PutLogEvents takes; an endless line is cut."""
+    batch: list[str] = []
+    size = 0
+    for whole in lines:
+        line = whole[:_EVENT_CHARACTERS]
+        if batch and (size + len(line) > _BATCH_CHARACTERS or len(batch) >= _BATCH_EVENTS):
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line)
+    if batch:
+        yield batch
 
 
 class MetricReader:

@@ -28,12 +28,19 @@ INTERRUPTED = "InternalServerError: the local runtime ended while the job ran, t
 
 @dataclass
 class Limits:
-    """What a test or a user may set: instance quotas by instance type, grace after SIGTERM, child memory."""
+    """What a test or a user may set: instance quotas, grace after SIGTERM, memory of a job's process.
+
+    A quota's key is an instance type, or one usage of it in AWS's words (`ml.m5.large for endpoint usage`).
+    """
 
     quota: dict[str, int] = field(default_factory=dict)
     default_quota: int = 20
     stop_grace_seconds: float = 120.0
     memory_bytes: int | None = None
+
+    def of(self, usage: str, instance: str) -> int:
+        """Answer the quota of one usage of an instance type."""
+        return self.quota.get(usage, self.quota.get(instance, self.default_quota))
 
 
 @dataclass
@@ -159,6 +166,11 @@ class JobBoard:
         with self._lock:
             return {job.record[f"{self.noun}JobArn"]: job.record for job in self._jobs.values()}
 
+    def note(self, job: Job, **members: Any) -> None:
+        """Add members to the record; another thread may be writing it to disk."""
+        with self._lock:
+            job.record |= members
+
     def save(self, job: Job) -> None:
         """Write the job's record to its folder."""
         write_json(job.folder / "job.json", job.record)
@@ -204,9 +216,9 @@ class JobBoard:
             if job.record[f"{self.noun}JobStatus"] in RUNNING:
                 other, other_count = self.instances(job.record)
                 used[other] += other_count
-        limit = self.limits.quota.get(instance, self.limits.default_quota)
+        usage = f"{instance} for {self.noun.lower()} job usage"
+        limit = self.limits.of(usage, instance)
         if used[instance] + count > limit:
-            usage = f"{instance} for {self.noun.lower()} job usage"
             raise limit_exceeded(usage, limit, used[instance], count)
 
     def check(self, request: Mapping[str, Any]) -> None:

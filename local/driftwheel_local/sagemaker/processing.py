@@ -1,6 +1,7 @@
 """Processing jobs: inputs and outputs below /opt/ml/processing, the container's own command, ExitMessage."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -89,7 +90,7 @@ class ProcessingJobs(JobBoard):
 
     def failed(self, job: Job, reason: str) -> None:
         """End as Failed."""
-        job.record["FailureReason"] = reason
+        self.note(job, FailureReason=reason)
         self._end(job, "Failed")
 
     def run(self, job: Job) -> None:
@@ -121,13 +122,14 @@ class ProcessingJobs(JobBoard):
             {**record.get("Environment", {}), "PROCESSING_JOB_NAME": job.name},
             isolated=bool(record.get("NetworkConfig", {}).get("EnableNetworkIsolation")),
         )
-        record["ProcessingStartTime"] = self.site.now()
-        self.save(job)
+        with self._lock:
+            record["ProcessingStartTime"] = self.site.now()
+            self.save(job)
         ending = self._process(job, command)
         message = opt_ml.path("output", "message")
         if message.is_file():
             text = message.read_text(encoding="utf-8", errors="replace")
-            record["ExitMessage"] = text[:REASON_CHARACTERS]
+            self.note(job, ExitMessage=text[:REASON_CHARACTERS])
         if ending.cause is Cause.TIMEOUT:
             limit = record["StoppingCondition"]["MaxRuntimeInSeconds"]
             raise JobFailure(f"ClientError: Processing job runtime exceeded MaxRuntimeInSeconds ({limit})")
@@ -138,6 +140,7 @@ class ProcessingJobs(JobBoard):
         else:
             self._upload(job, {"EndOfJob", "Continuous"}, {})
             self._end(job, "Completed")
+            shutil.rmtree(opt_ml.base, ignore_errors=True)  # a failed job's folder stays to be looked at
 
     def _process(self, job: Job, command: Command) -> Ending:
         log = job.folder / f"{HOST}.log"

@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from driftwheel_local.clock import Clock
 
+_SLICE_SECONDS = 0.05
 LOCAL_CREDENTIAL = "local"  # what every client of the local runtime signs with; nothing checks it
 
 
@@ -38,8 +39,15 @@ class Site:
         return round(self.clock.now().timestamp(), 3)
 
     def pause(self, seconds: float, stop: threading.Event | None = None) -> bool:
-        """Let `seconds` of modelled time pass; answer whether it was interrupted by `stop` or by closing."""
-        return self.clock.wait(seconds * self.time_scale, stop or self.closing) or self.closing.is_set()
+        """Let `seconds` of modelled time pass; answer whether `stop` or closing interrupted it."""
+        end = self.clock.monotonic() + seconds * self.time_scale
+        while not self.closing.is_set() and not (stop and stop.is_set()):
+            rest = end - self.clock.monotonic()
+            if rest <= 0:
+                return False
+            # The clock can watch one event only, so a stop is looked for between slices.
+            self.clock.wait(min(rest, _SLICE_SECONDS) if stop else rest, self.closing)
+        return True
 
     def arn(self, kind: str, name: str) -> str:
         """Answer the ARN of a resource; SageMaker lower-cases the name in it (aws.md 1.4)."""

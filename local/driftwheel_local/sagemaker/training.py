@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,7 +102,7 @@ class TrainingJobs(JobBoard):
 
     def failed(self, job: Job, reason: str) -> None:
         """End as Failed."""
-        job.record["FailureReason"] = reason
+        self.note(job, FailureReason=reason)
         self._end(job, "Failed", "Failed", "Training job failed")
 
     def run(self, job: Job) -> None:
@@ -114,11 +115,11 @@ class TrainingJobs(JobBoard):
         if self.site.pause(_DOWNLOADING_SECONDS, job.stop):
             self._stopped_early(job)
             return
-        job.record["TrainingStartTime"] = self.site.now()
+        self.note(job, TrainingStartTime=self.site.now())
         self._progress(job, "Training", "Training image download completed. Training in progress.")
         ending = self._train(job, command)
-        job.record["TrainingTimeInSeconds"] = max(1, round(ending.seconds))
-        job.record["BillableTimeInSeconds"] = max(1, round(ending.seconds))
+        seconds = max(1, round(ending.seconds))
+        self.note(job, TrainingTimeInSeconds=seconds, BillableTimeInSeconds=seconds)
         if ending.cause is Cause.EXIT and ending.code != 0 and not job.stop.is_set():
             raise JobFailure(self._reason(job, command, ending))
         self._progress(job, "Uploading", "Uploading generated training model")
@@ -132,6 +133,7 @@ class TrainingJobs(JobBoard):
             self._end(job, "Stopped", "Stopped", "Training job stopped")
         else:
             self._end(job, "Completed", "Completed", "Training job completed")
+            shutil.rmtree(job.opt_ml.base, ignore_errors=True)  # a failed job's folder stays to be looked at
 
     def _refuse_unsupported(self, record: Mapping[str, Any]) -> None:
         instance, count = self.instances(record)
@@ -239,7 +241,7 @@ class TrainingJobs(JobBoard):
         )
         tick(final=True)
         if final := reader.final():
-            record["FinalMetricDataList"] = final
+            self.note(job, FinalMetricDataList=final)
         return ending
 
     def _reason(self, job: Job, command: Command, ending: Ending) -> str:
@@ -263,7 +265,9 @@ class TrainingJobs(JobBoard):
             archives.pack(data, staging / "output.tar.gz")
             uri = objects.join_uri(target, "output.tar.gz")
             objects.upload_file(self.site.s3, staging / "output.tar.gz", uri)
-        job.record["ModelArtifacts"] = {"S3ModelArtifacts": objects.join_uri(target, "model.tar.gz")}
+        artifacts = {"S3ModelArtifacts": objects.join_uri(target, "model.tar.gz")}
+        self.note(job, ModelArtifacts=artifacts)
+        shutil.rmtree(staging)
 
     def _stopped_early(self, job: Job) -> None:
         if not self.site.closing.is_set():

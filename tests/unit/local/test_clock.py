@@ -3,6 +3,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from driftwheel_local.clock import Clock
 
 

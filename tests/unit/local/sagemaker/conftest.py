@@ -122,7 +122,7 @@ class Account:
         return [event["detail"] for event in list(self.events) if event["detail-type"].startswith(kind)]
 
     def train(self, name: str = "job", mode: str = "good", **changes: Any) -> str:
-        """Start a training job of the small trainer; code arrives by channel, as network isolation wants it."""
+        """Start a training job of the small trainer; its code arrives as a channel."""
         code = self.put("code/sourcedir.tar.gz", tarball({"trainer.py": (DATA / "trainer.py").read_text()}))
         train = self.put("data/train/a.csv", "1,2\n")
         request: dict[str, Any] = {

@@ -104,7 +104,7 @@ def test_an_endpoint_is_created_and_answers_over_http(account):
 def test_status_events_are_spelled_as_eventbridge_spells_them(account):
     account.endpoint()
     account.sagemaker.delete_endpoint(EndpointName="scores")
-    account.until(lambda: account.world.endpoints.all(), lambda left: not left)
+    account.until(account.world.endpoints.all, lambda left: not left)
 
     details = account.details("SageMaker Endpoint State Change")
 
@@ -243,9 +243,13 @@ def test_a_canary_gets_its_share_until_the_bake_ends(account):
     update(account, "two", canary(25, wait=300))
     pending = account.until(
         lambda: account.sagemaker.describe_endpoint(EndpointName="scores"),
-        lambda found: found.get("PendingDeploymentSummary", {}).get("ProductionVariants", [{}])[0].get(
-            "VariantStatus", [{}]
-        )[0].get("Status") == "Baking",
+        lambda found: (
+            found.get("PendingDeploymentSummary", {})
+            .get("ProductionVariants", [{}])[0]
+            .get("VariantStatus", [{}])[0]
+            .get("Status")
+            == "Baking"
+        ),
     )
     answers = [account.predict({"value": 0})["sum"] for _ in range(40)]
     account.clock.advance(10)
@@ -426,7 +430,9 @@ def test_retained_variant_properties_keep_weight_and_count(account):
     account.endpoint()
     account.sagemaker.update_endpoint_weights_and_capacities(
         EndpointName="scores",
-        DesiredWeightsAndCapacities=[{"VariantName": "main", "DesiredInstanceCount": 2, "DesiredWeight": 0.5}],
+        DesiredWeightsAndCapacities=[
+            {"VariantName": "main", "DesiredInstanceCount": 2, "DesiredWeight": 0.5}
+        ],
     )
     account.settled()
     second_config(account)
@@ -508,7 +514,7 @@ def test_a_deleted_endpoint_is_gone_and_its_name_is_free(account):
     account.endpoint()
     (host,) = hosts(account)
     account.sagemaker.delete_endpoint(EndpointName="scores")
-    account.until(lambda: account.world.endpoints.all(), lambda left: not left)
+    account.until(account.world.endpoints.all, lambda left: not left)
 
     error = refused(account.sagemaker.describe_endpoint, EndpointName="scores")
     account.sagemaker.create_endpoint(EndpointName="scores", EndpointConfigName="one")

@@ -52,15 +52,17 @@ def test_an_exception_is_500_whatever_status_it_carries(served):
     assert "Internal Server Error" in answer["OriginalMessage"]
     group = "/aws/sagemaker/Endpoints/scores"
     served.until(
-        lambda: [
-            event["message"]
-            for stream in served.logs.describe_log_streams(logGroupName=group)["logStreams"]
-            for event in served.logs.get_log_events(
-                logGroupName=group, logStreamName=stream["logStreamName"]
-            )["events"]
-        ]
-        if served.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
-        else [],
+        lambda: (
+            [
+                event["message"]
+                for stream in served.logs.describe_log_streams(logGroupName=group)["logStreams"]
+                for event in served.logs.get_log_events(
+                    logGroupName=group, logStreamName=stream["logStreamName"]
+                )["events"]
+            ]
+            if served.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+            else []
+        ),
         lambda lines: any("carries status_code 400" in line for line in lines),
     )
 
@@ -134,7 +136,9 @@ def test_a_container_that_dies_on_a_request_is_an_error_and_comes_back(served):
 
     assert answer["OriginalStatusCode"] == 0
     served.until(
-        lambda: [host.is_alive() for host in served.world.endpoints.find("scores").fleet.variants["main"].hosts],
+        lambda: [
+            host.is_alive() for host in served.world.endpoints.find("scores").fleet.variants["main"].hosts
+        ],
         lambda alive: alive == [True],
     )
     assert served.predict({"value": 1}) == {"sum": 2}
@@ -147,7 +151,9 @@ def test_every_invocation_is_measured(served):
     served.world.flush()
 
     def values(name):
-        return [value for title, known, value, _ in served.metrics if known == name and "AWS/SageMaker" in title]
+        return [
+            value for title, known, value, _ in served.metrics if known == name and "AWS/SageMaker" in title
+        ]
 
     assert values("Invocations") == [1, 1, 1]
     assert values("Invocation4XXErrors") == [0, 1, 0]

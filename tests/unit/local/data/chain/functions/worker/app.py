@@ -18,6 +18,7 @@ def handler(event, context):
         found = json.loads(record["body"])
         table.put_item(Item={"pk": f"object {found['detail']['object']['key']}", "event": record["body"]})
         boto3.client("stepfunctions").start_execution(
-            stateMachineArn=os.environ["MACHINE"], input=json.dumps({"said": words(found["detail"]["object"]["key"])})
+            stateMachineArn=os.environ["MACHINE"],
+            input=json.dumps({"said": words(found["detail"]["object"]["key"])}),
         )
     return {"batchItemFailures": []}
