@@ -4,60 +4,33 @@ import heapq
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from driftwheel_local.clock import Clock
+from driftwheel_local.pending import Delivery, PendingDeliveries
 from driftwheel_local.targets import ClientFor, DeliveryError, Message, queue_url, send
 
 log = logging.getLogger(__name__)
 
 WORKERS = 8
-DEFAULT_RETRIES = 185  # EventBridge's and Scheduler's defaults (eb-rule-retry-policy)
-DEFAULT_AGE_SECONDS = 86_400
 LONGEST_PAUSE_SECONDS = 60.0
 DRAIN_SECONDS = 2.0
 
 
-@dataclass
-class Delivery:
-    """One thing to bring to one target.
+class Deliveries:
+    """The pool that brings deliveries to their targets; order is not kept, as on AWS.
 
-    `payload` makes the text of attempt n (from 1). `attributes` go onto the dead letter, whose body is
-    `dead_letter_body`, or else what the last attempt sent.
+    What is accepted is in `folder` until it has arrived: at least once, over crashes too.
     """
 
-    target: Mapping[str, Any]
-    payload: Callable[[int], str]
-    attributes: Mapping[str, str]
-    event: Mapping[str, Any] | None = None
-    dead_letter_body: str | None = None
-    age_seconds: float = 0.0
-    attempt: int = 0
-    began: float = field(default=0.0, init=False)
-
-    @property
-    def retries(self) -> int:
-        """Answer how often a failed attempt may be repeated."""
-        return int((self.target.get("RetryPolicy") or {}).get("MaximumRetryAttempts", DEFAULT_RETRIES))
-
-    @property
-    def longest_age(self) -> float:
-        """Answer how many seconds old it may become before it is given up."""
-        policy = self.target.get("RetryPolicy") or {}
-        return float(policy.get("MaximumEventAgeInSeconds", DEFAULT_AGE_SECONDS))
-
-
-class Deliveries:
-    """The pool that brings deliveries to their targets; order is not kept, as on AWS."""
-
-    def __init__(self, client_for: ClientFor, clock: Clock) -> None:
+    def __init__(self, client_for: ClientFor, clock: Clock, folder: Path) -> None:
         self._client_for = client_for
         self._clock = clock
+        self._pending = PendingDeliveries(folder)
+        self._left = self._pending.load()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="delivery")
         self._waiting: list[tuple[float, int, Delivery]] = []
         self._count = itertools.count()
@@ -69,12 +42,19 @@ class Deliveries:
         clock.subscribe(self._wake)
 
     def submit(self, delivery: Delivery) -> None:
-        """Deliver soon, on the pool."""
-        delivery.began = self._clock.monotonic() - delivery.age_seconds
+        """Accept a delivery: written down when this returns, and brought soon, on the pool."""
+        delivery.accepted = self._clock.now().isoformat()
+        self._pending.put(delivery)
         self._start(delivery)
 
+    def resume(self) -> None:
+        """Bring what an earlier stack had accepted; the targets exist again."""
+        left, self._left = self._left, []
+        for delivery in left:
+            self._start(delivery)
+
     def close(self) -> None:
-        """Let what is on its way arrive for a moment; write what stays undelivered into the log."""
+        """Let what is on its way arrive for a moment; the rest stays in its files and is named in the log."""
         with self._changed:
             self._changed.wait_for(lambda: self._running == 0, DRAIN_SECONDS)
             self._stopped.set()
@@ -82,17 +62,17 @@ class Deliveries:
             self._waiting.clear()
             self._changed.notify_all()
         for delivery in left:
-            self._lost(delivery, "the stack stopped before a retry")
+            self._kept(delivery, "the stack stopped before a retry")
         self._retrier.join()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, delivery: Delivery) -> None:
         with self._changed:
             if self._stopped.is_set():
-                self._lost(delivery, "the stack is stopping")
+                self._kept(delivery, "the stack is stopping")
                 return
             self._running += 1
-        self._pool.submit(self._work, delivery)
+            self._pool.submit(self._work, delivery)
 
     def _work(self, delivery: Delivery) -> None:
         try:
@@ -111,7 +91,7 @@ class Deliveries:
             send(self._client_for, delivery.target, message)
         except DeliveryError as error:
             if self._stopped.is_set():
-                self._lost(delivery, f"the stack stopped ({error})")
+                self._kept(delivery, f"the stack stopped ({error})")
                 return
             exhausted = self._exhausted(delivery) if error.retry else ""
             if exhausted is None:
@@ -122,11 +102,14 @@ class Deliveries:
                     self._changed.notify_all()
             else:
                 self._give_up(delivery, message, error, exhausted)
+                self._pending.done(delivery)
+        else:
+            self._pending.done(delivery)
 
     def _exhausted(self, delivery: Delivery) -> str | None:
         if delivery.attempt > delivery.retries:
             return "MaximumRetryAttempts"
-        if self._clock.monotonic() - delivery.began >= delivery.longest_age:
+        if delivery.age(self._clock.now()) >= delivery.longest_age:
             return "MaximumEventAgeInSeconds"
         return None
 
@@ -156,17 +139,19 @@ class Deliveries:
         except (ClientError, BotoCoreError):
             log.exception("dropped: dead-letter queue %s refused it", arn, extra={"fields": attributes})
 
-    def _lost(self, delivery: Delivery, why: str) -> None:
+    def _kept(self, delivery: Delivery, why: str) -> None:
         fields = {"TARGET_ARN": delivery.target.get("Arn"), **delivery.attributes}
-        log.error("undelivered: %s", why, extra={"fields": fields})
+        log.warning("kept for the next start: %s", why, extra={"fields": fields})
 
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
     def _retry(self) -> None:
-        while not self._stopped.is_set():
+        while True:
             with self._changed:
+                if self._stopped.is_set():
+                    return
                 now = self._clock.monotonic()
                 due = []
                 while self._waiting and self._waiting[0][0] <= now:

@@ -2,14 +2,15 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from driftwheel_local.clock import Clock
-from driftwheel_local.deliveries import Deliveries, Delivery
+from driftwheel_local.deliveries import Deliveries
 from driftwheel_local.inputs import InvalidInputError, check_input, target_input
 from driftwheel_local.patterns import matches
+from driftwheel_local.pending import Delivery
 from driftwheel_local.targets import UnsupportedTargetError, target_kind
 
 ENTRIES_LIMIT = 10
@@ -179,7 +180,7 @@ class EventRouter:
             self._deliveries.submit(
                 Delivery(
                     target,
-                    payload=_constant(text),
+                    text,
                     attributes={"RULE_ARN": rule.arn},
                     event=event,
                     dead_letter_body=json.dumps(event),
@@ -196,10 +197,6 @@ def check_policy(target: Mapping[str, Any]) -> None:
     arn = (target.get("DeadLetterConfig") or {}).get("Arn")
     if arn is not None and (":sqs:" not in arn or arn.endswith(".fifo")):
         raise InvalidInputError(f"DeadLetterConfig.Arn {arn} is not a standard SQS queue")
-
-
-def _constant(text: str) -> Callable[[int], str]:
-    return lambda _attempt: text
 
 
 def _bus_name(given: str | None) -> str:

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
+from botocore.loaders import Loader
+from moto import backends as moto_backends
 from moto.awslambda import models as lambda_models
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.cloudwatch.models import CloudWatchBackend, cloudwatch_backends
 from moto.cloudwatch.responses import CloudWatchResponse
+from moto.core import utils as moto_utils
 from moto.core.common_models import BaseModel
 from moto.core.config import default_user_config
 from moto.core.exceptions import AWSError, JsonRESTError
@@ -37,6 +40,7 @@ from moto.events.exceptions import (
 from moto.events.models import EventsBackend
 from moto.events.models import Rule as EventsRule
 from moto.events.responses import EventsHandler
+from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.logs import models as logs_models
 from moto.s3 import notifications as s3_notifications
 from moto.s3.exceptions import InvalidTargetBucketForLogging
@@ -768,6 +772,13 @@ def _event_refusals() -> Iterator[None]:
         raise ValidationException(str(error)) from error
 
 
+def patch_lookups(loader: Loader) -> None:
+    """Look on the disk once: moto lists its own folders at each request, botocore's at each new service."""
+    modules = tuple(moto_backends.list_of_moto_modules())
+    replace(moto_backends, "list_of_moto_modules", lambda: modules)
+    replace(moto_utils, "_load_service_model", loader.load_service_model)
+
+
 def patch_events(router: EventRouter) -> None:
     """Route events ourselves: moto ignores rule state, input settings, retries, and most target types."""
 
@@ -837,7 +848,8 @@ def patch_scheduler(scheduler: Scheduler) -> None:
 def patch_s3(events: ObjectEvents) -> None:
     """Tell EventBridge once of each object version: moto tells it up to three times, in another shape.
 
-    Only the events 'Object Created' and 'Object Deleted' are sent.
+    Only the events 'Object Created' and 'Object Deleted' are sent. Besides: logging may be set before its
+    rights, and statements of a bucket policy with a Condition are left out (moto ignores conditions).
     """
     reasons = {
         "s3:ObjectCreated:Put": "PutObject",
@@ -886,6 +898,17 @@ def patch_s3(events: ObjectEvents) -> None:
             raise InvalidTargetBucketForLogging("The target bucket for logging does not exist.")
         self.logging = logging_config or {}
 
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        # moto ignores Condition, so "deny without TLS" would deny everything
+        statements = json.loads(self.policy)["Statement"] if self.policy is not None else []
+        statements = statements if isinstance(statements, list) else [statements]
+        plain = [statement for statement in statements if not statement.get("Condition")]
+        if not plain:
+            return PermissionResult.NEUTRAL
+        policy = {"Version": "2012-10-17", "Statement": plain}
+        return IAMPolicy(json.dumps(policy)).is_action_permitted(action, resource)
+
+    replace(FakeBucket, "get_permission", get_permission)
     replace(FakeBucket, "set_logging", set_logging)
     replace(s3_notifications, "_send_event_bridge_message", send)
     # around persist_s3's wrapper, if that is already there; `undo` takes both away

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from driftwheel_local.clock import Clock
-from driftwheel_local.deliveries import Deliveries, Delivery
+from driftwheel_local.deliveries import Deliveries
 from driftwheel_local.events import EventRouter, Rule, check_policy
 from driftwheel_local.expressions import At, Expression, InvalidExpressionError, parse_expression
 from driftwheel_local.inputs import InvalidInputError
+from driftwheel_local.pending import Delivery
 from driftwheel_local.targets import UnsupportedTargetError, target_kind
 
 log = logging.getLogger(__name__)
@@ -206,7 +207,6 @@ class Scheduler:
 
     def _fire(self, arn: str, target: Mapping[str, Any], moment: datetime) -> None:
         scheduled = _iso(moment)
-        attributes = {"SCHEDULE_ARN": arn, "SCHEDULED_TIME": scheduled}
         template = target.get("Input")
         if template is None:
             template = json.dumps(
@@ -223,19 +223,8 @@ class Scheduler:
                 }
             )
 
-        def payload(attempt: int) -> str:
-            attributes["EXECUTION_ID"] = execution = uuid.uuid4().hex[:16]
-            text: str = template
-            for keyword, value in (
-                ("schedule-arn", arn),
-                ("scheduled-time", scheduled),
-                ("execution-id", execution),
-                ("attempt-number", str(attempt)),
-            ):
-                text = text.replace(f"<aws.scheduler.{keyword}>", value)
-            return text
-
-        self._deliveries.submit(Delivery(target, payload, attributes))
+        attributes = {"SCHEDULE_ARN": arn, "SCHEDULED_TIME": scheduled}
+        self._deliveries.submit(Delivery(target, template, attributes, scheduled=True))
 
 
 def _moment(value: Any) -> datetime | None:

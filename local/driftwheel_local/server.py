@@ -17,11 +17,13 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import boto3
+import botocore.session
 import click
+from botocore.loaders import Loader
 
 from driftwheel_local.clock import Clock
 from driftwheel_local.intrinsics import TemplateError
-from driftwheel_local.lean_imports import import_step_functions
+from driftwheel_local.lean_imports import import_lean
 from driftwheel_local.resources.request import Api
 from driftwheel_local.stack import StackError, create, outputs
 from driftwheel_local.stack_log import StackLog
@@ -67,7 +69,10 @@ class Stack:
         self.template = template.resolve()
         self.outputs: dict[str, str] = {}
         self.endpoint_url = ""
+        core = botocore.session.get_session()
+        self._loader: Loader = core.get_component("data_loader")
         self.session = boto3.Session(
+            botocore_session=core,
             aws_access_key_id="local",
             aws_secret_access_key="local",  # noqa: S106
             region_name=REGION,
@@ -126,7 +131,7 @@ class Stack:
             region=REGION,
             stack_name=self._stack_name,
         )
-        import_step_functions()
+        import_lean()
         from driftwheel_local import packaging  # noqa: PLC0415  (it and moto take a second to import)
         from driftwheel_local.world import World, check_request  # noqa: PLC0415
 
@@ -140,6 +145,7 @@ class Stack:
                 region=REGION,
                 credentials=CREDENTIALS,
                 time_scale=self._time_scale,
+                loader=self._loader,
             )
         )
         self.endpoint_url = world.endpoint.url

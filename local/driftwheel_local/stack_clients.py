@@ -18,19 +18,20 @@ class StackClients:
         self._environment = environment
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
+        # One session: each reads botocore's folders (40 ms) and parses the service models anew.
+        self._session: Any = boto3.Session(
+            aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID", "local"),
+            aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY", "local"),
+            region_name=environment.get("AWS_DEFAULT_REGION", "us-east-1"),
+        )
 
     def get(self, service: str) -> Any:
         """Answer the client of `service`."""
         endpoint = self._environment["AWS_ENDPOINT_URL"]
         with self._lock:
             if (service, endpoint) not in self._clients:
-                session: Any = boto3.Session(
-                    aws_access_key_id=self._environment.get("AWS_ACCESS_KEY_ID", "local"),
-                    aws_secret_access_key=self._environment.get("AWS_SECRET_ACCESS_KEY", "local"),
-                    region_name=self._environment.get("AWS_DEFAULT_REGION", "us-east-1"),
-                )
                 # The stack talks to itself: a second attempt would only repeat an effect.
-                self._clients[service, endpoint] = session.client(
+                self._clients[service, endpoint] = self._session.client(
                     service,
                     endpoint_url=endpoint,
                     config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30),

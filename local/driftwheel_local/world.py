@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from botocore.loaders import Loader
 from botocore.model import OperationModel
 from moto.core.base_backend import BackendDict
 from moto.core.config import default_user_config
@@ -50,6 +51,7 @@ class World:
         region: str,
         credentials: Mapping[str, str],
         time_scale: float,
+        loader: Loader,
     ) -> None:
         self._root = root
         self._clock = clock
@@ -58,6 +60,7 @@ class World:
         self._region = region
         self._time_scale = time_scale
         self._environment = dict(credentials)
+        self._loader = loader
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -81,6 +84,7 @@ class World:
         self._sagemaker.recover()
         self._runner.recover()
         self._runner.pollers.wake_all()
+        self._deliveries.resume()
         self._alarms.start()
         self._scheduler.start()
 
@@ -92,7 +96,8 @@ class World:
         self._exits.callback(self._store.close)
         self._runner = LambdaRunner(self._build_root, self._root, self._environment, clock)
         clients = StackClients(self._environment)
-        deliveries = Deliveries(clients.get, clock)
+        deliveries = Deliveries(clients.get, clock, self._root / "events" / "pending")
+        self._deliveries = deliveries
         buses = Buses(account, region)
         self.router = EventRouter(buses, deliveries, clock, account=account, region=region)
         self._alarms = Alarms(
@@ -132,6 +137,7 @@ class World:
         self._exits.callback(self._scheduler.close)
 
     def _patch(self) -> None:
+        patches.patch_lookups(self._loader)
         patches.patch_lambda(self._runner)
         patches.patch_sqs(self._clock, self._runner.pollers.wake)
         patches.patch_logs(self._clock)

@@ -21,7 +21,6 @@ from driftwheel_local.threads import start_daemon
 _LOG = logging.getLogger(__name__)
 _DELETING_SECONDS = 10.0
 _RESCALING_SECONDS = 30.0
-_PROPERTY_MEMBERS = {"DesiredInstanceCount": "InitialInstanceCount", "DesiredWeight": "InitialVariantWeight"}
 
 
 class Endpoints:
@@ -95,12 +94,12 @@ class Endpoints:
             self._must_be_in_service(endpoint)
             old = endpoint.fleet
             assert old is not None
-            config = _retained(config, old, request)
-            deployment = _deployment(request, endpoint.record)
+            config = rollout.retained(config, old, request)
+            deployment = rollout.deployment_in_force(request, endpoint.record)
             wanted = rollout.plan(deployment, config)
             rollout.check_alarms(self.site, wanted)
             if wanted.shares != (1.0,) or deployment:
-                _same_variants(old, config)
+                rollout.check_variants(old, config)
             self._claim_instances(config, Counter())
             fleet_id = uuid.uuid4().hex
             endpoint.pending = endpoint.build_fleet(config, models, fleet_id)
@@ -290,7 +289,7 @@ class Endpoints:
                     running.scale(item["DesiredInstanceCount"])
                 if "DesiredWeight" in item:
                     running.weight = item["DesiredWeight"]
-                for source, member in _PROPERTY_MEMBERS.items():
+                for source, member in rollout.PROPERTY_MEMBERS.items():
                     if source in item:
                         variant[member] = item[source]
         except HostFault as fault:
@@ -343,41 +342,3 @@ class Endpoints:
             limit = self._limits.of(usage, instance)
             if count > 0 and used[instance] + count > limit:
                 raise limit_exceeded(usage, limit, used[instance], count)
-
-
-def _deployment(request: Mapping[str, Any], record: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Answer the DeploymentConfig in force: the request's, or the last one when it is to be retained."""
-    given: Mapping[str, Any] | None = request.get("DeploymentConfig")
-    if request.get("RetainDeploymentConfig"):
-        if given is not None:
-            raise invalid("DeploymentConfig and RetainDeploymentConfig cannot both be specified")
-        return record.get("LastDeploymentConfig")
-    return given
-
-
-def _retained(config: Mapping[str, Any], old: Fleet, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer the config with the running counts and weights where RetainAllVariantProperties says so."""
-    excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
-    if excluded and not request.get("RetainAllVariantProperties"):
-        raise invalid("ExcludeRetainedVariantProperties needs RetainAllVariantProperties")
-    if not request.get("RetainAllVariantProperties"):
-        return dict(config)
-    variants = []
-    for variant in config["ProductionVariants"]:
-        kept = dict(variant)
-        running = old.variants.get(variant["VariantName"])
-        if running is not None and "ServerlessConfig" not in variant:
-            values = {"DesiredInstanceCount": running.wanted, "DesiredWeight": running.weight}
-            kept |= {_PROPERTY_MEMBERS[name]: values[name] for name in values if name not in excluded}
-        variants.append(kept)
-    return {**config, "ProductionVariants": variants}
-
-
-def _same_variants(old: Fleet, config: Mapping[str, Any]) -> None:
-    """Refuse a guarded deployment to other variant names: blue/green shifts traffic variant by variant."""
-    names = {variant["VariantName"] for variant in config["ProductionVariants"]}
-    if names != set(old.variants):
-        raise invalid(
-            f"The variant names of the new endpoint configuration ({', '.join(sorted(names))}) must be "
-            f"those of the endpoint ({', '.join(sorted(old.variants))}) when a DeploymentConfig is used"
-        )

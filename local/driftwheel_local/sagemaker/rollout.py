@@ -12,6 +12,7 @@ from driftwheel_local.sagemaker.site import Site
 PROVISIONING_SECONDS = 60.0  # the modelled wait for new instances
 _DEFAULT_LIMIT_SECONDS = 28_800  # MaximumExecutionTimeoutInSeconds' own maximum
 _ALARM_POLL_SECONDS = 0.1
+PROPERTY_MEMBERS = {"DesiredInstanceCount": "InitialInstanceCount", "DesiredWeight": "InitialVariantWeight"}
 
 
 class RolledBack(Exception):
@@ -76,6 +77,44 @@ def check_alarms(site: Site, wanted: Plan) -> None:
     if missing:
         raise invalid(
             f"Could not find alarms: {', '.join(missing)}. Alarms must exist in this account and region"
+        )
+
+
+def deployment_in_force(request: Mapping[str, Any], record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Answer the DeploymentConfig in force: the request's, or the last one when it is to be retained."""
+    given: Mapping[str, Any] | None = request.get("DeploymentConfig")
+    if request.get("RetainDeploymentConfig"):
+        if given is not None:
+            raise invalid("DeploymentConfig and RetainDeploymentConfig cannot both be specified")
+        return record.get("LastDeploymentConfig")
+    return given
+
+
+def retained(config: Mapping[str, Any], old: Fleet, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the config with the running counts and weights where RetainAllVariantProperties says so."""
+    excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
+    if excluded and not request.get("RetainAllVariantProperties"):
+        raise invalid("ExcludeRetainedVariantProperties needs RetainAllVariantProperties")
+    if not request.get("RetainAllVariantProperties"):
+        return dict(config)
+    variants = []
+    for variant in config["ProductionVariants"]:
+        kept = dict(variant)
+        running = old.variants.get(variant["VariantName"])
+        if running is not None and "ServerlessConfig" not in variant:
+            values = {"DesiredInstanceCount": running.wanted, "DesiredWeight": running.weight}
+            kept |= {PROPERTY_MEMBERS[name]: values[name] for name in values if name not in excluded}
+        variants.append(kept)
+    return {**config, "ProductionVariants": variants}
+
+
+def check_variants(old: Fleet, config: Mapping[str, Any]) -> None:
+    """Refuse a guarded deployment to other variant names: blue/green shifts traffic variant by variant."""
+    names = {variant["VariantName"] for variant in config["ProductionVariants"]}
+    if names != set(old.variants):
+        raise invalid(
+            f"The variant names of the new endpoint configuration ({', '.join(sorted(names))}) must be "
+            f"those of the endpoint ({', '.join(sorted(old.variants))}) when a DeploymentConfig is used"
         )
 
 

@@ -115,8 +115,8 @@ def clock():
 
 
 @pytest.fixture
-def router(aws, bus, clock):
-    deliveries = Deliveries(aws, clock)
+def router(aws, bus, clock, tmp_path):
+    deliveries = Deliveries(aws, clock, tmp_path)
     yield EventRouter(bus, deliveries, clock, account=ACCOUNT, region=REGION)
     deliveries.close()
 
@@ -341,17 +341,41 @@ def test_an_event_dropped_without_dead_letter_queue_is_written_to_the_log(router
     assert caplog.records[-1].fields["TARGET_ARN"] == arn("lambda", "function:f")
 
 
-def test_what_waits_for_a_retry_at_the_end_is_written_to_the_log(aws, bus, clock, caplog):
-    deliveries = Deliveries(aws, clock)
-    router = EventRouter(bus, deliveries, clock, account=ACCOUNT, region=REGION)
+def files(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def test_what_waits_for_a_retry_at_the_end_is_brought_by_the_next_stack(aws, bus, clock, tmp_path, caplog):
+    first = Deliveries(aws, clock, tmp_path)
+    router = EventRouter(bus, first, clock, account=ACCOUNT, region=REGION)
     aws.plan["invoke"] = [refusal("ThrottlingException")]
     bus.rule({"source": ["shop"]}, {"Arn": arn("lambda", "function:f")})
-    router.put_events([entry()])
+    answer = router.put_events([entry()])
     aws.named("invoke")
+    first.close()
+    assert "kept for the next start" in caplog.text
+    assert len(files(tmp_path)) == 1
 
+    second = Deliveries(aws, clock, tmp_path)
+    second.resume()
+    brought = aws.named("invoke", 2)[1]
+    second.close()
+
+    assert json.loads(brought["Payload"])["id"] == answer[0]["EventId"]
+    assert not files(tmp_path)
+
+
+def test_an_event_is_written_down_before_put_events_answers(aws, bus, clock, tmp_path):
+    kept = []
+    deliveries = Deliveries(aws, clock, tmp_path)
+    deliveries._start = lambda _delivery: kept.extend(files(tmp_path))
+    router = EventRouter(bus, deliveries, clock, account=ACCOUNT, region=REGION)
+    bus.rule({"source": ["shop"]}, QUEUE)
+
+    router.put_events([entry()])
     deliveries.close()
 
-    assert "undelivered" in caplog.text
+    assert len(kept) == 1
 
 
 @pytest.mark.parametrize(

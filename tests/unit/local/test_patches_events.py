@@ -281,6 +281,20 @@ def test_bucket_logging_waits_for_no_policy_but_needs_its_bucket(bucket, refused
         log_to("absent")
 
 
+def test_a_bucket_policy_denies_without_conditions_and_is_silent_with_them(bucket):
+    def put_policy(**statement):
+        denial = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::landing/*"}
+        policy = {"Version": "2012-10-17", "Statement": [denial | statement]}
+        bucket.put_bucket_policy(Bucket="landing", Policy=json.dumps(policy))
+
+    put_policy(Condition={"Bool": {"aws:SecureTransport": "false"}})
+    bucket.put_object(Bucket="landing", Key="k", Body=b"a")
+
+    put_policy()
+    with pytest.raises(ClientError, match="403"):
+        bucket.put_object(Bucket="landing", Key="k", Body=b"a")
+
+
 def test_undo_gives_moto_its_own_functions_back(client):
     from moto.events.models import EventsBackend, Rule
 

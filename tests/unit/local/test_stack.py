@@ -1,6 +1,7 @@
 import json
 import textwrap
 from itertools import pairwise
+from pathlib import Path
 
 import boto3
 import pytest
@@ -283,3 +284,15 @@ def test_a_client_of_the_stack_does_not_retry(api):
         api.client("sqs").get_queue_url(QueueName="absent")
 
     assert raised.value.response["ResponseMetadata"]["RetryAttempts"] == 0
+
+
+def test_the_shipped_template_can_run_here():
+    template = load_template(Path(__file__).parents[3] / "template.yaml")
+
+    check_supported(template)
+    needed = dependencies(template)
+
+    assert set(needed) == set(template.resources)
+    assert {"AWS::StepFunctions::StateMachine", "AWS::Scheduler::Schedule"} <= {
+        resource["Type"] for resource in template.resources.values()
+    }

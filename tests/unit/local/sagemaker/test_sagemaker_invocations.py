@@ -3,13 +3,14 @@
 import base64
 import json
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 BUCKET = "artifacts"
 
@@ -266,3 +267,33 @@ def test_the_asynchronous_operation_fails_loudly(served):
         runtime.invoke_endpoint_async(EndpointName="scores", InputLocation="s3://artifacts/x")
 
     assert caught.value.response["Error"]["Code"] == "UnsupportedOperationException"
+
+
+def test_records_stay_buffered_while_s3_does_not_answer(served):
+    served.predict({"value": 1})
+    s3 = served.world.site.s3
+    served.world.site.__dict__["s3"] = boto3.client(
+        "s3", endpoint_url="http://127.0.0.1:9", config=Config(retries={"total_max_attempts": 1})
+    )
+    with pytest.raises(EndpointConnectionError):
+        served.world.capture.flush()
+
+    served.world.site.__dict__["s3"] = s3
+
+    assert len(captured(served)) == 1
+
+
+def test_a_fleet_is_stopped_only_when_its_last_request_has_landed(served):
+    fleet = served.world.endpoints.find("scores").fleet
+    (host,) = fleet.variants["main"].hosts
+    fleet.enter()
+    drain = threading.Thread(target=fleet.drain)
+    drain.start()
+
+    drain.join(0.3)
+    waited = drain.is_alive() and host.is_alive()
+    fleet.leave()
+    drain.join()
+
+    assert waited
+    assert not host.is_alive()
