@@ -37,6 +37,12 @@ class OutcomeSettings(AlertSettings):
     arrival_queue_url: str
 
 
+class PreprocessingSettings(Settings):
+    """Of the step that runs DuckDB: how many megabytes it may take before it spills to /tmp."""
+
+    preprocessing_memory_mb: int
+
+
 class JobSettings(Settings):
     """Of a step that starts something in SageMaker."""
 

@@ -11,7 +11,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,10 +79,11 @@ class CaptureReader:
     """Reads files of captured traffic one after the other and counts what it met.
 
     ``malformed`` counts lines by reason, ``examples`` quotes the first few places; ``refused`` are rows
-    without a required value.
+    without a required value. ``columns`` are the ones collected: by default what the model reads.
     """
 
     recipe: RowRecipe
+    columns: Sequence[str] | None = None
     lines: int = 0
     rows: int = 0
     refused: int = 0
@@ -118,7 +119,7 @@ class CaptureReader:
             yield batch
 
     def _empty(self) -> Batch:
-        return Batch({name: [] for name in self.recipe.inputs})
+        return Batch({name: [] for name in self.columns or self.recipe.inputs})
 
     def _take(self, capture: _Capture, batch: Batch) -> None:
         given = capture.captureData.endpointInput

@@ -311,7 +311,7 @@ def _severity(finding: Finding | None) -> Severity | None:
 
 
 def _entry(row: ObjectRow) -> dict[str, Any]:
-    names = ("role", "bucket", "key", "version", "etag", "size")
+    names = ("role", "bucket", "key", "version", "etag", "size", "received")
     return {name: getattr(row, name) for name in names}
 
 

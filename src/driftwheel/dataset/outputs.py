@@ -1,0 +1,118 @@
+# ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
+"""The files a training job reads, written from ``parted``: the same rows always give the same bytes."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from driftwheel.dataset.workspace import Workspace
+from driftwheel.recipe.duck import feature_sql
+from driftwheel.recipe.literals import identifier, quote
+
+GOLDEN_RECORDS = 100
+ROW_GROUP = 100_000
+
+Params = Mapping[str, Any]
+
+
+def write_splits(space: Workspace, params: Params) -> None:
+    """Write ``train.parquet`` and ``validation.parquet``, sorted by key.
+
+    ``x.<feature>`` DOUBLE as the model reads it, ``raw.<column>`` cleaned and not imputed, ``__label``,
+    ``__key``, ``__time``, ``__origin``.
+    """
+    raw = [f"{_plain(space, name)} AS {identifier(f'raw.{name}')}" for name in space.recipe["inputs"]]
+    columns = ", ".join([*feature_sql(space.recipe, params), *raw, "__label", "__key", "__time", "__origin"])
+    for split in ("train", "validation"):
+        target = quote(str(space.folder / f"{split}.parquet"))
+        space.execute(
+            f"COPY (SELECT {columns} FROM parted WHERE __split = '{split}' ORDER BY __key) TO {target} "
+            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+        )
+
+
+def _plain(space: Workspace, name: str) -> str:
+    kinds = {column["name"]: column["type"] for column in space.recipe["columns"]}
+    x = identifier(name)
+    return f"CAST({x} AS DOUBLE)" if kinds[name] in {"number", "integer", "boolean"} else x
+
+
+def requested(space: Workspace) -> list[str]:
+    """Name the columns a record of the holdout shows: what a request sends, and what slices it."""
+    slices = [name for name in space.spec.evaluation.slices if name not in space.recipe["inputs"]]
+    return [*space.recipe["inputs"], *slices]
+
+
+def write_holdout(space: Workspace) -> str:
+    """Write ``holdout.jsonl.gz``, sorted by key, and give the SHA-256 of its bytes."""
+    names = requested(space)
+    columns = ", ".join(map(identifier, names))
+    path = space.folder / "holdout.jsonl.gz"
+    query = f"SELECT __key, __label, {columns} FROM parted WHERE __split = 'holdout' ORDER BY __key"
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream,  # no name, no time
+    ):
+        for batch in space.batches(query):
+            for key, label, *values in batch:
+                line = {"key": key, "label": label, "record": dict(zip(names, values, strict=True))}
+                stream.write(_json(line).encode() + b"\n")
+    return file_sha256(path)
+
+
+def write_golden(space: Workspace, params: Params) -> None:
+    """Write ``golden.jsonl``: records of the training split with the features the batch engine gave them.
+
+    The server recomputes them before it turns healthy.
+    """
+    names = space.recipe["inputs"]
+    features = feature_sql(space.recipe, params)
+    columns = ", ".join([*map(identifier, names), *features])
+    query = (
+        f"SELECT {columns} FROM (SELECT * FROM parted WHERE __split = 'train' "
+        f"ORDER BY __key LIMIT {GOLDEN_RECORDS})"
+    )
+    labels = [c["name"] for c in space.recipe["columns"] if c["model_input"]]
+    labels += [feature["name"] for feature in space.recipe["features"]]
+    with (space.folder / "golden.jsonl").open("w", encoding="utf-8") as stream:
+        for row in space.rows(query):
+            record = dict(zip(names, row[: len(names)], strict=True))
+            expected = dict(zip(labels, row[len(names) :], strict=True))
+            stream.write(_json({"record": record, "features": expected}) + "\n")
+
+
+def rows_digest(space: Workspace) -> str:
+    """Name the content of ``rows`` whatever their order: counts and sums of each row's MD5."""
+    cells = [identifier(name) for name in space.columns]
+    texts = ", ".join(f"coalesce(CAST({x} AS VARCHAR), chr(30))" for x in [*cells, "__key", "__label"])
+    row = f"concat_ws(chr(31), {texts})"
+    count, low, high = space.one(
+        f"SELECT count(*), coalesce(sum(md5_number_lower({row})), 0), "
+        f"coalesce(sum(md5_number_upper({row})), 0) FROM rows"
+    )
+    return hashlib.sha256(f"{count}:{low}:{high}".encode()).hexdigest()
+
+
+def holdout_keys(path: Path) -> Iterator[str]:
+    """Give the keys of a pinned holdout."""
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        for line in stream:
+            yield json.loads(line)["key"]
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write JSON of one form: equal documents are equal bytes."""
+    path.write_text(_json(document), encoding="utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    """Digest a file without loading it."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,129 @@
+# ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
+"""``profile.json``: what came in, what stayed behind and why, and what each column looks like."""
+
+from typing import Any
+
+from driftwheel.dataset.workspace import Workspace
+from driftwheel.recipe.duck import feature_sql
+from driftwheel.recipe.literals import identifier
+
+BINS = 20
+TOP = 12
+LEAKAGE_ROWS = 20_000
+"""Rows on which every feature is tried alone against the label: enough to tell .999 from chance."""
+
+
+def column_profiles(space: Workspace) -> dict[str, Any]:
+    """Describe every cleaned column of ``rows``: numbers by quantiles and bins, others by frequent values."""
+    return {column["name"]: _column(space, column) for column in space.recipe["columns"]}
+
+
+def _column(space: Workspace, column: dict[str, Any]) -> dict[str, Any]:
+    x, issue = identifier(column["name"]), identifier(f"__issue.{column['name']}")
+    given, missing, bad, outside = space.one(
+        f"SELECT count(*) FILTER (WHERE {issue} IS DISTINCT FROM 'missing'), "
+        f"count(*) FILTER (WHERE {issue} = 'missing'), count(*) FILTER (WHERE {issue} = 'bad literal'), "
+        f"count(*) FILTER (WHERE {issue} = 'outside range') FROM rows"
+    )
+    found = {"type": column["type"], "given": given, "missing": missing}
+    found |= {"bad_literal": bad, "outside_range": outside}
+    if column["type"] in {"number", "integer"}:
+        return found | _numbers(space, f"CAST({x} AS DOUBLE)")
+    if column["type"] == "timestamp":
+        first, last = space.one(f"SELECT min({x}), max({x}) FROM rows")
+        return found | {"first": first, "last": last}
+    top = space.rows(
+        f"SELECT CAST({x} AS VARCHAR), count(*) FROM rows WHERE {x} IS NOT NULL "
+        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {TOP}"
+    )
+    distinct = space.one(f"SELECT count(DISTINCT {x}) FROM rows")[0]
+    return found | {"distinct": distinct, "top": [[_short(value), count] for value, count in top]}
+
+
+def _numbers(space: Workspace, x: str) -> dict[str, Any]:
+    low, high, mean, *quantiles = space.one(
+        f"SELECT min({x}), max({x}), avg({x}), "
+        + ", ".join(f"quantile_disc({x}, {q})" for q in (0.05, 0.25, 0.5, 0.75, 0.95))
+        + " FROM rows"
+    )
+    if low is None:
+        return {"minimum": None, "maximum": None, "mean": None}
+    width = (high - low) / BINS or 1.0
+    counts = dict(
+        space.rows(
+            f"SELECT least(CAST(floor(({x} - {low!r}) / {width!r}) AS INTEGER), {BINS - 1}), count(*) "
+            f"FROM rows WHERE {x} IS NOT NULL GROUP BY 1"
+        )
+    )
+    return {
+        "minimum": low,
+        "maximum": high,
+        "mean": mean,
+        "quantiles": dict(zip(("p05", "p25", "p50", "p75", "p95"), quantiles, strict=True)),
+        "histogram": {
+            "edges": [low + width * n for n in range(BINS + 1)],
+            "counts": [counts.get(n, 0) for n in range(BINS)],
+        },
+    }
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 60 else value[:59] + "…"
+
+
+def label_profile(space: Workspace) -> dict[str, Any]:
+    """Describe the labels of ``rows``."""
+    rows, mean, ones = space.one(
+        "SELECT count(*), avg(__label), count(*) FILTER (WHERE __label = 1) FROM rows"
+    )
+    kind = space.spec.target.kind
+    return {"kind": kind, "rows": rows, "mean": mean} | ({"positives": ones} if kind == "binary" else {})
+
+
+def spans(space: Workspace) -> dict[str, list[str | None]]:
+    """Give the first and last moment of each split."""
+    query = "SELECT __split, min(__time), max(__time) FROM parted GROUP BY 1 ORDER BY 1"
+    return {split: [first, last] for split, first, last in space.rows(query)}
+
+
+def rejected_by_rule(space: Workspace) -> dict[str, int]:
+    """Count rejected rows by the rule that rejected them."""
+    return dict(
+        space.rows(
+            "SELECT __rejected, count(*) FROM cleaned WHERE __rejected IS NOT NULL "
+            "GROUP BY 1 ORDER BY 2 DESC, 1"
+        )
+    )
+
+
+def suspected_leakage(space: Workspace, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Name the features that tell the label almost alone: AUC (or 1 - AUC) above ``evaluation.suspicious``.
+
+    AUC by the rank sum (Mann and Whitney 1947), equal values sharing their mean rank, rows without the
+    feature left out. Only for binary targets.
+    """
+    if space.spec.target.kind != "binary":
+        return []
+    features = feature_sql(space.recipe, params)
+    names = [c["name"] for c in space.recipe["columns"] if c["model_input"]]
+    names += [feature["name"] for feature in space.recipe["features"]]
+    space.execute(
+        f"CREATE OR REPLACE TEMP TABLE alone AS SELECT __label, {', '.join(features)} "
+        f"FROM (SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {LEAKAGE_ROWS})"
+    )
+    found = []
+    for name in names:
+        x = identifier(f"x.{name}")
+        ranks, ones, rows = space.one(
+            "SELECT coalesce(sum(r) FILTER (WHERE __label = 1), 0), count(*) FILTER (WHERE __label = 1), "
+            "count(*) FROM (SELECT __label, rank() OVER (ORDER BY v) + "
+            f"(count(*) OVER (PARTITION BY v) - 1) / 2.0 AS r FROM (SELECT __label, {x} AS v FROM alone) "
+            "WHERE v IS NOT NULL)"
+        )
+        zeros = rows - ones
+        if min(ones, zeros) < space.spec.quality.minimum_class_rows:
+            continue
+        auc = float((ranks - ones * (ones + 1) / 2) / (ones * zeros))
+        if max(auc, 1 - auc) > space.spec.evaluation.suspicious:
+            found.append({"feature": name, "auc": round(auc, 6)})
+    return found

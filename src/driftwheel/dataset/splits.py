@@ -1,0 +1,110 @@
+# ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
+"""Which row trains, which tunes, which judges: decided by time or by a hash of the key, never by chance.
+
+The pinned holdout is the champion's: challengers are judged on its rows until a run that may roll over
+replaces them, and none of its rows ever trains.
+"""
+
+from collections.abc import Iterable
+
+from driftwheel.dataset.workspace import Workspace
+from driftwheel.recipe.literals import quote
+from driftwheel.run import Refusal
+from driftwheel.spec import Split
+
+SPLITS = ("train", "validation", "holdout")
+
+
+def keep_usable(space: Workspace, refused_files: Iterable[int]) -> dict[str, int]:
+    """Write ``rows``: labelled, inside the window, one per key; count what stayed behind.
+
+    Of rows with one key those from data files win over captured ones, then the latest file by S3 key, then
+    the last line.
+    """
+    left_out = ", ".join(map(str, refused_files)) or "-1"
+    usable = f"__rejected IS NULL AND coalesce(__file, -2) NOT IN ({left_out})"
+    space.execute(f"CREATE VIEW usable AS SELECT * FROM cleaned WHERE {usable}")
+    window = "TRUE"
+    if space.spec.window.policy == "sliding":
+        days = space.spec.window.days
+        window = (
+            "CAST(__time AS TIMESTAMP) > (SELECT max(CAST(__time AS TIMESTAMP)) FROM usable "
+            f"WHERE __label IS NOT NULL) - INTERVAL {days} DAY"
+        )
+    space.execute(
+        "CREATE TABLE rows AS SELECT * FROM usable "
+        f"WHERE __label IS NOT NULL AND {window} QUALIFY row_number() OVER (PARTITION BY __key "
+        "ORDER BY __origin = 'data' DESC, __file DESC, __line DESC) = 1"
+    )
+    unlabelled, labelled, inside = space.one(
+        "SELECT count(*) FILTER (WHERE __label IS NULL), count(__label), "
+        f"count(*) FILTER (WHERE __label IS NOT NULL AND {window}) FROM usable"
+    )
+    return {
+        "unlabelled": unlabelled,
+        "outside_window": labelled - inside,
+        "duplicates": inside - space.count("rows"),
+    }
+
+
+def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
+    """Write ``parted``: the rows with their ``__split``; ``pinned`` are the keys of the pinned holdout.
+
+    With a pinned holdout its keys go to no split, and the rest is parted into train and validation.
+    """
+    if pinned is not None:
+        _write_pinned(space, pinned)
+    pool = "rows" if pinned is None else "(SELECT * FROM rows WHERE __key NOT IN (SELECT key FROM pinned))"
+    split = space.spec.split
+    case = _by_time(space, pool, split, pinned is not None) if split.by == "time" else _by_key(split)
+    if pinned is not None and split.by == "key":
+        pool = f"(SELECT * FROM {pool} WHERE {_hash(split)} >= {_below(split.holdout)})"
+    space.execute(f"CREATE TABLE parted AS SELECT *, {case} AS __split FROM {pool}")
+    found = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))
+    for name in SPLITS if pinned is None else SPLITS[:2]:
+        if not found.get(name):
+            return Refusal(
+                code="too-few-rows",
+                message=f"no row is left for the {name} split ({sum(found.values())} rows by {split.by})",
+                column=split.column,
+                hint=f"drop more files, or check split: by {split.by} needs rows that differ in it",
+            )
+    return None
+
+
+def _write_pinned(space: Workspace, keys: Iterable[str]) -> None:
+    space.execute("CREATE TABLE pinned (key VARCHAR)")
+    path = space.folder / "pinned.txt"
+    path.write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
+    space.execute(f"COPY pinned FROM {quote(str(path))} (FORMAT csv, HEADER false, AUTO_DETECT false)")
+    path.unlink()
+
+
+def _by_time(space: Workspace, pool: str, split: Split, pinned: bool) -> str:
+    """Cut at the times below which the declared shares lie; rows of one moment stay together."""
+    validation = split.validation / (1 - split.holdout) if pinned else split.validation
+    tail = validation if pinned else validation + split.holdout
+    cuts = []
+    rows = int(space.one(f"SELECT count(*) FROM {pool}")[0])
+    for share in (tail, split.holdout):
+        place = min(int(rows * (1 - share)), max(rows - 1, 0))
+        found = space.rows(f"SELECT __time FROM {pool} ORDER BY __time LIMIT 1 OFFSET {place}")
+        cuts.append(quote(found[0][0]) if found else "NULL")
+    holdout = "" if pinned else f"WHEN __time >= {cuts[1]} THEN 'holdout' "
+    return f"CASE {holdout}WHEN __time >= {cuts[0]} THEN 'validation' ELSE 'train' END"
+
+
+def _by_key(split: Split) -> str:
+    return (
+        f"CASE WHEN {_hash(split)} < {_below(split.holdout)} THEN 'holdout' "
+        f"WHEN {_hash(split)} < {_below(split.holdout + split.validation)} THEN 'validation' ELSE 'train' END"
+    )
+
+
+def _hash(split: Split) -> str:
+    return f"substr(md5({quote(split.salt + '|')} || __key), 1, 8)"
+
+
+def _below(share: float) -> str:
+    """Write a share of all hashes as eight hex digits: texts compare alike on every engine."""
+    return quote(f"{round(share * 2**32):08x}")
