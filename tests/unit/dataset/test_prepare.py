@@ -1,0 +1,390 @@
+"""A data set from files: what is joined, kept, set aside, split, and that it is the same every time."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from driftwheel.dataset import CaptureFile, DataFile, Inputs, LabelFile, Pinned, Prepared, prepare
+from driftwheel.recipe.row import load_recipe
+from driftwheel.spec import ModelSpec
+
+BASE: dict[str, Any] = {
+    "model": "parcels",
+    "source": {"prefix": "data/parcels/", "key": ["id"]},
+    "columns": {
+        "id": {"type": "category", "feature": False},
+        "at": {"type": "timestamp", "feature": False},
+        "depot": {"type": "category", "canonical": {"North": ["N", "north end"]}},
+        "weight": {"type": "number", "range": [0, 100], "missing": "median"},
+        "late": {"type": "boolean", "feature": False},
+    },
+    "features": {"heavy": "weight > 40"},
+    "target": {"column": "late"},
+    "split": {"by": "time", "column": "at"},
+    "quality": {"minimum_rows": 20, "minimum_class_rows": 3},
+}
+HEADER = "id,at,depot,weight,late"
+
+
+def spec(**changes: Any) -> ModelSpec:
+    return ModelSpec.model_validate(BASE | changes)
+
+
+def row(n: int, *, late: object = None, weight: object = None, depot: str = "N") -> str:
+    answer = n % 3 == 0 if late is None else late
+    at = f"2024-01-{1 + n // 24:02d} {n % 24:02d}:00"
+    return f"p{n},{at},{depot},{n % 50 if weight is None else weight},{answer}"
+
+
+def csv_of(*rows: str, header: str = HEADER) -> str:
+    return "\n".join([header, *rows, ""])
+
+
+class Desk:
+    """Prepares data sets in folders of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.turns = folder, 0
+
+    def files(self, **texts: str) -> Iterator[DataFile]:
+        for name, text in sorted(texts.items()):
+            role, _, key = name.rpartition("__")
+            path = self.folder / f"{self.turns}-{name}"
+            path.write_bytes(text.encode())
+            yield DataFile(role.replace("_", "-") or "source", f"data/{key}.csv", path)
+
+    def prepare(self, spec_: ModelSpec, inputs: dict[str, Any] | None = None, **texts: str) -> Prepared:
+        self.turns += 1
+        self.out = self.folder / f"out-{self.turns}"
+        self.out.mkdir()
+        return prepare(spec_, Inputs(files=self.files(**texts), **(inputs or {})), self.out, memory_mb=500)
+
+    def table(self, split: str, *columns: str) -> list[tuple[Any, ...]]:
+        names = ", ".join(f'"{name}"' for name in columns)
+        return duckdb.sql(f"SELECT {names} FROM '{self.out / split}.parquet' ORDER BY ALL").fetchall()
+
+    def holdout(self) -> list[dict[str, Any]]:
+        with gzip.open(self.out / "holdout.jsonl.gz", "rt", encoding="utf-8") as stream:
+            return [json.loads(line) for line in stream]
+
+    def json(self, name: str) -> Any:
+        return json.loads((self.out / name).read_text(encoding="utf-8"))
+
+    def pin(self, prepared: Prepared) -> Pinned:
+        path = self.out / "holdout.jsonl.gz"
+        return Pinned(path, prepared.holdout_digest, "s3://a/holdout", prepared.question)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_rows_become_typed_features_beside_their_cleaned_columns(desk: Desk) -> None:
+    found = desk.prepare(spec(), a=csv_of(*map(row, range(100))))
+
+    assert found.outcome == "ready"
+    assert {name: found.rows[name] for name in ("read", "train", "validation", "holdout")} == {
+        "read": 100,
+        "train": 70,
+        "validation": 15,
+        "holdout": 15,
+    }
+    rows = desk.table("train", "x.depot", "x.weight", "x.heavy", "raw.depot", "__label", "__origin")
+    assert (0.0, 0.0, 0.0, "North", 1.0, "data") in rows
+    assert found.positives == pytest.approx(0.34)
+
+
+@pytest.mark.case("DA-14")
+def test_the_latest_rows_judge_and_no_key_stands_in_two_splits(desk: Desk) -> None:
+    desk.prepare(spec(), a=csv_of(*map(row, range(100))))
+
+    train = desk.table("train", "__time", "__key")
+    validation = desk.table("validation", "__time", "__key")
+    judges = {line["key"] for line in desk.holdout()}
+    assert max(time for time, _ in train) < min(time for time, _ in validation)
+    assert len({key for _, key in train} | {key for _, key in validation} | judges) == 100
+
+
+def test_a_split_by_key_keeps_its_rows_when_others_arrive(desk: Desk) -> None:
+    by_key = spec(split={"by": "key"})
+    desk.prepare(by_key, a=csv_of(*map(row, range(200))))
+    before = {line["key"] for line in desk.holdout()}
+
+    desk.prepare(by_key, a=csv_of(*map(row, range(400))))
+
+    assert before < {line["key"] for line in desk.holdout()}
+    assert 40 <= len(desk.holdout()) <= 80
+
+
+@pytest.mark.case("DA-14")
+def test_of_rows_with_one_key_the_last_of_the_latest_file_counts(desk: Desk) -> None:
+    rows = [row(n) for n in range(100)]
+    found = desk.prepare(
+        spec(), a=csv_of(*rows, row(5, weight=11)), b=csv_of(row(5, weight=12), row(5, weight=13))
+    )
+
+    assert found.rows["duplicates"] == 3
+    assert (13.0,) in desk.table("train", "x.weight")
+    assert len(desk.table("train", "__key")) == 70
+
+
+@pytest.mark.case("DA-06")
+def test_the_same_rows_in_other_files_and_order_are_the_same_data_set(desk: Desk) -> None:
+    rows = [row(n) for n in range(100)]
+    one = desk.prepare(spec(), a=csv_of(*rows))
+    kept = {name: (desk.out / name).read_bytes() for name in ("train.parquet", "holdout.jsonl.gz")}
+
+    other = desk.prepare(spec(), a=csv_of(*rows[50:][::-1]), b=csv_of(*rows[:50]))
+
+    assert other.data_digest == one.data_digest
+    assert {name: (desk.out / name).read_bytes() for name in kept} == kept
+    assert desk.prepare(spec(), a=csv_of(*rows[1:])).data_digest != one.data_digest
+
+
+def test_a_second_source_is_joined_without_multiplying_rows(desk: Desk) -> None:
+    weather = {"depot": {"type": "category"}, "rain": {"type": "number"}}
+    wide = spec(
+        columns=BASE["columns"] | {"rain": weather["rain"]},
+        enrich=[{"prefix": "data/weather/", "on": ["depot"]}],
+    )
+    rows = [row(n, depot="N" if n % 2 else " north  end ") for n in range(99)] + [row(99, depot="South")]
+
+    found = desk.prepare(wide, a=csv_of(*rows), enrich_0__w="depot,rain\nnorth end,1\nNorth,2.5\n")
+
+    assert found.outcome == "ready"
+    assert found.rows["read"] == 100
+    assert set(desk.table("train", "x.rain")) == {(2.5,)}  # the last row of the key, compared after cleaning
+    assert desk.json("profile.json")["unmatched"] == 1
+
+
+def test_an_inner_join_leaves_out_rows_without_a_match(desk: Desk) -> None:
+    wide = spec(
+        columns=BASE["columns"] | {"rain": {"type": "number"}},
+        enrich=[{"prefix": "data/weather/", "on": ["depot"], "how": "inner"}],
+    )
+    rows = [row(n, depot="N" if n % 2 else "South") for n in range(100)]
+
+    assert desk.prepare(wide, a=csv_of(*rows), enrich_0__w="depot,rain\nNorth,1\n").rows["read"] == 50
+
+
+def test_files_wait_while_a_whole_source_is_still_to_come(desk: Desk) -> None:
+    wide = spec(
+        columns=BASE["columns"] | {"rain": {"type": "number"}},
+        enrich=[{"prefix": "data/weather/", "on": ["depot"]}],
+    )
+
+    found = desk.prepare(wide, a=csv_of(*map(row, range(100))))
+
+    assert (found.outcome, found.refused) == ("refused", [])
+    assert found.problem is not None
+    assert "data/weather/" in found.problem.message
+
+
+@pytest.mark.case("DA-05")
+def test_a_file_without_a_declared_column_is_refused_alone(desk: Desk) -> None:
+    renamed = csv_of(row(200), header="id,at,depot,wieght,late")
+
+    found = desk.prepare(spec(), a=csv_of(*map(row, range(100))), b=renamed)
+
+    assert found.outcome == "ready"
+    [(key, refusal)] = found.refused
+    assert (key, refusal.code, refusal.column) == ("data/b.csv", "missing-column", "weight")
+    assert "wieght" in str(refusal.hint)
+
+
+@pytest.mark.case("DA-04")
+def test_a_file_without_the_label_column_is_refused_by_that_name(desk: Desk) -> None:
+    found = desk.prepare(spec(), a=csv_of(*map(row, range(100)), header="id,at,depot,weight,lateness"))
+
+    assert found.outcome == "refused"
+    assert [(refusal.code, refusal.column) for _, refusal in found.refused] == [("label-missing", "late")]
+
+
+@pytest.mark.case("DA-05")
+def test_a_retyped_column_is_a_broken_schema_and_names_its_first_line(desk: Desk) -> None:
+    words = csv_of(*(row(n, weight="heavy" if n > 210 else 1) for n in range(200, 300)))
+
+    found = desk.prepare(spec(), a=csv_of(*map(row, range(100))), b=words)
+
+    [(key, refusal)] = found.refused
+    assert (key, refusal.code, refusal.column, refusal.line) == ("data/b.csv", "schema-break", "weight", 13)
+    assert found.rows["train"] == 70
+
+
+def test_a_file_with_too_many_rejected_rows_is_refused_and_names_the_rule(desk: Desk) -> None:
+    strict = spec(columns=BASE["columns"] | {"weight": {"type": "number", "missing": "reject"}})
+    holes = csv_of(*(row(n, weight="" if n % 5 == 0 else 1) for n in range(200, 300)))
+
+    found = desk.prepare(strict, a=csv_of(*map(row, range(100))), b=holes)
+
+    [(_, refusal)] = found.refused
+    assert refusal.code == "too-many-rejected"
+    assert "20 of 100 rows" in refusal.message
+    assert "weight: missing" in refusal.message
+
+
+def test_rejected_rows_are_written_down_with_place_rule_and_value(desk: Desk) -> None:
+    ranged = {"type": "number", "range": [0, 100], "outside": "reject"}
+    strict = spec(columns=BASE["columns"] | {"weight": ranged})
+    rows = [row(n) for n in range(100)]
+
+    found = desk.prepare(strict, a=csv_of(*rows, row(100, weight=1048), ",2024-01-01,N,1,true"))
+
+    with gzip.open(desk.out / "rejected.jsonl.gz", "rt", encoding="utf-8") as stream:
+        lines = [json.loads(line) for line in stream]
+    assert found.rows["rejected"] == 2
+    assert lines == [
+        {"key": "data/a.csv", "line": 102, "column": "weight", "reason": "outside range", "value": "1048"},
+        {"key": "data/a.csv", "line": 103, "column": "id", "reason": "key missing", "value": None},
+    ]
+
+
+@pytest.mark.case("DA-03")
+def test_one_class_refuses_the_file_that_brings_it(desk: Desk) -> None:
+    alone = desk.prepare(spec(), a=csv_of(*(row(n, late=False) for n in range(100))))
+    assert [refusal.code for _, refusal in alone.refused] == ["label-single-class"]
+
+    beside = desk.prepare(
+        spec(), a=csv_of(*map(row, range(100))), b=csv_of(*(row(n, late=True) for n in range(200, 240)))
+    )
+    [(key, refusal)] = beside.refused
+    assert (beside.outcome, key, refusal.code) == ("ready", "data/b.csv", "label-single-class")
+    assert "34.0%" in refusal.message
+
+
+def test_a_small_file_of_the_common_class_is_no_accident(desk: Desk) -> None:
+    found = desk.prepare(
+        spec(), a=csv_of(*map(row, range(100))), b=csv_of(*(row(n, late=False) for n in range(200, 210)))
+    )
+
+    assert found.refused == []
+
+
+@pytest.mark.case("DA-02")
+def test_too_few_rows_say_how_many_are_needed_and_blame_no_file(desk: Desk) -> None:
+    found = desk.prepare(spec(), a=csv_of(*map(row, range(12))))
+
+    assert (found.outcome, found.refused) == ("refused", [])
+    assert found.problem is not None
+    assert "12 usable rows, 20 are needed" in found.problem.message
+
+
+def test_a_sliding_window_forgets_old_rows(desk: Desk) -> None:
+    window = {"policy": "sliding", "days": 2}
+
+    found = desk.prepare(spec(window=window), a=csv_of(*map(row, range(96))))
+
+    assert found.rows["outside_window"] == 48
+    assert min(time for (time,) in desk.table("train", "__time")) == "2024-01-03 00:00:00"
+
+
+@pytest.mark.case("DA-15")
+def test_a_feature_that_tells_the_label_alone_is_named(desk: Desk) -> None:
+    rows = [row(n, weight=90 if n % 3 == 0 else 1) for n in range(100)]
+
+    assert desk.prepare(spec(), a=csv_of(*rows)).leakage == ["weight", "heavy"]
+
+
+def captured(
+    inference_id: str, *records: dict[str, Any], plain: bool = False, at: str = "2024-02-01T00:00:00Z"
+) -> bytes:
+    data = json.dumps(records[0] if plain else {"records": records})
+    scores = json.dumps({"predictions": [{"score": 0.5}] * len(records)})
+    sides = {
+        "endpointInput": {"data": data, "encoding": "JSON", "mode": "INPUT"},
+        "endpointOutput": {"data": scores, "encoding": "JSON", "mode": "OUTPUT"},
+    }
+    metadata = {"eventId": "e", "inferenceId": inference_id, "inferenceTime": at}
+    return json.dumps({"captureData": sides, "eventMetadata": metadata}).encode() + b"\n"
+
+
+def told(*labels: tuple[str, object]) -> LabelFile:
+    text = "".join(f"{row_id},{label}\n" for row_id, label in labels)
+    return LabelFile("labels/parcels/l.csv", [b"inference_id,label\n" + text.encode()])
+
+
+def test_captured_requests_become_rows_once_their_labels_arrive(desk: Desk) -> None:
+    record = {"depot": "N", "weight": 7.5}
+    capture = CaptureFile("c", [captured("X", record, record), captured("Y", record, plain=True)])
+    inputs = {"captures": [capture], "labels": [told(("X/0", 1), ("Y", 0))]}
+
+    found = desk.prepare(spec(), inputs, a=csv_of(*map(row, range(100))))
+
+    assert found.rows["captured"] == 2
+    newest = [line for line in desk.holdout() if line["record"]["weight"] == 7.5]
+    assert sorted(line["label"] for line in newest) == [0.0, 1.0]
+    assert desk.json("profile.json")["captured"]["rows"] == 3
+
+
+def test_a_prediction_never_becomes_a_label(desk: Desk) -> None:
+    capture = CaptureFile("c", [captured("X", {"depot": "N", "weight": 7.5, "late": True})])
+
+    found = desk.prepare(spec(), {"captures": [capture]}, a=csv_of(*map(row, range(100))))
+
+    assert found.rows["captured"] == 0
+
+
+def test_a_dropped_row_wins_over_the_captured_one_of_the_same_key(desk: Desk) -> None:
+    record = {"id": "p7", "depot": "N", "weight": 7.5}
+    inputs = {"captures": [CaptureFile("c", [captured("X", record)])], "labels": [told(("X/0", 1))]}
+
+    found = desk.prepare(spec(), inputs, a=csv_of(*map(row, range(100))))
+
+    assert (found.rows["captured"], found.rows["duplicates"]) == (1, 1)
+    assert {origin for (origin,) in desk.table("train", "__origin")} == {"data"}
+
+
+def test_the_champions_holdout_stays_and_none_of_its_rows_trains(desk: Desk) -> None:
+    first = desk.prepare(spec(), a=csv_of(*map(row, range(100))))
+    pinned = desk.pin(first)
+    judges = {line["key"] for line in desk.holdout()}
+
+    second = desk.prepare(spec(), {"pinned": pinned}, a=csv_of(*map(row, range(200))))
+
+    assert second.holdout_digest == first.holdout_digest
+    assert (second.holdout_uri, second.rolled_over) == ("s3://a/holdout", False)
+    assert not (desk.out / "holdout.jsonl.gz").exists()
+    trained = {key for split in ("train", "validation") for (key,) in desk.table(split, "__key")}
+    assert len(trained) == 185
+    assert not trained & judges
+
+
+def test_the_holdout_rolls_over_when_it_may_or_when_the_question_changed(desk: Desk) -> None:
+    first = desk.prepare(spec(), a=csv_of(*map(row, range(100))))
+    pinned = desk.pin(first)
+
+    allowed = desk.prepare(spec(), {"pinned": pinned, "rollover": True}, a=csv_of(*map(row, range(200))))
+    assert (allowed.rolled_over, allowed.holdout_digest == first.holdout_digest) == (True, False)
+
+    other = spec(target={"column": "slow", "expression": "late = false"})
+    assert desk.prepare(other, {"pinned": pinned}, a=csv_of(*map(row, range(100)))).rolled_over
+
+
+def test_golden_records_give_their_features_on_the_server_too(desk: Desk) -> None:
+    desk.prepare(spec(), a=csv_of(*map(row, range(300))))
+
+    recipe = load_recipe(desk.json("recipe.json"), desk.json("params.json"))
+    lines = (desk.out / "golden.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 100
+    for line in map(json.loads, lines):
+        found = recipe.features(line["record"])
+        assert dict(zip(recipe.feature_names, found, strict=True)) == line["features"]
+
+
+def test_the_profile_accounts_for_every_row(desk: Desk) -> None:
+    rows = [row(n) for n in range(100)]
+    found = desk.prepare(spec(), a=csv_of(*rows, row(1), row(500, late=""), ",,,,"))
+
+    counts = found.rows
+    assert counts["read"] == 103
+    kept = sum(counts[name] for name in ("train", "validation", "holdout"))
+    assert counts["read"] == kept + counts["rejected"] + counts["unlabelled"] + counts["duplicates"]
+    profile = desk.json("profile.json")
+    assert sum(profile["columns"]["weight"]["histogram"]["counts"]) == 100
+    assert profile["columns"]["depot"]["top"] == [["North", 100]]
