@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 
+import numpy as np
 import xgboost as xgb
 
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.jobs.checkpoints import Checkpoints, Progress
 from driftwheel.jobs.container import Hyperparameters
-from driftwheel.jobs.tables import Table
+from driftwheel.jobs.tables import Floats, Table
 
 CHECKPOINT_ROUNDS = 10
 """A spot interruption costs at most so many rounds."""
@@ -49,9 +50,10 @@ class Interruption:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The trees up to the best round."""
+    """The trees up to the best round; ``validation_scores`` are of trees that had not seen those rows."""
 
     booster: xgb.Booster
+    validation_scores: Floats
     rounds: int
     best_round: int
     best_score: float
@@ -99,13 +101,42 @@ def fit(
             checkpoints.save(booster, progress)
         interruption.check()
     assert progress.best_score is not None
+    best = booster[: progress.best_round + 1]
     return Fitted(
-        booster=booster[: progress.best_round + 1],
+        booster=best,
+        validation_scores=np.asarray(best.predict(data["validation"]), dtype=np.float64),
         rounds=progress.rounds,
         best_round=progress.best_round,
         best_score=progress.best_score,
         resumed_from=resumed_from,
     )
+
+
+def refit(
+    fitted: Fitted,
+    tables: Sequence[Table],
+    names: Sequence[str],
+    types: Sequence[str],
+    settings: Hyperparameters,
+    *,
+    cpus: int,
+    interruption: Interruption,
+) -> Fitted:
+    """Grow the best number of rounds again on all ``tables``: the newest rows must do more than stop it.
+
+    Where data drifts, the validation rows are the ones most like tomorrow's. Raises Stopped when SIGTERM
+    comes; a resumed job starts this second pass anew, it is the shorter one.
+    """
+    whole = Table(
+        np.concatenate([table.features for table in tables]),
+        np.concatenate([table.labels for table in tables]),
+    )
+    data = _matrix(whole, names, types, cpus)
+    booster = xgb.Booster(booster_parameters(settings, cpus), cache=[data])
+    for round_ in range(fitted.best_round + 1):
+        booster.update(data, round_)
+        interruption.check()
+    return replace(fitted, booster=booster)
 
 
 def booster_parameters(settings: Hyperparameters, cpus: int) -> dict[str, object]:

@@ -18,7 +18,7 @@ import xgboost as xgb
 from driftwheel.drift.baseline import build_baseline
 from driftwheel.errors import ArtifactInvalid, DriftwheelError
 from driftwheel.jobs import artifact, code
-from driftwheel.jobs.boosting import Fitted, Interruption, Stopped, fit
+from driftwheel.jobs.boosting import Fitted, Interruption, Stopped, fit, refit
 from driftwheel.jobs.checkpoints import Checkpoints, fingerprint
 from driftwheel.jobs.container import LONGEST_FAILURE, Container, Hyperparameters
 from driftwheel.jobs.evidence import Champion, write_json, write_predictions
@@ -81,6 +81,15 @@ def train(container: Container, settings: Hyperparameters, interruption: Interru
         checkpoints=checkpoints,
         interruption=interruption,
     )
+    fitted = refit(
+        fitted,
+        list(splits.values()),
+        names,
+        types,
+        settings,
+        cpus=container.cpus,
+        interruption=interruption,
+    )
     fitted_at = time.monotonic()
     model = publish(container, settings, files, fitted)
     interruption.check()
@@ -98,7 +107,7 @@ def train(container: Container, settings: Hyperparameters, interruption: Interru
         {"records": [records[n] for n in probe], "scores": [float(scores[n]) for n in probe]},
     )
     importances = _importances(fitted.booster)
-    write_json(data / "baseline.json", _baseline(files, recipe, model, splits["validation"], importances))
+    write_json(data / "baseline.json", _baseline(files, recipe, fitted, splits["validation"], importances))
     write_json(
         data / "metrics.json",
         {
@@ -209,15 +218,19 @@ def score_champion(container: Container, rows: Sequence[HoldoutRow]) -> Champion
 
 
 def _baseline(
-    files: Mapping[str, Path], recipe: Any, model: Model, validation: Table, importances: Mapping[str, float]
+    files: Mapping[str, Path],
+    recipe: Any,
+    fitted: Fitted,
+    validation: Table,
+    importances: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Summarise what was learned from; predictions are of the validation rows, which were not fitted on."""
+    """Summarise what was learned from; predictions are of rows their trees had not seen."""
     columns = read_raw([files["train"], files["validation"]])
     watched = {name: kind for name, kind in recipe.column_types.items() if name in recipe.inputs}
     return build_baseline(
         {name: columns[name] for name in watched if name in columns},
         {name: kind for name, kind in watched.items() if name in columns},
-        model.predict(validation.features),
+        fitted.validation_scores,
         validation.labels,
         importances,
         sources=recipe.sources,

@@ -6,7 +6,7 @@ import pytest
 import xgboost as xgb
 
 from driftwheel.errors import ArtifactInvalid
-from driftwheel.jobs.boosting import Fitted, Interruption, Stopped, fit
+from driftwheel.jobs.boosting import Fitted, Interruption, Stopped, fit, refit
 from driftwheel.jobs.checkpoints import Checkpoints, fingerprint
 from driftwheel.jobs.container import Hyperparameters
 from driftwheel.jobs.tables import Table
@@ -186,3 +186,30 @@ def test_sigterm_is_remembered_until_it_is_safe():
             interruption.check()
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def logloss(booster, rows):
+    data = xgb.DMatrix(rows.features, feature_names=NAMES, feature_types=TYPES, enable_categorical=True)
+    scores = booster.predict(data)
+    return -np.mean(np.log(np.where(rows.labels == 1, scores, 1 - scores)))
+
+
+def test_the_second_pass_learns_from_the_validation_rows_too_and_grows_no_more_rounds(tmp_path):
+    first = run(tmp_path)
+
+    second = refit(first, [table(1), table(2)], NAMES, TYPES, settings(), cpus=1, interruption=Interruption())
+
+    assert second.booster.num_boosted_rounds() == first.best_round + 1
+    assert logloss(second.booster, table(2)) < logloss(first.booster, table(2)) - 0.02
+    assert second.validation_scores is first.validation_scores
+
+
+def test_sigterm_stops_the_second_pass(tmp_path):
+    first = run(tmp_path)
+
+    class Now(Interruption):
+        def check(self):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        refit(first, [table(1)], NAMES, TYPES, settings(), cpus=1, interruption=Now())
