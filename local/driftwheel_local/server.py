@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -165,6 +166,7 @@ class Stack:
             "stack_name": self._stack_name,
             "template": str(self.template),
             "time_scale": self._time_scale,
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         _write_json(self.root / "stack.json", state)
         self._exits.callback((self.root / "stack.json").unlink, missing_ok=True)

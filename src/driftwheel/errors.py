@@ -43,3 +43,7 @@ class ChampionMoved(DriftwheelError):
 
 class LeaseLost(DriftwheelError):
     """When a run's lease was taken over (its fencing token is stale): its writes are refused."""
+
+
+class RollbackRefused(DriftwheelError):
+    """When there is no earlier champion to go back to, or the champion may not be moved now."""

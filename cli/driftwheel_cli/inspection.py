@@ -1,0 +1,280 @@
+"""``status``, ``runs``, ``run``, ``objects`` and ``decisions``: what there is, what happened, and why."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from driftwheel.errors import ArtifactInvalid
+from driftwheel.ledger.decisions import Decision
+from driftwheel.ledger.runs import RunRow
+from driftwheel_cli.arrivals import run_document
+from driftwheel_cli.connection import Options, Stack
+from driftwheel_cli.failures import CommandFailed
+from driftwheel_cli.rendering import print_facts, print_json, print_table, size, when
+from driftwheel_cli.sections import refusal_sentence, refusals, section_name, sentence, verdict
+from driftwheel_cli.situation import ModelStatus, status_of
+from driftwheel_cli.watching import StateEvent, last_document, watch_run
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+RUN_COLUMNS = ("run", "model", "started (UTC)", "why", "status", "outcome")
+
+
+@click.command()
+@click.argument("model", required=False)
+@as_json
+@click.pass_obj
+def status(options: Options, model: str | None, as_json: bool) -> None:
+    """Say how the models are.
+
+    Champion, endpoint, run in flight, files waiting, last decision, last drift check.
+
+    Example: driftwheel status flights
+    """
+    stack = options.open()
+    if model is not None:
+        found = status_of(stack, stack.spec(model))
+        if as_json:
+            print_json(asdict(found))
+        else:
+            print_facts(model, _status_facts(found))
+        return
+    every = [status_of(stack, spec) for spec in stack.models()]
+    if as_json:
+        print_json([asdict(one) for one in every])
+        return
+    rows = [
+        (
+            one.model,
+            one.champion["run_id"] if one.champion else "none yet",
+            one.metrics.get(next(iter(one.metrics), ""), ""),
+            one.endpoint["status"],
+            one.in_flight["state"] or "starting" if one.in_flight else "",
+            len(one.pending),
+            one.drift["severity"] if one.drift else "",
+        )
+        for one in every
+    ]
+    columns = ("model", "champion", "metric", "endpoint", "in flight", "pending", "drift")
+    print_table("models", columns, rows, empty="register one with driftwheel register model.yaml")
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Newest so many.")
+@as_json
+@click.pass_obj
+def runs(options: Options, model: str | None, limit: int, as_json: bool) -> None:
+    """List runs, newest first.
+
+    Given a run's id instead of a model, show that run.
+
+    Example: driftwheel runs flights --limit 5
+    """
+    stack = options.open()
+    names = [spec.model for spec in stack.models()]
+    if model is not None and model not in names:
+        _show_run(stack, _found(stack, model), as_json=as_json)
+        return
+    rows = [row for name in names if model in {None, name} for row in stack.ledger.runs.of_model(name)]
+    rows = sorted(rows, key=lambda row: row.started_at, reverse=True)[:limit]
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    lines = [
+        (row.run_id, row.model, when(row.started_at), f"{row.kind}: {row.reason}", row.status, row.outcome)
+        for row in rows
+    ]
+    print_table("runs", RUN_COLUMNS, lines)
+
+
+@click.command()
+@click.argument("run_id")
+@as_json
+@click.pass_obj
+def run(options: Options, run_id: str, as_json: bool) -> None:
+    """Show one run: states, reasons, numbers, files.
+
+    Example: driftwheel run 3f2a91c0d4e5b6a7
+    """
+    stack = options.open()
+    _show_run(stack, stack.run(run_id), as_json=as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--state", help="Only files in this state, such as quarantined.")
+@as_json
+@click.pass_obj
+def objects(options: Options, model: str, state: str | None, as_json: bool) -> None:
+    """List files and what became of them.
+
+    Example: driftwheel objects flights --state quarantined
+    """
+    stack = options.open()
+    stack.spec(model)
+    rows = [row for row in stack.ledger.objects.of_model(model) if state in {None, row.state}]
+    rows.sort(key=lambda row: row.received)
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    lines = [
+        (
+            row.key,
+            row.version,
+            row.role,
+            size(row.size),
+            when(row.received),
+            row.state,
+            row.run_id,
+            row.reason,
+        )
+        for row in rows
+    ]
+    columns = ("key", "version", "role", "size", "received (UTC)", "state", "run", "reason")
+    print_table(f"files of {model}", columns, lines)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Newest so many.")
+@as_json
+@click.pass_obj
+def decisions(options: Options, model: str, limit: int, as_json: bool) -> None:
+    """List what was decided, and why.
+
+    Example: driftwheel decisions flights
+    """
+    stack = options.open()
+    rows = stack.ledger.decisions.of_model(model, limit=max(200, limit))
+    if not rows:
+        stack.spec(model)  # a refused model.yaml leaves a decision without a registered model
+    rows = sorted(rows, key=decided_at, reverse=True)[:limit]
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    lines = [(when(decided_at(row)), row.step, row.outcome, row.reason, row.run_id) for row in rows]
+    print_table(f"decisions about {model}", ("at (UTC)", "step", "outcome", "reason", "run"), lines)
+
+
+def decided_at(decision: Decision) -> str:
+    """Say when a decision was taken; the trigger's are keyed by day and keep the moment in their numbers."""
+    return str(decision.numbers.get("at") or decision.at)
+
+
+def _found(stack: Stack, name: str) -> RunRow:
+    try:
+        return stack.run(name)
+    except CommandFailed as error:
+        known = ", ".join(spec.model for spec in stack.models()) or "none"
+        raise CommandFailed(
+            f"'{name}' is neither a registered model (there are: {known}) nor a run"
+        ) from error
+
+
+def _show_run(stack: Stack, row: RunRow, *, as_json: bool) -> None:
+    states = stack.client("stepfunctions")
+    document = run_document(stack, row) if row.ended_at else {}
+    if not document:
+        document, _ = last_document(states, row.execution_arn)
+    events = list(watch_run(states, row.execution_arn, follow=False))
+    files = _files(stack, row)
+    if as_json:
+        history = [
+            {
+                "kind": e.kind,
+                "state": e.state,
+                "at": e.at,
+                "seconds": e.seconds,
+                "error": e.error,
+                "cause": e.cause,
+            }
+            for e in events
+        ]
+        print_json({"run": asdict(row), "document": document, "files": files, "states": history})
+        return
+    facts: dict[str, Any] = {
+        "status": row.status,
+        "outcome": row.outcome,
+        "why": f"{row.kind}: {row.reason}",
+        "started": when(row.started_at),
+        "ended": when(row.ended_at) if row.ended_at else "",
+        "execution": row.execution_arn,
+    }
+    facts |= verdict(document.get("evaluation_gate") or {})
+    print_facts(f"run {row.run_id} of {row.model}", {k: v for k, v in facts.items() if v})
+    print_table("states", ("state", "seconds", "what it left"), _state_rows(events))
+    if document.get("evaluation_gate"):
+        reasons = document["evaluation_gate"].get("reasons", [])
+        print_table("reasons", ("code", "sentence"), [(r.get("code"), r.get("sentence")) for r in reasons])
+    print_table(
+        "files",
+        ("key", "version", "role", "size"),
+        [(f["key"], f["version"], f["role"], size(f["size"])) for f in files],
+    )
+    aside = refusals(document)
+    if aside:
+        print_table("set aside", ("code", "why"), [(r.get("code"), refusal_sentence(r)) for r in aside])
+
+
+def _state_rows(events: list[StateEvent]) -> list[tuple[str, str, str]]:
+    rows, begun = [], ""
+    for event in events:
+        if event.kind == "entered":
+            begun = event.state
+        elif event.kind == "exited":
+            begun = ""
+            has_section = section_name(event.state) in (event.output or {})
+            if has_section:
+                rows.append((event.state, f"{event.seconds:.1f}", sentence(event.state, event.output)))
+        elif event.kind == "fault":
+            rows.append((event.state, f"{event.seconds:.1f}", f"{event.error}: {event.cause}"))
+        else:
+            begun = ""
+            rows.append((event.state, f"{event.seconds:.1f}", event.error))
+    return [*rows, *([(begun, "", "at work")] if begun else [])]
+
+
+def _files(stack: Stack, row: RunRow) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = stack.objects.read_json(stack.layout(row).data_manifest)["objects"]
+    except ArtifactInvalid:
+        return []
+    return found
+
+
+def _status_facts(found: ModelStatus) -> dict[str, Any]:
+    champion, flight, decision, drift = found.champion, found.in_flight, found.decision, found.drift
+    serving = found.endpoint
+    facts: dict[str, Any] = {"champion": "none yet"}
+    if champion:
+        facts["champion"] = f"run {champion['run_id']}, number {champion['sequence']}"
+        facts["since"] = f"{when(champion['promoted_at'])} UTC: {champion['reason']}"
+    facts |= found.metrics
+    facts["endpoint"] = serving["name"]
+    facts["endpoint status"] = serving["status"]
+    if serving.get("config"):
+        facts["serves"] = serving["config"] + ("" if serving["as_wanted"] else "  NOT the champion's config")
+    if serving.get("reason"):
+        facts["endpoint says"] = serving["reason"]
+    facts["in flight"] = "nothing"
+    if flight:
+        facts["in flight"] = f"{flight['run_id']}, {flight['state'] or 'starting'}" + (
+            f": {flight['reason']}" if flight["reason"] else ""
+        )
+    facts["pending files"] = ", ".join(found.pending[:5]) or "none"
+    if len(found.pending) > 5:
+        facts["pending files"] += f" and {len(found.pending) - 5} more"
+    if decision:
+        facts["last decision"] = f"{when(decision['at'])} {decision['outcome']}: {decision['reason']}"
+    if drift:
+        facts["last drift check"] = (
+            f"{when(drift['at'])} {drift['fault'] or drift['severity']}, "
+            f"{drift['labelled_rows']:,} labelled rows"
+            + ("" if drift["of_this_champion"] else " (of an earlier champion)")
+        )
+    return facts
+
+
+COMMANDS = (status, runs, run, objects, decisions)

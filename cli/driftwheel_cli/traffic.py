@@ -1,0 +1,208 @@
+"""``predict`` and ``drift``: ask the endpoint; ask whether its traffic has moved."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from botocore.exceptions import ClientError
+
+from driftwheel.layout import S3Uri
+from driftwheel_cli.connection import Options, Stack
+from driftwheel_cli.failures import CommandFailed
+from driftwheel_cli.rendering import measured, number, print_facts, print_json, print_table
+
+MOST_RECORDS = 5_000
+"""Records per request: the endpoint takes 10,000, InvokeEndpoint 6 MB."""
+
+NO_ENDPOINT = frozenset({"ValidationError", "ValidationException", "ResourceNotFound"})
+
+
+@click.command()
+@click.argument("model")
+@click.argument("record", required=False)
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Records as JSON (one object, a list, or {records: [...]}) or as CSV with a header.",
+)
+@click.option("--inference-id", help="Names the request, so that a label can be joined to it later.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_obj
+def predict(
+    options: Options,
+    model: str,
+    record: str | None,
+    file: Path | None,
+    inference_id: str | None,
+    as_json: bool,
+) -> None:
+    """Ask the model's endpoint.
+
+    RECORD is JSON with raw named fields.
+
+    Example: driftwheel predict flights '{"carrier": "UA", "origin": "EWR", "sched_dep_time": 1715}'
+    """
+    if (record is None) == (file is None):
+        raise click.UsageError("give one record as JSON, or --file with records")
+    records = _records_of_file(file) if file is not None else _records(str(record), "RECORD")
+    if not records:
+        raise CommandFailed(f"{file} holds no record")
+    stack = options.open()
+    stack.spec(model)
+    scores: list[float] = []
+    for number_, batch in enumerate(_batches(records)):
+        identity = inference_id if number_ == 0 or inference_id is None else f"{inference_id}-{number_}"
+        scores += _ask(stack, model, batch, identity)
+    if as_json:
+        print_json({"predictions": [{"score": score} for score in scores]})
+    else:
+        print_table(
+            f"predictions of {model}", ("record", "score"), [(str(i), s) for i, s in enumerate(scores)]
+        )
+
+
+@click.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON: the whole report.")
+@click.pass_obj
+def drift(options: Options, model: str, as_json: bool) -> None:
+    """Check live traffic for drift now.
+
+    The champion's traffic since its promotion is compared with what it learned from; every test is shown.
+
+    Example: driftwheel drift flights
+    """
+    stack = options.open()
+    stack.spec(model)
+    if stack.ledger.champions.get(model) is None:
+        raise CommandFailed(f"{model} has no champion yet: there is no traffic to check")
+    answer = stack.client("lambda").invoke(
+        FunctionName=stack.names.drift_check_function, Payload=json.dumps({"kind": "asked", "model": model})
+    )
+    document = json.loads(answer["Payload"].read() or b"{}")
+    if answer.get("FunctionError"):
+        said = document.get("errorMessage", document) if isinstance(document, dict) else document
+        raise CommandFailed(f"drift_check failed: {said}; driftwheel logs drift_check says more")
+    told = document.get(model)
+    if told is None:
+        raise CommandFailed(f"drift_check did not look at {model}: it has no champion")
+    report = stack.objects.read_json(S3Uri.parse(told["report_uri"]))
+    if as_json:
+        print_json(report | {"report_uri": told["report_uri"]})
+    else:
+        print_drift(model, report, told["report_uri"])
+
+
+def print_drift(model: str, report: dict[str, Any], uri: str) -> None:
+    """Print a drift report: the verdict, then every test of every feature."""
+    baseline = f"{report['baseline_rows']:,}"
+    facts = {
+        "verdict": report["severity"],
+        "says": report["sentence"],
+        "rows": f"{report['rows']:,} (baseline {baseline}, minimum {report['minimum_rows']:,})",
+        "tests": f"{report['tests_made']}, corrected significance {report['significance']}",
+        "report": uri,
+    }
+    print_facts(f"drift of {model}", facts)
+    rows = [
+        (feature["name"], test["kind"], *_test_cells(test), feature["status"])
+        for feature in sorted(report["features"], key=lambda f: (f["status"] == "stable", -f["weight"]))
+        for test in feature["tests"]
+    ]
+    columns = ("feature", "test", "effect", "threshold", "corrected p", "effect is", "verdict")
+    if rows:
+        print_table("tests", columns, rows)
+    faults = [f for f in report["findings"] if f["kind"] == "fault"]
+    if faults:
+        print_table(
+            "faults", ("feature", "code", "why"), [(f["feature"], f["code"], f["sentence"]) for f in faults]
+        )
+    if report.get("quality"):
+        quality = {
+            name: measured(value) if isinstance(value, dict) and "value" in value else value
+            for name, value in report["quality"].items()
+            if not isinstance(value, dict | list) or (isinstance(value, dict) and "value" in value)
+        }
+        print_facts("quality on labelled rows", quality)
+
+
+def _test_cells(test: dict[str, Any]) -> tuple[str, str, str, str]:
+    threshold = f"{number(test['slight'])} / {number(test['strong'])}"
+    return number(float(test["effect"])), threshold, f"{test['adjusted']:.3g}", test["magnitude"]
+
+
+def _records_of_file(file: Path) -> list[Any]:
+    text = file.read_text(encoding="utf-8-sig")
+    if file.suffix.lower() != ".csv":
+        return _records(text, str(file))
+    try:
+        rows = list(csv.DictReader(text.splitlines(keepends=True), strict=True))
+    except csv.Error as error:
+        raise CommandFailed(f"{file} is not CSV: {error}") from error
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise CommandFailed(f"{file}, row {line}: another number of cells than the header has columns")
+    return rows
+
+
+def _records(text: str, name: str) -> list[Any]:
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CommandFailed(f"{name} is not JSON: {error.msg} at character {error.pos}") from error
+    if isinstance(document, dict):
+        if document.keys() == {"records"}:
+            document = document["records"]
+        else:
+            document = [document["record"] if document.keys() == {"record"} else document]
+    if not isinstance(document, list) or not all(isinstance(record, dict) for record in document):
+        raise CommandFailed(
+            f'{name} must be an object of named fields, a list of them, or {{"records": [...]}}'
+        )
+    return document
+
+
+def _batches(records: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(records), MOST_RECORDS):
+        yield records[start : start + MOST_RECORDS]
+
+
+def _ask(stack: Stack, model: str, records: list[Any], inference_id: str | None) -> list[float]:
+    endpoint = stack.endpoint_of(model)
+    request = {
+        "EndpointName": endpoint,
+        "ContentType": "application/json",
+        "Accept": "application/json",
+        "Body": json.dumps({"records": records}).encode(),
+    } | ({"InferenceId": inference_id} if inference_id else {})
+    try:
+        body = stack.client("sagemaker-runtime").invoke_endpoint(**request)["Body"].read()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ModelError":
+            raise CommandFailed(f"the endpoint refused it: {_original(error)}") from error
+        if code in NO_ENDPOINT and stack.ledger.champions.get(model) is None:
+            raise CommandFailed(f"{model} has no champion yet: nothing serves") from error
+        raise
+    try:
+        return [float(one["score"]) for one in json.loads(body)["predictions"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandFailed(
+            f'endpoint {endpoint} did not answer {{"predictions": [{{"score": …}}]}}: {body[:200]!r}'
+        ) from error
+
+
+def _original(error: ClientError) -> str:
+    """What the container said: a message with row and field where it is ours."""
+    response: dict[str, Any] = dict(error.response)
+    said = str(response.get("OriginalMessage") or response["Error"].get("Message", ""))
+    try:
+        return str(json.loads(said)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return said
+
+
+COMMANDS = (predict, drift)

@@ -1,0 +1,191 @@
+"""Rollback: a person puts an earlier champion back on the endpoint; the pointer follows what serves.
+
+Under the model's lease, so no run deploys meanwhile. Every part may be repeated: an endpoint that serves the
+earlier config already is only verified, and a pointer moved twice is one move.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from driftwheel.aws.objects import Objects
+from driftwheel.aws.sagemaker import existing, update_endpoint
+from driftwheel.deployment.probe import Answered, Probe, compare_answer
+from driftwheel.deployment.rollback import ROLLBACK_SECONDS, rollback_request
+from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
+from driftwheel.errors import DeploymentFailed, RollbackRefused
+from driftwheel.layout import RunLayout
+from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.decisions import Decision, Decisions
+from driftwheel.ledger.leases import Lease, Leases
+from driftwheel.ledger.table import Table
+
+LEASE_SECONDS = ROLLBACK_SECONDS + 600
+POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Clients:
+    """What a rollback moves and asks."""
+
+    sagemaker: Any
+    runtime: Any
+    objects: Objects
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The parts of the ledger a rollback reads and moves."""
+
+    champions: Champions
+    leases: Leases
+    decisions: Decisions
+
+    @classmethod
+    def of(cls, table: Table) -> "Ledger":
+        """Open those parts of one table."""
+        return cls(Champions(table), Leases(table), Decisions(table))
+
+
+@dataclass(frozen=True)
+class Waiter:
+    """How time passes while SageMaker works."""
+
+    now: Callable[[], datetime]
+    pause: Callable[[float], None]
+
+
+def target_of(model: str, champions: Champions, run_id: str = "") -> tuple[ChampionRow, ChampionRow]:
+    """Name what serves and what to go back to: the champion of ``run_id``, or the one before.
+
+    Raises RollbackRefused when there is none.
+    """
+    stands = champions.get(model)
+    if stands is None:
+        raise RollbackRefused(f"{model} has no champion yet: there is nothing to go back from")
+    history = [row for row in champions.history(model) if row.run_id != stands.run_id]
+    if not run_id:
+        if not history:
+            raise RollbackRefused(f"run {stands.run_id} is the only champion {model} ever had")
+        return stands, history[0]
+    if stands.run_id == run_id:
+        raise RollbackRefused(f"run {run_id} is the champion of {model} already")
+    for row in history:
+        if row.run_id == run_id:
+            return stands, row
+    known = ", ".join(dict.fromkeys(row.run_id for row in history)) or "none"
+    raise RollbackRefused(f"run {run_id} was never champion of {model}; earlier champions: {known}")
+
+
+def roll_back(
+    stands: ChampionRow,
+    target: ChampionRow,
+    reason: str,
+    artifact_bucket: str,
+    clients: Clients,
+    ledger: Ledger,
+    waiter: Waiter,
+) -> ChampionRow:
+    """Put ``target`` back and return the champion it becomes, one sequence after ``stands``.
+
+    Raises RollbackRefused while a run is at work or when the earlier config is gone, CapacityExceeded while
+    the endpoint is busy, DeploymentFailed when the endpoint does not come to serve the earlier model (the
+    pointer then stays), ChampionMoved or LeaseLost when somebody else was first.
+    """
+    if target.endpoint != stands.endpoint:
+        raise RollbackRefused(f"run {target.run_id} served at {target.endpoint}, not at {stands.endpoint}")
+    lease = _lease(stands, ledger, waiter.now())
+    try:
+        requested_at = waiter.now()
+        _move(target, clients)
+        _await(target, requested_at, clients, waiter)
+        _prove(target, artifact_bucket, clients)
+        ledger.leases.check(stands.model, lease.run_id, lease.fence)
+        return _crown(stands, target, reason, ledger, waiter.now())
+    finally:
+        ledger.leases.release(stands.model, lease.run_id, lease.fence)
+
+
+def _lease(stands: ChampionRow, ledger: Ledger, now: datetime) -> Lease:
+    holder = f"rollback-{stands.sequence}"
+    lease = ledger.leases.acquire(stands.model, holder, now=int(now.timestamp()), seconds=LEASE_SECONDS)
+    if lease is None:
+        held = ledger.leases.get(stands.model)
+        who = f"run {held.run_id}" if held else "a run"
+        raise RollbackRefused(
+            f"{who} of {stands.model} is at work: wait for its end, or reject it if it waits for a person"
+        )
+    return lease
+
+
+def _move(target: ChampionRow, clients: Clients) -> None:
+    config = {"EndpointConfigName": target.endpoint_config}
+    if existing(clients.sagemaker, "endpoint_config", config) is None:
+        raise RollbackRefused(
+            f"endpoint config {target.endpoint_config} of run {target.run_id} was deleted: retrain instead"
+        )
+    found = existing(clients.sagemaker, "endpoint", {"EndpointName": target.endpoint})
+    if found is None:
+        raise RollbackRefused(f"endpoint {target.endpoint} does not exist: somebody deleted it")
+    if found["EndpointConfigName"] == target.endpoint_config and found["EndpointStatus"] == "InService":
+        return
+    update_endpoint(
+        clients.sagemaker, rollback_request(name=target.endpoint, config_name=target.endpoint_config)
+    )
+
+
+def _await(target: ChampionRow, requested_at: datetime, clients: Clients, waiter: Waiter) -> None:
+    wanted = Wanted(target.endpoint_config, requested_at=requested_at, limit_seconds=ROLLBACK_SECONDS)
+    while True:
+        describe = clients.sagemaker.describe_endpoint(EndpointName=target.endpoint)
+        outcome = verify(describe, wanted, waiter.now())
+        if isinstance(outcome, Serving):
+            return
+        if not isinstance(outcome, NotYet):
+            raise DeploymentFailed(f"endpoint {target.endpoint}: {outcome.reason}")
+        waiter.pause(POLL_SECONDS)
+
+
+def _prove(target: ChampionRow, artifact_bucket: str, clients: Clients) -> None:
+    """Ask the earlier model's own golden records, as when it was deployed."""
+    place = RunLayout(artifact_bucket, target.model, target.run_id).step("evaluation_gate")
+    probe = Probe.from_json(clients.objects.read(place / "probe.json"))
+    try:
+        answer = clients.runtime.invoke_endpoint(
+            EndpointName=target.endpoint, ContentType="application/json", Body=probe.body()
+        )["Body"].read()
+    except ClientError as error:
+        message = error.response["Error"]["Message"]
+        raise DeploymentFailed(f"endpoint {target.endpoint} refused the probe: {message}") from error
+    compared = compare_answer(probe, answer)
+    if not isinstance(compared, Answered):
+        raise DeploymentFailed(f"endpoint {target.endpoint} answered the probe wrongly: {compared.reason}")
+
+
+def _crown(
+    stands: ChampionRow, target: ChampionRow, reason: str, ledger: Ledger, now: datetime
+) -> ChampionRow:
+    sentence = f"rolled back from run {stands.run_id} to run {target.run_id}: {reason or 'no reason given'}"
+    back = replace(target, sequence=stands.sequence + 1, promoted_at=now.isoformat(), reason=sentence)
+    ledger.champions.move(back)
+    ledger.decisions.record(
+        Decision(
+            model=stands.model,
+            at=now.isoformat(),
+            id=f"rollback-{back.sequence}",
+            step="rollback",
+            outcome="rolled_back",
+            reason=sentence,
+            numbers={
+                "from_run": stands.run_id,
+                "from_sequence": stands.sequence,
+                "to_run": target.run_id,
+                "sequence": back.sequence,
+            },
+            run_id=target.run_id,
+        )
+    )
+    return back
