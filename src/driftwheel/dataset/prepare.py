@@ -1,6 +1,6 @@
 """Prepare a data set: files in, the training job's files out, with every row accounted for.
 
-Pure but for one folder: what is in S3 comes as local files and streams, what goes there is left in the folder.
+Pure but for one folder: what is in S3 comes as files and streams, what goes there is left in the folder.
 """
 
 import gzip

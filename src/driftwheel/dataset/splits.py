@@ -81,17 +81,22 @@ def _write_pinned(space: Workspace, keys: Iterable[str]) -> None:
 
 
 def _by_time(space: Workspace, pool: str, split: Split, pinned: bool) -> str:
-    """Cut at the times below which the declared shares lie; rows of one moment stay together."""
-    validation = split.validation / (1 - split.holdout) if pinned else split.validation
-    tail = validation if pinned else validation + split.holdout
-    cuts = []
+    """Cut at the times above which the declared shares lie; rows of one moment stay together.
+
+    Validation is cut from what lies before the holdout: a burst of rows in one second cannot empty it.
+    """
+    holdout = None if pinned else _cut(space, pool, split.holdout)
+    older = pool if holdout is None else f"(SELECT * FROM {pool} WHERE __time < {holdout})"
+    validation = _cut(space, older, split.validation / (1 - split.holdout))
+    judges = f"WHEN __time >= {holdout} THEN 'holdout' " if holdout else ""
+    return f"CASE {judges}WHEN __time >= {validation} THEN 'validation' ELSE 'train' END"
+
+
+def _cut(space: Workspace, pool: str, share: float) -> str:
     rows = int(space.one(f"SELECT count(*) FROM {pool}")[0])
-    for share in (tail, split.holdout):
-        place = min(int(rows * (1 - share)), max(rows - 1, 0))
-        found = space.rows(f"SELECT __time FROM {pool} ORDER BY __time LIMIT 1 OFFSET {place}")
-        cuts.append(quote(found[0][0]) if found else "NULL")
-    holdout = "" if pinned else f"WHEN __time >= {cuts[1]} THEN 'holdout' "
-    return f"CASE {holdout}WHEN __time >= {cuts[0]} THEN 'validation' ELSE 'train' END"
+    place = min(int(rows * (1 - share)), max(rows - 1, 0))
+    found = space.rows(f"SELECT __time FROM {pool} ORDER BY __time LIMIT 1 OFFSET {place}")
+    return quote(found[0][0]) if found else "NULL"
 
 
 def _by_key(split: Split) -> str:

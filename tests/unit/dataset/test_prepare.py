@@ -111,6 +111,18 @@ def test_the_latest_rows_judge_and_no_key_stands_in_two_splits(desk: Desk) -> No
     assert len({key for _, key in train} | {key for _, key in validation} | judges) == 100
 
 
+def test_a_burst_of_rows_in_one_second_judges_whole_and_leaves_the_others_to_learn_from(desk: Desk) -> None:
+    burst = [f"q{n},2024-02-01 00:00,N,{n % 50},{n % 3 == 0}" for n in range(60)]
+
+    found = desk.prepare(spec(), a=csv_of(*map(row, range(100)), *burst))
+
+    assert {name: found.rows[name] for name in ("train", "validation", "holdout")} == {
+        "train": 82,
+        "validation": 18,
+        "holdout": 60,
+    }
+
+
 def test_a_split_by_key_keeps_its_rows_when_others_arrive(desk: Desk) -> None:
     by_key = spec(split={"by": "key"})
     desk.prepare(by_key, a=csv_of(*map(row, range(200))))

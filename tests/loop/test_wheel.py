@@ -1,0 +1,110 @@
+"""The demo's story at small size, on the shipped template: every line a claim of the README."""
+
+import json
+from typing import Any
+
+from .conftest import SPEC, Loop, Parcels
+
+
+def test_dropped_files_become_a_champion_that_answers(loop: Loop, parcels: Parcels) -> None:
+    loop.drop("models/parcels/model.yaml", SPEC.encode())
+    rows = parcels.rows(3_000)
+    # The later file first: order of arrival must not matter.
+    loop.drop("data/parcels/b.csv", parcels.csv(rows[1_500:]))
+    loop.drop("data/parcels/a.csv", parcels.csv(rows[:1_500]))
+
+    run = loop.ended(1)
+
+    assert (run.status, run.kind) == ("promoted", "arrival"), run.outcome
+    scores = loop.predict(parcels.rows(3), "hello")
+    assert len(scores) == 3
+    assert all(0 < score < 1 for score in scores)
+    states = {row.key: row.state for row in loop.ledger.objects.of_model("parcels")}
+    assert states == {"data/parcels/a.csv": "used", "data/parcels/b.csv": "used"}
+
+
+def test_the_same_file_again_starts_no_run(loop: Loop, parcels: Parcels) -> None:
+    bucket = loop.names["landing_bucket"]
+    body = loop.client("s3").get_object(Bucket=bucket, Key="data/parcels/a.csv")["Body"].read()
+
+    version = loop.drop("data/parcels/a.csv", body)
+    loop.until(lambda: loop.object_of(version), 20, "the second delivery is settled")
+
+    row = loop.object_of(version)
+    assert row is not None
+    assert (row.state, row.reason.startswith("unchanged: same bytes")) == ("duplicate", True)
+    assert len(loop.runs()) == 1
+
+
+def test_the_same_rows_under_another_name_are_not_trained_twice(loop: Loop, parcels: Parcels) -> None:
+    del parcels
+    bucket = loop.names["landing_bucket"]
+    body = loop.client("s3").get_object(Bucket=bucket, Key="data/parcels/a.csv")["Body"].read()
+
+    loop.drop("data/parcels/copy.csv", body)
+
+    run = loop.ended(2)
+    assert run.status == "unchanged"
+    jobs = loop.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
+    assert len(jobs) == 1
+
+
+def test_worse_data_is_trained_and_rejected_and_the_champion_stays(loop: Loop, parcels: Parcels) -> None:
+    before = loop.ledger.champions.get("parcels")
+
+    loop.drop("data/parcels/shuffled.csv", parcels.csv(parcels.rows(6_000, shuffled=True)))
+
+    run = loop.ended(3)
+    assert run.status == "rejected", run.outcome
+    assert loop.ledger.champions.get("parcels") == before
+    assert loop.predict(parcels.rows(1), "still-there")
+
+
+def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
+    loop: Loop, parcels: Parcels
+) -> None:
+    before = loop.ledger.champions.get("parcels")
+    assert before is not None
+    traffic = parcels.rows(4_000, season=1)
+    labels = ["inference_id,label"]
+    for start in range(0, len(traffic), 100):
+        batch = traffic[start : start + 100]
+        loop.predict(batch, f"req-{start}")
+        labels += [f"req-{start}/{n},{int(row['late'] == 'true')}" for n, row in enumerate(batch)]
+    loop.drop("labels/parcels/late.csv", "\n".join(labels).encode())
+    captured = {"Bucket": loop.names["artifact_bucket"], "Prefix": "capture/parcels/"}
+    loop.until(lambda: loop.client("s3").list_objects_v2(**captured)["KeyCount"], 30, "capture")
+
+    def checked() -> bool:
+        answer = loop.client("lambda").invoke(
+            FunctionName=loop.names["drift_check_function"], Payload=json.dumps({"model": "parcels"})
+        )
+        found: dict[str, Any] = json.load(answer["Payload"])
+        return bool(found["parcels"]["severity"] == "major")
+
+    loop.until(checked, 60, "the check calls it major drift")
+    run = loop.ended(4)
+
+    assert (run.status, run.kind) == ("promoted", "drift"), run.outcome
+    after = loop.ledger.champions.get("parcels")
+    assert after is not None
+    assert (after.sequence, after.endpoint) == (before.sequence + 1, before.endpoint)
+    prefix = f"runs/parcels/{run.run_id}/preprocessing/profile.json"
+    body = loop.client("s3").get_object(Bucket=loop.names["artifact_bucket"], Key=prefix)["Body"].read()
+    assert json.loads(body)["captured"]["labelled"] >= 300
+
+
+def test_a_poisoned_file_is_quarantined_with_its_reason_and_costs_no_training(
+    loop: Loop, parcels: Parcels
+) -> None:
+    before = len(loop.client("sagemaker").list_training_jobs()["TrainingJobSummaries"])
+    body = parcels.csv(parcels.rows(50)).decode().replace(",", ";").encode()
+
+    version = loop.drop("data/parcels/poison.csv", body)
+    loop.until(lambda: loop.object_of(version), 60, "the poisoned file is settled")
+
+    row = loop.object_of(version)
+    assert row is not None
+    assert row.state == "quarantined"
+    assert "wrong-delimiter" in row.reason
+    assert len(loop.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]) == before
