@@ -122,7 +122,7 @@ def objects(options: Options, model: str, state: str | None, as_json: bool) -> N
     lines = [
         (
             row.key,
-            row.version,
+            row.version[:8],
             row.role,
             size(row.size),
             when(row.received),

@@ -23,6 +23,9 @@ START_SECONDS = 300
 STOP_SECONDS = 60
 POLL_SECONDS = 0.1
 
+started: "list[subprocess.Popen[bytes]]" = []
+"""Processes that were let go: Popen warns about a child that nobody holds while it runs."""
+
 
 @click.command()
 @click.option(
@@ -123,9 +126,11 @@ def _start(
     command = [sys.executable, "-m", SERVER, "--root", str(folder), "--template", str(template)]
     command += ["--time-scale", str(time_scale), "--stack-name", stack]
     with (logs / "server.log").open("wb") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=detach
         )
+    started.append(process)
+    return process
 
 
 def _ready(process: "subprocess.Popen[bytes]", folder: Path) -> LocalStack:

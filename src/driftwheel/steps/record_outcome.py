@@ -1,5 +1,6 @@
 """RecordOutcome and RecordFailure: how the run ended, said once, and everything it held given back."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,9 +44,7 @@ def outcome_of(run: Run) -> Outcome:
     """Read how a run ended from its sections; an unexpected end is a failure, never a success."""
     gate = run.evaluation_gate
     if run.failure is not None:
-        return Outcome(
-            "failed", f"{run.failure.get('Error', 'fault')}: {run.failure.get('Cause', 'no cause given')}"
-        )
+        return Outcome("failed", f"{run.failure.get('Error', 'fault')}: {_cause(run.failure)}")
     if run.deployment is not None:
         return Outcome("promoted", f"champion {run.deployment.sequence} serves at {run.deployment.endpoint}")
     if gate is not None and run.approval is not None:
@@ -102,6 +101,15 @@ def settle_objects(run: Run, outcome: Outcome, objects: Objects, ledger: ObjectL
     state: State = "duplicate" if outcome.status == "unchanged" else "used"
     for entry in objects.read_json(S3Uri.parse(run.data_uri))["objects"]:
         ledger.settle(_delivered(run.model, entry), state, outcome.sentence, run.run_id)
+
+
+def _cause(failure: dict[str, Any]) -> str:
+    """Take the sentence out of a Cause: of a function that failed, Lambda writes JSON."""
+    cause = str(failure.get("Cause", "no cause given"))
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause
 
 
 def _delivered(model: str, entry: dict[str, Any]) -> Delivered:
