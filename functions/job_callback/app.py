@@ -21,7 +21,13 @@ tracer = Tracer(service="job_callback")
 processor = BatchProcessor(event_type=EventType.SQS)
 objects = Objects(boto3.client("s3"))
 ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
-clients = Clients(boto3.client("sagemaker"), boto3.client("sagemaker-runtime"), boto3.client("stepfunctions"))
+clients = Clients(
+    sagemaker=boto3.client("sagemaker"),
+    runtime=boto3.client("sagemaker-runtime"),
+    stepfunctions=boto3.client("stepfunctions"),
+    sqs=boto3.client("sqs"),
+    arrival_queue_url=settings.arrival_queue_url,
+)
 
 
 def settle_message(record: SQSRecord) -> None:

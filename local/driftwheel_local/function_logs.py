@@ -96,7 +96,8 @@ class FunctionLogs:
         ahead = timedelta(seconds=self._clock.now().timestamp() - time.time())
         for line in lines:
             events = streams[line.group, line.stream]
-            events.append({"timestamp": line.at_ms, "message": line.text})
+            if line.text:  # an empty line of a traceback: CloudWatch takes no empty message
+                events.append({"timestamp": line.at_ms, "message": line.text})
             if MARK not in line.text:
                 continue
             try:

@@ -66,7 +66,7 @@ def states() -> Recorder:
 def wake_up(world: World, sagemaker: Recorder, states: Recorder) -> Wake:
     runtime = SimpleNamespace(invoke_endpoint=answer_probe)
     objects = Objects(world.client("s3"))
-    clients = Clients(sagemaker, runtime, states)
+    clients = Clients(sagemaker, runtime, states, world.client("sqs"), world.queue)
     world.put(world.artifacts, "probe.json", json.dumps(PROBE).encode())
     Runs(world.table).start(RunRow("flights", "r1", "running", "arrival", "new", "t0", EXECUTION, 1))
     Leases(world.table).acquire("flights", "r1", now=0, seconds=60)
@@ -307,6 +307,7 @@ def test_an_aborted_execution_stops_its_job_and_frees_its_lease(
     assert tokens.all() == []
     assert Leases(world.table).get("flights") is None
     assert Runs(world.table).of_model("flights")[0].status == "aborted"
+    assert world.messages() == [{"kind": "run_finished", "model": "flights"}]
 
 
 def test_an_event_nobody_waits_for_changes_nothing(

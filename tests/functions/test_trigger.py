@@ -13,7 +13,7 @@ from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.findings import Finding, Findings
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.objects import Objects
-from driftwheel.ledger.runs import Runs
+from driftwheel.ledger.runs import Runs, Status
 from driftwheel.run import Run
 
 from .conftest import ACCOUNT, REGION, Context, World
@@ -157,6 +157,39 @@ def test_the_same_event_again_after_the_run_starts_no_second_training(
     assert Decisions(world.table).of_model("flights", limit=1)
     reasons = [decision.reason for decision in Decisions(world.table).of_model("flights")]
     assert any("on exactly these objects ended refused: too few rows" in reason for reason in reasons)
+
+
+def end_run(world: World, status: Status) -> None:
+    run = Runs(world.table).of_model("flights")[0]
+    assert Runs(world.table).end("flights", run.run_id, status, "cut off", "2026-01-02T12:01:00+00:00")
+    Leases(world.table).release("flights", run.run_id, run.fence)
+
+
+def test_data_whose_run_was_aborted_gets_another_run_but_not_for_ever(
+    world: World, states: Any, send: Send
+) -> None:
+    send(register(world), created(world, "data/flights/a.csv"))
+
+    for turn in range(5):
+        send(TICK, seconds=60 * (turn + 1))
+        if len(executions(states)) == turn + 1:
+            end_run(world, "aborted")
+
+    assert len({execution["name"] for execution in executions(states)}) == 3
+
+
+def test_a_person_may_repeat_a_run_that_failed_and_nobody_else_does(
+    world: World, states: Any, send: Send
+) -> None:
+    send(register(world), created(world, "data/flights/a.csv"))
+    send(TICK, seconds=4)
+    end_run(world, "failed")
+
+    send(TICK, seconds=10)
+    assert len(executions(states)) == 1
+
+    send({"kind": "manual", "model": "flights"}, seconds=20)
+    assert len(executions(states)) == 2
 
 
 @pytest.mark.case("SF-09")

@@ -35,20 +35,6 @@ class Runs:
         """Enter a run once; False when it is already known."""
         return self._table.put_new(asdict(run) | {"pk": f"RUN#{run.model}", "sk": run.run_id})
 
-    def restart(self, run: RunRow) -> bool:
-        """Enter a failed or aborted run again under its own name; False when it is not one of those."""
-        fields = {k: v for k, v in asdict(run).items() if k not in {"model", "run_id"}}
-        return (
-            self._table.update(
-                f"RUN#{run.model}",
-                run.run_id,
-                fields,
-                condition="#status = :failed OR #status = :aborted",
-                values={"failed": "failed", "aborted": "aborted"},
-            )
-            is not None
-        )
-
     def end(self, model: str, run_id: str, status: Status, outcome: str, at: str) -> bool:
         """Record how a run ended; False when it had ended before (the first word stands)."""
         changed = self._table.update(

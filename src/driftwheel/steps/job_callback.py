@@ -1,5 +1,6 @@
 """JobCallback: events only wake us; the truth is described, and a parked token is completed once."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,8 @@ class Clients:
     sagemaker: Any
     runtime: Any
     stepfunctions: Any
+    sqs: Any
+    arrival_queue_url: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,10 @@ def settle(parked: Parked, clients: Clients, ledger: Ledger, objects: Objects, n
 
 
 def release(detail: dict[str, Any], clients: Clients, ledger: Ledger, now: datetime) -> list[str]:
-    """Clean up after an execution that ended without its own last state: stop its job, free its lease."""
+    """Clean up after an execution that ended without its own last state: stop its job, free its lease.
+
+    The trigger then looks again: an aborted run's data set may get another.
+    """
     lines = []
     for parked in ledger.tokens.all():
         if parked.execution_arn == detail["executionArn"]:
@@ -101,6 +107,9 @@ def release(detail: dict[str, Any], clients: Clients, ledger: Ledger, now: datet
         lease = ledger.leases.get(model)
         if lease is not None and lease.run_id == run_id:
             ledger.leases.release(model, run_id, lease.fence)
+        if lines:
+            woken = {"kind": "run_finished", "model": model}
+            clients.sqs.send_message(QueueUrl=clients.arrival_queue_url, MessageBody=json.dumps(woken))
     return lines
 
 

@@ -16,7 +16,7 @@ from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models, owner_of
 from driftwheel.ledger.objects import Delivered, ObjectRow, current
 from driftwheel.ledger.objects import Objects as ObjectLedger
-from driftwheel.ledger.runs import RunRow, Runs
+from driftwheel.ledger.runs import ENDED_WITHOUT_MODEL, RunRow, Runs
 from driftwheel.ledger.table import Table
 from driftwheel.run import Champion, Limits, Run, Started, digest, payload
 from driftwheel.spec import ModelSpec, load_spec
@@ -29,6 +29,9 @@ NOBODY = "nobody"
 
 STARTING_SECONDS = 300
 """The lease while a run is being started: a crash here blocks the model no longer than this."""
+
+MOST_REPEATS = 2
+"""Runs on the same objects after one that was aborted."""
 
 LONGEST_DELAY = 900
 """SQS delays a message at most this long; a longer wait is ended by the tick."""
@@ -139,11 +142,14 @@ def start(
     Every step may be repeated after a crash: the name stays the same, and so does the fencing token.
     """
     frozen = freeze(spec, ledger, wheel, rollover=answer.kind == "drift")
-    run_id = digest(spec.model, frozen, spec.model_dump(mode="json"), wheel.code_sha256)
-    known = ledger.runs.get(spec.model, run_id)
-    if known is not None and known.ended_at:
-        sentence = f"run {run_id} on exactly these objects ended {known.status}: {known.outcome}"
-        return Refuse("already_decided", sentence)
+    identity = (spec.model, frozen, spec.model_dump(mode="json"), wheel.code_sha256)
+    run_id, known, attempt = digest(*identity), None, 0
+    while (known := ledger.runs.get(spec.model, run_id)) is not None and known.ended_at:
+        attempt += 1
+        if not _again(known, answer, attempt):
+            sentence = f"run {run_id} on exactly these objects ended {known.status}: {known.outcome}"
+            return Refuse("already_decided", sentence)
+        run_id = digest(*identity, attempt)
     lease = ledger.leases.acquire(spec.model, run_id, now=int(situation.now), seconds=STARTING_SECONDS)
     if lease is None:
         return Wait(situation.now + 1, "run_in_flight", "another run took the lease just now")
@@ -177,6 +183,17 @@ def start(
     whole = limits.training_seconds + limits.approval_seconds + limits.deployment_seconds + 7_200
     ledger.leases.acquire(spec.model, run_id, now=int(situation.now), seconds=whole)
     return answer
+
+
+def _again(ended: RunRow, answer: Start, attempt: int) -> bool:
+    """Tell whether objects whose run ended without a model get another run, under a name of its own.
+
+    A person may always ask. By itself only a run that was cut off is repeated, and not for ever: what failed
+    by its own fault would fail again.
+    """
+    if ended.status not in ENDED_WITHOUT_MODEL:
+        return False
+    return answer.kind == "manual" or (ended.status == "aborted" and attempt <= MOST_REPEATS)
 
 
 def freeze(spec: ModelSpec, ledger: Ledger, wheel: Wheel, *, rollover: bool) -> dict[str, Any]:

@@ -235,7 +235,6 @@ def test_the_first_word_on_how_a_run_ended_stands(table: Table) -> None:
     assert not runs.end("flights", "run-1", "aborted", "late event", "t")
 
     assert runs.of_model("flights")[0].status == "promoted"
-    assert not runs.restart(RUN)
 
 
 @pytest.mark.case("EV-05")
@@ -249,7 +248,6 @@ def test_content_is_trained_on_once_unless_its_run_failed(table: Table) -> None:
     runs.end("flights", "run-1", "failed", "TrainingFailed", "t")
 
     assert runs.claim_data("flights", "d1", "run-2") == "run-2"
-    assert runs.restart(RUN)
 
 
 def test_a_key_belongs_to_the_model_whose_prefix_it_lies_under(table: Table) -> None:
