@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from driftwheel.errors import ArtifactInvalid
@@ -64,18 +64,18 @@ def follow_arrivals(
     A file ends when its ledger state is terminal, or when the run that read it refused or failed and left it
     pending. Raises CommandFailed when ``timeout_seconds`` pass first, saying what it waits for.
     """
-    followed: dict[str, RunRow] = {}
+    followed = _Followed(stack, spec.model, dropped)
     waited = 0.0
     began = time.monotonic()
     out = console(stderr=True)
     while True:
-        fates = [_fate(stack, spec.model, one, followed) for one in dropped]
+        run = followed.next_run()
+        if run is not None:
+            followed.runs[run.run_id] = follow(stack, run, pause=pause)
+            continue
+        fates = [followed.fate(one) for one in dropped]
         if all(fate is not None for fate in fates):
             return [fate for fate in fates if fate is not None]
-        run = _next_run(stack, spec.model, dropped, followed)
-        if run is not None:
-            followed[run.run_id] = follow(stack, run, pause=pause)
-            continue
         if max(waited, time.monotonic() - began) > timeout_seconds:
             raise CommandFailed(f"not at an end after {timeout_seconds:.0f} s: {_why_waiting(stack, spec)}")
         with out.status(f"waiting for a run: {_why_waiting(stack, spec)}"):
@@ -92,61 +92,68 @@ def run_document(stack: Stack, run: RunRow) -> dict[str, Any]:
     return document
 
 
-def _fate(stack: Stack, model: str, one: Dropped, followed: dict[str, RunRow]) -> Fate | None:
-    row = _row(stack, model, one)
-    if row is None:
+class _Followed:
+    """The files and the runs that took them; a run's list of files is frozen, so it is read once."""
+
+    def __init__(self, stack: Stack, model: str, dropped: list[Dropped]) -> None:
+        self.runs: dict[str, RunRow] = {}
+        self._stack = stack
+        self._model = model
+        self._dropped = dropped
+        self._reads: dict[str, set[tuple[str, str]]] = {}
+
+    def next_run(self) -> RunRow | None:
+        """Find a run that reads one of the files and was not followed yet, oldest first."""
+        rows = [row for one in self._dropped if (row := self._row(one)) is not None]
+        if not rows:
+            return None
+        received = min(row.received for row in rows)
+        wanted = {(one.key, one.version) for one in self._dropped}
+        for run in reversed(self._stack.ledger.runs.of_model(self._model)):
+            new = run.run_id not in self.runs and run.started_at >= received
+            if new and wanted & self._files_of(run):
+                return run
         return None
-    took = [run for run in followed.values() if _reads(stack, run, [one])]
-    run = followed.get(row.run_id) or (took[-1] if took else None)
-    if row.state == "pending" and (run is None or run.status not in BAD_ENDS):
-        return None
-    if run is None and row.run_id:
-        run = stack.ledger.runs.get(model, row.run_id)
-    if run is not None and not run.ended_at:
-        return None  # set aside already, but the run that did it still says why
-    aside: tuple[str, ...] = ()
-    if run is not None and run.status != "promoted":
-        aside = tuple(refusal_sentence(r) for r in refusals(run_document(stack, run)))
-    elif row.state == "quarantined" and run is not None:
-        found = refusals(run_document(stack, run))
-        aside = tuple(refusal_sentence(r) for r in found if r.get("key") in {None, one.key})
-    reason = row.reason or (run.outcome if run is not None else "")
-    if run is not None and run.status in BAD_ENDS and row.state != "quarantined":
-        reason = "; ".join(aside) or run.outcome
-    elif row.state == "quarantined":
-        reason = "; ".join(a for a in aside if one.key in a) or reason
-    return Fate(
-        one.file,
-        one.key,
-        one.version,
-        row.state,
-        reason,
-        run.run_id if run is not None else "",
-        run.status if run is not None else "",
-        aside,
-    )
 
+    def fate(self, one: Dropped) -> Fate | None:
+        """Say how a file ended; None while it has not."""
+        row = self._row(one)
+        if row is None:
+            return None
+        took = [run for run in self.runs.values() if (one.key, one.version) in self._files_of(run)]
+        run = took[-1] if took else None
+        if row.state == "pending" and (run is None or run.status not in BAD_ENDS):
+            return None
+        if run is None and row.run_id:
+            run = self._stack.ledger.runs.get(self._model, row.run_id)
+        ended = Fate(one.file, one.key, one.version, row.state, row.reason)
+        return ended if run is None else self._of_run(ended, run)
 
-def _row(stack: Stack, model: str, one: Dropped) -> ObjectRow | None:
-    rows = stack.ledger.objects.of_key(model, one.key)
-    return next((row for row in rows if row.version == one.version), None)
+    def _of_run(self, fate: Fate, run: RunRow) -> Fate:
+        """Add what the run says: of a refused one everything it set aside, else what concerns the file."""
+        found = refusals(run_document(self._stack, run))
+        about = [r for r in found if r.get("key") in {None, fate.key}]
+        about = about or (found if run.status == "refused" else [])
+        aside = tuple(refusal_sentence(r) for r in about)
+        reason = fate.reason
+        if fate.state == "quarantined" or run.status == "refused":
+            reason = "; ".join(aside) or reason or run.outcome
+        elif run.status in BAD_ENDS or not reason:
+            reason = run.outcome
+        return replace(fate, reason=reason, run_id=run.run_id, run_status=run.status, refused=aside)
 
+    def _row(self, one: Dropped) -> ObjectRow | None:
+        rows = self._stack.ledger.objects.of_key(self._model, one.key)
+        return next((row for row in rows if row.version == one.version), None)
 
-def _next_run(stack: Stack, model: str, dropped: list[Dropped], followed: dict[str, RunRow]) -> RunRow | None:
-    """Find a run that reads one of the files and was not followed yet, oldest first."""
-    for run in reversed(stack.ledger.runs.of_model(model)):
-        if run.run_id not in followed and _reads(stack, run, dropped):
-            return run
-    return None
-
-
-def _reads(stack: Stack, run: RunRow, dropped: list[Dropped]) -> bool:
-    try:
-        frozen = stack.objects.read_json(stack.layout(run).data_manifest)
-    except ArtifactInvalid:
-        return False
-    wanted = {(one.key, one.version) for one in dropped}
-    return any((entry["key"], entry["version"]) in wanted for entry in frozen["objects"])
+    def _files_of(self, run: RunRow) -> set[tuple[str, str]]:
+        if run.run_id not in self._reads:
+            try:
+                frozen = self._stack.objects.read_json(self._stack.layout(run).data_manifest)
+            except ArtifactInvalid:
+                return set()
+            self._reads[run.run_id] = {(entry["key"], entry["version"]) for entry in frozen["objects"]}
+        return self._reads[run.run_id]
 
 
 def _why_waiting(stack: Stack, spec: ModelSpec) -> str:

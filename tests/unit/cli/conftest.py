@@ -53,7 +53,7 @@ SECTIONS: dict[str, Any] = {
 
 
 class Recorder(SimpleNamespace):
-    """A client whose calls are kept; an answer that is an error code is raised, one that is called answers."""
+    """A client whose calls are kept; an answer that is an error code is raised, a function is called."""
 
     def __init__(self, **answers: Any) -> None:
         super().__init__(answers=answers, calls=[])
@@ -121,7 +121,9 @@ class World:
         self.stack.ledger.champions.move(row)
         return row
 
-    def start_run(self, run_id: str = RUN, document: Any = None, versions: Any = (), **changes: Any) -> RunRow:
+    def start_run(
+        self, run_id: str = RUN, document: Any = None, versions: Any = (), **changes: Any
+    ) -> RunRow:
         """Enter a run and start its execution; it goes through two states and ends at once."""
         arn = self.stack.client("stepfunctions").start_execution(
             stateMachineArn=self.machine,

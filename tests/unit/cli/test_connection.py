@@ -19,7 +19,9 @@ from .conftest import ROOT, World
 
 
 def test_the_templates_parameter_names_exactly_what_the_command_reads() -> None:
-    found = re.search(r"Value: !Sub '(\{\"stack\".*\})'", (ROOT / "template.yaml").read_text(encoding="utf-8"))
+    found = re.search(
+        r"Value: !Sub '(\{\"stack\".*\})'", (ROOT / "template.yaml").read_text(encoding="utf-8")
+    )
     assert found
 
     assert set(yaml.safe_load(found[1])) == set(Names.model_fields)
