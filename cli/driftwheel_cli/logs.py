@@ -178,6 +178,8 @@ def _lines(stack: Stack, source: Source, start_ms: int) -> Iterator[Line]:
     try:
         for page in stack.client("logs").get_paginator("filter_log_events").paginate(**request):
             for event in page["events"]:
+                if not event["logStreamName"].startswith(source.streams):
+                    continue  # not every CloudWatch knows logStreamNamePrefix: moto passes over it
                 yield Line(event["timestamp"], source.label, event["message"], event["eventId"])
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
