@@ -1,0 +1,198 @@
+# ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
+"""CSV as RFC 4180 has it (https://www.rfc-editor.org/rfc/rfc4180), with the declared delimiter.
+
+DuckDB's reader runs without guessing: no sniffing of dialects, no padding of short rows.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from driftwheel.recipe.literals import identifier, quote
+from driftwheel.sources.file import KEPT_BAD_LINES, BadLine, Loaded, SourceFile
+from driftwheel.sources.refusal import Unreadable
+from driftwheel.sources.sniff import CHUNK
+from driftwheel.spec import Enrichment, Source
+
+LONGEST_LINE = 1 << 20
+MOST_COLUMNS = 2_000
+COUNTED_BAD_LINES = 1_000_000
+DELIMITERS = {";": '";"', "\t": '"\\t"', "|": '"|"', ",": '","'}
+"""Common delimiters and how ``model.yaml`` writes them."""
+
+BAD, SCANS = "driftwheel_bad_lines", "driftwheel_scans"
+
+
+def load(
+    connection: Any,
+    file: SourceFile,
+    plain: Path,
+    shape: Source | Enrichment,
+    wanted: Collection[str],
+    table: str,
+) -> Loaded:
+    """Append the rows of a CSV file.
+
+    ``__line`` is the physical line; where blank lines or line breaks inside quotes stand before it, it is the
+    number of the record instead. Lines with too few or too many fields are bad lines, never padded. Raises
+    Unreadable: header-only, duplicate-column, too-many-columns, line-too-long, wrong-delimiter, parse-error.
+    """
+    header = _header(file, plain, shape.delimiter)
+    _check_header(file, header, shape.delimiter, wanted)
+    _check_quotes(file, plain, shape.delimiter)
+    try:
+        bad, count = _insert(connection, file, plain, shape.delimiter, header, wanted, table)
+        rows = int(
+            connection.execute(f"SELECT count(*) FROM {table} WHERE __file = {file.number}").fetchone()[0]
+        )
+    finally:
+        for name in (BAD, SCANS):
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+    if not rows and not count:
+        raise Unreadable(
+            "header-only",
+            f"{file.key} has a header and no rows",
+            key=file.key,
+            line=1,
+            hint="check the export's filter",
+        )
+    return Loaded(rows, tuple(header), bad, count)
+
+
+def _insert(
+    connection: Any,
+    file: SourceFile,
+    plain: Path,
+    delimiter: str,
+    header: list[str],
+    wanted: Collection[str],
+    table: str,
+) -> tuple[tuple[BadLine, ...], int]:
+    columns = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(header)))
+    taken = [(f"c{n}", name) for n, name in enumerate(header) if name in wanted]
+    picked = ", ".join(["n", *(f"{position} AS {identifier(name)}" for position, name in taken)])
+    found = ", ".join(["row_number() OVER () AS n", *(position for position, _ in taken)])
+    # One thread: rows then come in the file's order, and the reader's errors name their lines.
+    reader = (
+        f"read_csv({quote(str(plain))}, columns={{{columns}}}, delim={quote(delimiter)}, quote='\"', "
+        "escape='\"', header=true, auto_detect=false, strict_mode=true, parallel=false, "
+        f"max_line_size={LONGEST_LINE}, store_rejects=true, rejects_table='{BAD}', "
+        f"rejects_scan='{SCANS}', rejects_limit={COUNTED_BAD_LINES})"
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {found} FROM {reader}")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE passed_over AS "
+        "SELECT line, count(*) OVER (ORDER BY line) AS i, reason FROM (SELECT line, min(CASE error_type "
+        "WHEN 'MISSING COLUMNS' THEN 'too few fields' WHEN 'TOO MANY COLUMNS' THEN 'too many fields' "
+        "WHEN 'UNQUOTED VALUE' THEN 'text after a closing quote' "
+        f"WHEN 'LINE SIZE OVER MAXIMUM' THEN 'longer than {LONGEST_LINE} bytes' "
+        f"ELSE lower(CAST(error_type AS VARCHAR)) END) AS reason FROM {BAD} GROUP BY line)"
+    )
+    # Before the i-th bad line stand line - 1 - i rows: the rows after them lie i lines further down.
+    connection.execute(
+        f"INSERT INTO {table} BY NAME SELECT s.* EXCLUDE (n), {file.number} AS __file, "
+        f"s.n + 1 + coalesce(p.i, 0) AS __line FROM (SELECT {picked} FROM staged) s "
+        "ASOF LEFT JOIN (SELECT line - 1 - i AS before, max(i) AS i FROM passed_over GROUP BY 1) p "
+        "ON s.n > p.before"
+    )
+    count = int(connection.execute("SELECT count(*) FROM passed_over").fetchone()[0])
+    kept = connection.execute(
+        f"SELECT line, reason FROM passed_over ORDER BY line LIMIT {KEPT_BAD_LINES}"
+    ).fetchall()
+    for name in ("staged", "passed_over"):
+        connection.execute(f"DROP TABLE {name}")
+    expected = f" (the header has {len(header)})"
+    return tuple(
+        BadLine(int(line), reason + (expected if reason.endswith("fields") else "")) for line, reason in kept
+    ), count
+
+
+def _header(file: SourceFile, plain: Path, delimiter: str) -> list[str]:
+    with plain.open("rb") as stream:
+        first = stream.readline(LONGEST_LINE + 1)
+    if len(first) > LONGEST_LINE:
+        raise Unreadable(
+            "line-too-long",
+            f"{file.key}: the header is longer than {LONGEST_LINE} bytes",
+            key=file.key,
+            line=1,
+            hint="is this a text file with one record a line?",
+        )
+    rows = list(csv.reader([first.decode("utf-8-sig")], delimiter=delimiter))
+    return [name.strip() for name in rows[0]] if rows else [""]
+
+
+def _check_header(file: SourceFile, header: list[str], delimiter: str, wanted: Collection[str]) -> None:
+    if len(header) > MOST_COLUMNS:
+        raise Unreadable(
+            "too-many-columns",
+            f"{file.key} has {len(header)} columns, at most {MOST_COLUMNS} are read",
+            key=file.key,
+            line=1,
+            hint="export the columns model.yaml names",
+        )
+    if not set(header) & set(wanted):
+        _check_delimiter(file, header, delimiter, wanted)
+    twice = [name for name, times in Counter(header).items() if times > 1 and name]
+    if twice:
+        raise Unreadable(
+            "duplicate-column",
+            f"{file.key} has the column '{twice[0]}' more than once",
+            key=file.key,
+            column=twice[0],
+            line=1,
+            hint="rename one of them: which one counts cannot be guessed",
+        )
+
+
+def _check_delimiter(file: SourceFile, header: list[str], delimiter: str, wanted: Collection[str]) -> None:
+    line = delimiter.join(header)
+    for other, written in DELIMITERS.items():
+        fields = [field.strip().strip('"') for field in line.split(other)]
+        if other != delimiter and (set(fields) & set(wanted) or (len(header) == 1 and len(fields) > 1)):
+            raise Unreadable(
+                "wrong-delimiter",
+                f"{file.key}: its columns stand apart by {written}, model.yaml declares "
+                f"{DELIMITERS.get(delimiter, repr(delimiter))}",
+                key=file.key,
+                line=1,
+                hint=f"set delimiter: {written} in model.yaml, or export with the declared one",
+            )
+
+
+def _check_quotes(file: SourceFile, plain: Path, delimiter: str) -> None:
+    """Refuse a quote that is never closed: DuckDB would silently drop every row after it."""
+    quotes = 0
+    with plain.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            quotes += chunk.count(b'"')
+    if quotes % 2 == 0:
+        return
+    # Odd: some quote stands alone. Python's reader is slower and knows where the last record began.
+    last = 1
+    reader = csv.reader(_lines(plain), delimiter=delimiter, strict=True)
+    try:
+        while True:
+            try:
+                next(reader)
+            except csv.Error as error:
+                if "end of data" in str(error):
+                    raise Unreadable(
+                        "parse-error",
+                        f"{file.key} line {last}: a quote is opened and never closed",
+                        key=file.key,
+                        line=last,
+                        hint='close it, or write a quote inside a field as ""',
+                    ) from error
+                # Another fault of this record alone: DuckDB will count it as a bad line.
+            last = reader.line_num + 1
+    except StopIteration:
+        return
+
+
+def _lines(plain: Path) -> Iterator[str]:
+    csv.field_size_limit(1 << 30)
+    with plain.open(encoding="utf-8-sig", newline="") as stream:
+        yield from stream

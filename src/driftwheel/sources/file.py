@@ -1,0 +1,33 @@
+"""One file of a data set, and what reading it gave."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+KEPT_BAD_LINES = 1_000
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A local copy (bytes as received) of the object ``key``; ``number`` is its place in the data set."""
+
+    path: Path
+    key: str
+    number: int
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that was passed over, and why; lines count from 1, the header is one."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Rows appended, every column name of the file, and the lines passed over (the first 1,000 of them)."""
+
+    rows: int
+    columns: tuple[str, ...]
+    bad_lines: tuple[BadLine, ...] = ()
+    bad_line_count: int = 0

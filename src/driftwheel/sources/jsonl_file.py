@@ -1,0 +1,134 @@
+"""JSON Lines (https://jsonlines.org): one object a line, values kept as they were written."""
+
+import csv
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NoReturn
+
+from driftwheel.recipe.literals import identifier, quote
+from driftwheel.sources.file import KEPT_BAD_LINES, BadLine, Loaded, SourceFile
+from driftwheel.sources.refusal import Unreadable
+from driftwheel.spec import Enrichment, Source
+
+LONGEST_LINE = 1 << 20
+
+
+class _Bad(ValueError):
+    """When one line cannot be used."""
+
+
+def load(
+    connection: Any,
+    file: SourceFile,
+    plain: Path,
+    shape: Source | Enrichment,
+    wanted: Collection[str],
+    table: str,
+) -> Loaded:
+    """Append the rows of a JSONL file; numbers keep every digit they were written with.
+
+    A line that is no object, names a field twice or nests a wanted field is a bad line. Raises Unreadable:
+    line-too-long, json-depth, json-invalid.
+    """
+    del shape
+    staged = plain.with_name(f"{plain.name}.staged")
+    try:
+        loaded = _stage(file, plain, list(wanted), staged)
+        into = ", ".join([*map(identifier, wanted), "__file", "__line"])
+        connection.execute(
+            f"COPY {table} ({into}) FROM {quote(str(staged))} (FORMAT csv, HEADER false, DELIMITER ',', "
+            f"QUOTE '\"', ESCAPE '\"', NULLSTR '', AUTO_DETECT false, MAX_LINE_SIZE {4 * LONGEST_LINE})"
+        )
+    finally:
+        staged.unlink(missing_ok=True)
+    return loaded
+
+
+def _stage(file: SourceFile, plain: Path, names: list[str], staged: Path) -> Loaded:
+    """Write the wanted values as CSV: DuckDB's JSON reader would round long numbers."""
+    columns: dict[str, None] = {}
+    bad: list[BadLine] = []
+    rows = count = number = 0
+    with plain.open("rb") as stream, staged.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        while line := stream.readline(LONGEST_LINE + 1):
+            number += 1
+            _check_length(file, line, number)
+            if not line.strip():
+                continue
+            try:
+                record = _object(line.decode("utf-8-sig"))
+                columns |= dict.fromkeys(record)
+                writer.writerow([*(_cell(name, record.get(name)) for name in names), file.number, number])
+                rows += 1
+            except _Bad as error:
+                count += 1
+                if len(bad) < KEPT_BAD_LINES:
+                    bad.append(BadLine(number, str(error)))
+            except RecursionError as error:
+                raise Unreadable(
+                    "json-depth",
+                    f"{file.key} line {number} is nested too deeply",
+                    key=file.key,
+                    line=number,
+                    hint="flatten the record",
+                ) from error
+    _check(file, rows, bad)
+    return Loaded(rows, tuple(columns), tuple(bad), count)
+
+
+def _check_length(file: SourceFile, line: bytes, number: int) -> None:
+    if len(line) > LONGEST_LINE:
+        raise Unreadable(
+            "line-too-long",
+            f"{file.key} line {number} is longer than {LONGEST_LINE} bytes",
+            key=file.key,
+            line=number,
+            hint="write one object a line",
+        )
+
+
+def _check(file: SourceFile, rows: int, bad: list[BadLine]) -> None:
+    if rows:
+        return
+    if not bad:
+        raise Unreadable("empty-file", f"{file.key} holds no line", key=file.key)
+    raise Unreadable(
+        "json-invalid",
+        f"{file.key}: no line can be used; line {bad[0].line}: {bad[0].reason}",
+        key=file.key,
+        line=bad[0].line,
+        hint="write one JSON object a line",
+    )
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(
+            line, parse_float=str, parse_int=str, parse_constant=_no_number, object_pairs_hook=_once
+        )
+    except json.JSONDecodeError as error:
+        raise _Bad(f"not JSON at character {error.pos + 1}") from error
+    if not isinstance(found, dict):
+        raise _Bad("not a JSON object")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Bad("a field stands twice")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise _Bad(f"{word} is not JSON")
+
+
+def _cell(name: str, value: Any) -> str | None:
+    if isinstance(value, dict | list):
+        raise _Bad(f"field '{name}' is nested")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value).replace("\0", " ")
