@@ -63,7 +63,7 @@ def _show(out: Console, status: Status | None, event: StateEvent) -> None:
         said = event.error
     colour = {"fault": "red", "ended": "bold"}.get(event.kind, "")
     line = f"{event.at:%H:%M:%S}  {event.state:<15} {event.seconds:7.1f} s  {said}"
-    out.print(Text(printable(line), style=colour))
+    out.print(Text(printable(line), style=colour), soft_wrap=True)
 
 
 @contextmanager

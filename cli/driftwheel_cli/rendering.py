@@ -28,6 +28,8 @@ COLOURS = {
     "fault": "red",
     "major": "red",
     "drifted": "red",
+    "strong": "red",
+    "slight": "yellow",
     "minor": "yellow",
     "pending": "cyan",
     "running": "cyan",
@@ -61,16 +63,17 @@ def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "none"
 ) -> None:
     """Print rows under their column names; say ``empty`` when there are none."""
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=False, style="bold" if index == 0 else None)
     for row in rows:
         table.add_row(*(cell(value) for value in row))
     out = console()
     if table.row_count:
+        out.print(Text(printable(title), style="bold"))
         out.print(table)
     else:
-        out.print(Text(f"{title}: {empty}"))
+        out.print(Text(printable(f"{title}: {empty}")))
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:

@@ -72,7 +72,7 @@ def _preprocessing(section: Document) -> str:
         return f"unchanged: the same rows as run {section.get('same_as')}"
     if section["outcome"] == "refused":
         return "refused: " + "; ".join(refusal_sentence(r) for r in section.get("refused", []))
-    rows = ", ".join(f"{name} {count:,}" for name, count in section.get("rows", {}).items())
+    rows = ", ".join(f"{name} {count:,}" for name, count in section.get("rows", {}).items() if count)
     positives = section.get("positives")
     share = f", {positives:.1%} positive" if positives is not None else ""
     aside = len(section.get("refused", []))
@@ -85,8 +85,9 @@ def _training_launch(section: Document) -> str:
 
 
 def _evaluation_gate(section: Document) -> str:
-    numbers = ", ".join(f"{name} {value}" for name, value in verdict(section).items())
     why = "; ".join(str(reason.get("sentence", reason)) for reason in section.get("reasons", []))
+    found = verdict(section).items()
+    numbers = ", ".join(f"{name} {value}" for name, value in found if value not in why)
     return f"{section['outcome']}: {why}" + (f" ({numbers})" if numbers else "")
 
 

@@ -12,10 +12,12 @@ from botocore.exceptions import ClientError
 from driftwheel.layout import S3Uri
 from driftwheel_cli.connection import Options, Stack
 from driftwheel_cli.failures import CommandFailed
-from driftwheel_cli.rendering import measured, number, print_facts, print_json, print_table
+from driftwheel_cli.rendering import measured, number, print_facts, print_json, print_line, print_table
 
 MOST_RECORDS = 5_000
 """Records per request: the endpoint takes 10,000, InvokeEndpoint 6 MB."""
+
+ORDER = {"strong": 0, "slight": 1, "none": 2}
 
 NO_ENDPOINT = frozenset({"ValidationError", "ValidationException", "ResourceNotFound"})
 
@@ -66,12 +68,14 @@ def predict(
 
 @click.command()
 @click.argument("model")
+@click.option("--all", "every", is_flag=True, help="Show the tests that found nothing as well.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON: the whole report.")
 @click.pass_obj
-def drift(options: Options, model: str, as_json: bool) -> None:
+def drift(options: Options, model: str, every: bool, as_json: bool) -> None:
     """Check live traffic for drift now.
 
-    The champion's traffic since its promotion is compared with what it learned from; every test is shown.
+    The champion's traffic since its promotion is compared with what it learned from; each
+    test has its effect, its threshold and its corrected p.
 
     Example: driftwheel drift flights
     """
@@ -93,11 +97,11 @@ def drift(options: Options, model: str, as_json: bool) -> None:
     if as_json:
         print_json(report | {"report_uri": told["report_uri"]})
     else:
-        print_drift(model, report, told["report_uri"])
+        print_drift(model, report, told["report_uri"], every=every)
 
 
-def print_drift(model: str, report: dict[str, Any], uri: str) -> None:
-    """Print a drift report: the verdict, then every test of every feature."""
+def print_drift(model: str, report: dict[str, Any], uri: str, *, every: bool = False) -> None:
+    """Print a drift report: the verdict, then the tests that found something, or every one."""
     baseline = f"{report['baseline_rows']:,}"
     facts = {
         "verdict": report["severity"],
@@ -107,31 +111,41 @@ def print_drift(model: str, report: dict[str, Any], uri: str) -> None:
         "report": uri,
     }
     print_facts(f"drift of {model}", facts)
-    rows = [
-        (feature["name"], test["kind"], *_test_cells(test), feature["status"])
-        for feature in sorted(report["features"], key=lambda f: (f["status"] == "stable", -f["weight"]))
-        for test in feature["tests"]
-    ]
-    columns = ("feature", "test", "effect", "threshold", "corrected p", "effect is", "verdict")
-    if rows:
-        print_table("tests", columns, rows)
+    tests = [(feature, test) for feature in report["features"] for test in feature["tests"]]
+    tests.sort(key=lambda pair: (ORDER[pair[1]["magnitude"]], -pair[0]["weight"], pair[0]["name"]))
+    shown = [(f, t) for f, t in tests if every or t["magnitude"] != "none"]
+    if shown:
+        columns = (
+            "feature",
+            "importance",
+            "test",
+            "effect",
+            "slight / strong from",
+            "corrected p",
+            "verdict",
+        )
+        print_table("tests", columns, [_test_row(feature, test) for feature, test in shown])
+    if len(shown) < len(tests):
+        print_line(f"{len(tests) - len(shown)} further tests found nothing; --all shows them")
     faults = [f for f in report["findings"] if f["kind"] == "fault"]
     if faults:
-        print_table(
-            "faults", ("feature", "code", "why"), [(f["feature"], f["code"], f["sentence"]) for f in faults]
-        )
-    if report.get("quality"):
-        quality = {
-            name: measured(value) if isinstance(value, dict) and "value" in value else value
-            for name, value in report["quality"].items()
-            if not isinstance(value, dict | list) or (isinstance(value, dict) and "value" in value)
-        }
-        print_facts("quality on labelled rows", quality)
+        rows = [(f["feature"], f["code"], f["sentence"]) for f in faults]
+        print_table("faults", ("feature", "code", "why"), rows)
+    quality = report.get("quality")
+    if quality:
+        print_line(f"{quality['metric']} on {quality['labelled']:,} labelled rows: {measured(quality)}")
 
 
-def _test_cells(test: dict[str, Any]) -> tuple[str, str, str, str]:
-    threshold = f"{number(test['slight'])} / {number(test['strong'])}"
-    return number(float(test["effect"])), threshold, f"{test['adjusted']:.3g}", test["magnitude"]
+def _test_row(feature: dict[str, Any], test: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        feature["name"],
+        f"{feature['weight']:.0%}" if feature["weight"] else "",
+        test["kind"],
+        number(float(test["effect"])),
+        f"{number(test['slight'])} / {number(test['strong'])}",
+        f"{test['adjusted']:.2g}" if test["adjusted"] else "< 1e-300",
+        test["magnitude"],
+    )
 
 
 def _records_of_file(file: Path) -> list[Any]:

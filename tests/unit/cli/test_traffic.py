@@ -43,11 +43,21 @@ REPORT: dict[str, Any] = {
                     "strong": 0.2,
                     "noise": 0.01,
                     "magnitude": "strong",
-                }
+                },
+                {
+                    "kind": "missingness",
+                    "effect": 0.0,
+                    "p_value": 1.0,
+                    "adjusted": 1.0,
+                    "slight": 0.01,
+                    "strong": 0.1,
+                    "noise": 0.01,
+                    "magnitude": "none",
+                },
             ],
         }
     ],
-    "quality": {"metric": "auc", "rows": 800, "now": {"value": 0.65, "low": 0.63, "high": 0.67}},
+    "quality": {"metric": "auc", "labelled": 800, "value": 0.65, "low": 0.63, "high": 0.67},
 }
 
 
@@ -180,7 +190,8 @@ def checked(world: World) -> World:
     world.champion()
     world.put("drift/flights/1/report.json", REPORT)
     told = {"flights": {"severity": "major", "report_uri": "s3://artifacts/drift/flights/1/report.json"}}
-    world.fakes["lambda"] = Recorder(invoke=lambda **_: {"Payload": BytesIO(json.dumps(told).encode())})
+    body = json.dumps(told).encode()
+    world.fakes["lambda"] = Recorder(invoke=lambda **_: {"Payload": BytesIO(body)})
     return world
 
 
@@ -194,14 +205,19 @@ def test_a_drift_check_shows_every_test_with_effect_threshold_p_and_verdict(chec
         "0.1 / 0.2",
         "2e-08",
         "strong",
-        "drifted",
         "unit_changed",
+        "1 further tests found nothing",
     ):
         assert words in shown
-    assert "0.6500 [0.6300, 0.6700]" in shown
-    (request,) = checked.fakes["lambda"].asked("invoke")
+    assert "auc on 800 labelled rows: 0.6500 [0.6300, 0.6700]" in shown
+    request = checked.fakes["lambda"].asked("invoke")[0]
     assert request["FunctionName"] == "driftwheel-drift-check"
     assert json.loads(request["Payload"])["model"] == "flights"
+
+
+def test_every_test_is_shown_when_asked_for(checked: World) -> None:
+    assert "missingness" not in checked.call("drift", "flights").stdout
+    assert "missingness" in checked.call("drift", "flights", "--all").stdout
 
 
 def test_a_drift_check_for_machines_is_the_whole_report(checked: World) -> None:
