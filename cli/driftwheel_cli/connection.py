@@ -2,10 +2,12 @@
 
 import json
 import os
+import socket
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -191,7 +193,7 @@ def running_stack(folder: Path) -> LocalStack | None:
         raise CommandFailed(
             f"{folder / 'stack.json'} is not what a local stack writes: remove it, then driftwheel up"
         ) from error
-    return found if alive(found.pid) else None
+    return found if alive(found.pid) and answers(found.endpoint_url) else None
 
 
 def alive(pid: int) -> bool:
@@ -203,6 +205,16 @@ def alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def answers(url: str) -> bool:
+    """Tell whether somebody listens there: a dead stack's process id may belong to another program by now."""
+    place = urlsplit(url)
+    try:
+        with socket.create_connection((place.hostname or "", place.port or 0), timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def _client(session: Any, service: str, endpoint_url: str | None) -> Any:

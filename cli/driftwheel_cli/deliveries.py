@@ -99,6 +99,8 @@ def drop(
     ]
     if not wait or owner is None:
         _print_dropped(dropped, files, as_json=as_json)
+        if owner is None and not as_json:
+            print_line(f"no registered model watches {folder} yet; the files wait for one that does")
         return
     if not as_json:
         _print_dropped(dropped, files, as_json=False)

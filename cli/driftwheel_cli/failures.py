@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -31,7 +32,7 @@ BAD_CREDENTIALS = frozenset(
     }
 )
 
-KNOWN = (DriftwheelError, ClientError, BotoCoreError, ValidationError, OSError)
+KNOWN = (DriftwheelError, ClientError, BotoCoreError, Boto3Error, ValidationError, OSError)
 """What may go wrong outside this program; anything else is a mistake in it and should be seen whole."""
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from botocore.exceptions import ClientError
 
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.ledger.decisions import Decision
@@ -52,7 +53,7 @@ def status(options: Options, model: str | None, as_json: bool) -> None:
             one.endpoint["status"],
             one.in_flight["state"] or "starting" if one.in_flight else "",
             len(one.pending),
-            one.drift["severity"] if one.drift else "",
+            one.drift["severity"] if one.drift and one.drift["of_this_champion"] else "",
         )
         for one in every
     ]
@@ -176,9 +177,13 @@ def _found(stack: Stack, name: str) -> RunRow:
 def _show_run(stack: Stack, row: RunRow, *, as_json: bool) -> None:
     states = stack.client("stepfunctions")
     document = run_document(stack, row) if row.ended_at else {}
-    if not document:
-        document, _ = last_document(states, row.execution_arn)
-    events = list(watch_run(states, row.execution_arn, follow=False))
+    try:
+        document = document or last_document(states, row.execution_arn)[0]
+        events = list(watch_run(states, row.execution_arn, follow=False))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
+            raise
+        events = []  # Step Functions forgets executions 90 days after their end; run.json stays
     files = _files(stack, row)
     if as_json:
         history = [
@@ -260,9 +265,10 @@ def _status_facts(found: ModelStatus) -> dict[str, Any]:
         facts["endpoint says"] = serving["reason"]
     facts["in flight"] = "nothing"
     if flight:
-        facts["in flight"] = f"{flight['run_id']}, {flight['state'] or 'starting'}" + (
-            f": {flight['reason']}" if flight["reason"] else ""
-        )
+        why = f": {flight['reason']}" if flight["reason"] else ""
+        facts["in flight"] = f"{flight['run_id']}, {flight['state'] or 'starting'}{why}"
+        if flight["state"] == "Approval":
+            facts["waits for you"] = f"driftwheel approve {flight['run_id']}, or reject"
     facts["pending files"] = ", ".join(found.pending[:5]) or "none"
     if len(found.pending) > 5:
         facts["pending files"] += f" and {len(found.pending) - 5} more"

@@ -39,12 +39,13 @@ def refusal_sentence(refusal: Mapping[str, Any]) -> str:
     >>> refusal_sentence({"key": "data/a/x.csv", "line": 3, "message": "no comma", "hint": "use commas"})
     'data/a/x.csv, row 3: no comma; use commas'
     """
-    place = [str(refusal["key"])] if refusal.get("key") else []
+    message = str(refusal.get("message", refusal.get("code", "")))
+    key = str(refusal.get("key") or "")
+    place = [key] if key and key not in message else []
     if refusal.get("column"):
         place.append(f"column {refusal['column']}")
     if refusal.get("line") is not None:
         place.append(f"row {refusal['line']}")
-    message = str(refusal.get("message", refusal.get("code", "")))
     hint = refusal.get("hint")
     where = f"{', '.join(place)}: " if place else ""
     return f"{where}{message.rstrip('.')}" + (f"; {hint}" if hint and str(hint) not in message else "")
@@ -68,15 +69,15 @@ def _data_arrival(section: Document) -> str:
 
 
 def _preprocessing(section: Document) -> str:
+    aside = f", {len(section['refused'])} set aside" if section.get("refused") else ""
     if section["outcome"] == "unchanged":
-        return f"unchanged: the same rows as run {section.get('same_as')}"
+        return f"unchanged: the same rows as run {section.get('same_as')}{aside}"
     if section["outcome"] == "refused":
         return "refused: " + "; ".join(refusal_sentence(r) for r in section.get("refused", []))
     rows = ", ".join(f"{name} {count:,}" for name, count in section.get("rows", {}).items() if count)
     positives = section.get("positives")
     share = f", {positives:.1%} positive" if positives is not None else ""
-    aside = len(section.get("refused", []))
-    return f"ready: {rows or 'no rows counted'}{share}" + (f", {aside} set aside" if aside else "")
+    return f"ready: {rows or 'no rows counted'}{share}{aside}"
 
 
 def _training_launch(section: Document) -> str:

@@ -149,7 +149,10 @@ def _test_row(feature: dict[str, Any], test: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _records_of_file(file: Path) -> list[Any]:
-    text = file.read_text(encoding="utf-8-sig")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandFailed(f"{file} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     if file.suffix.lower() != ".csv":
         return _records(text, str(file))
     try:
@@ -167,6 +170,8 @@ def _records(text: str, name: str) -> list[Any]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise CommandFailed(f"{name} is not JSON: {error.msg} at character {error.pos}") from error
+    except (ValueError, RecursionError) as error:
+        raise CommandFailed(f"{name} is JSON nobody needs: too deep, or a number too long") from error
     if isinstance(document, dict):
         if document.keys() == {"records"}:
             document = document["records"]

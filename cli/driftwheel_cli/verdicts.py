@@ -99,7 +99,7 @@ def _decide(stack: Stack, run_id: str, approval: Approval, reason: str, *, wait:
 
 def _asked(stack: Stack, run: RunRow) -> Parked:
     """Find the question a run waits for; raises CommandFailed when it asks none."""
-    for parked in stack.tokens.all():
+    for parked in [] if run.ended_at else stack.tokens.all():
         if parked.kind == "model_package" and (parked.model, parked.run_id) == (run.model, run.run_id):
             return parked
     ended = f"it ended {run.status}: {run.outcome}" if run.ended_at else "it is still at work"

@@ -16,7 +16,7 @@ from driftwheel.aws.sagemaker import existing, update_endpoint
 from driftwheel.deployment.probe import Answered, Probe, compare_answer
 from driftwheel.deployment.rollback import ROLLBACK_SECONDS, rollback_request
 from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
-from driftwheel.errors import DeploymentFailed, RollbackRefused
+from driftwheel.errors import ChampionMoved, DeploymentFailed, RollbackRefused
 from driftwheel.layout import RunLayout
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decision, Decisions
@@ -97,8 +97,13 @@ def roll_back(
     """
     if target.endpoint != stands.endpoint:
         raise RollbackRefused(f"run {target.run_id} served at {target.endpoint}, not at {stands.endpoint}")
-    lease = _lease(stands, ledger, waiter.now())
+    lease = _lease(stands, target, ledger, waiter.now())
     try:
+        now = ledger.champions.get(stands.model)
+        if now is None or now.sequence != stands.sequence:
+            raise ChampionMoved(
+                f"{stands.model}: another champion was made meanwhile; look again, then decide"
+            )
         requested_at = waiter.now()
         _move(target, clients)
         _await(target, requested_at, clients, waiter)
@@ -109,8 +114,8 @@ def roll_back(
         ledger.leases.release(stands.model, lease.run_id, lease.fence)
 
 
-def _lease(stands: ChampionRow, ledger: Ledger, now: datetime) -> Lease:
-    holder = f"rollback-{stands.sequence}"
+def _lease(stands: ChampionRow, target: ChampionRow, ledger: Ledger, now: datetime) -> Lease:
+    holder = f"rollback-{stands.sequence}-{target.run_id}"
     lease = ledger.leases.acquire(stands.model, holder, now=int(now.timestamp()), seconds=LEASE_SECONDS)
     if lease is None:
         held = ledger.leases.get(stands.model)

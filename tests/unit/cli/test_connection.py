@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,12 +64,19 @@ def dead_pid() -> int:
         return process.pid
 
 
+@pytest.fixture
+def door() -> Iterator[str]:
+    """Somebody listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
 def write_stack(folder: Path, pid: int, url: str = "http://127.0.0.1:9") -> None:
     told = {"pid": pid, "endpoint_url": url, "region": "us-east-1", "stack_name": "driftwheel", "outputs": {}}
     (folder / "stack.json").write_text(json.dumps(told))
 
 
-@pytest.mark.parametrize("state", ["never started", "killed", "deaf"])
+@pytest.mark.parametrize("state", ["never started", "killed", "its process id is another program's"])
 def test_a_local_stack_that_is_down_is_said_with_the_command_that_starts_it(
     tmp_path: Path, state: str
 ) -> None:
@@ -89,8 +98,8 @@ def test_a_stack_file_of_somebody_else_is_named(tmp_path: Path) -> None:
     assert "stack.json is not what a local stack writes" in result.stderr
 
 
-def test_up_says_when_the_stack_runs_already(tmp_path: Path) -> None:
-    write_stack(tmp_path, os.getpid())
+def test_up_says_when_the_stack_runs_already(tmp_path: Path, door: str) -> None:
+    write_stack(tmp_path, os.getpid(), door)
 
     result = CliRunner().invoke(cli, ["--local", str(tmp_path), "up"])
 
@@ -129,9 +138,9 @@ def test_down_without_a_stack_is_no_fault(tmp_path: Path) -> None:
     assert "no local stack runs" in result.stdout
 
 
-def test_down_does_not_end_a_process_that_is_not_a_stack(tmp_path: Path) -> None:
+def test_down_does_not_end_a_process_that_is_not_a_stack(tmp_path: Path, door: str) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        write_stack(tmp_path, process.pid)
+        write_stack(tmp_path, process.pid, door)
 
         result = CliRunner().invoke(cli, ["--local", str(tmp_path), "down"])
 
@@ -142,9 +151,11 @@ def test_down_does_not_end_a_process_that_is_not_a_stack(tmp_path: Path) -> None
 
 
 SERVER = """
-import json, os, signal, sys
+import json, os, signal, socket, sys
+door = socket.create_server(("127.0.0.1", 0))
+url = f"http://127.0.0.1:{door.getsockname()[1]}"
 root = sys.argv[sys.argv.index("--root") + 1]
-told = {"pid": os.getpid(), "endpoint_url": "http://127.0.0.1:9", "region": "us-east-1", "args": sys.argv}
+told = {"pid": os.getpid(), "endpoint_url": url, "region": "us-east-1", "args": sys.argv}
 json.dump(told, open(root + "/stack.new", "w"))
 os.replace(root + "/stack.new", root + "/stack.json")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

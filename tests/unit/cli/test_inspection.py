@@ -1,6 +1,7 @@
 """What there is and what happened, as people and machines read it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -153,6 +154,32 @@ def test_a_run_without_a_record_is_read_from_its_execution(world: World) -> None
     document = world.json("run", RUN)["document"]
 
     assert document["data_arrival"]["objects"] == 2
+
+
+def test_a_run_step_functions_has_forgotten_is_shown_from_its_record(world: World) -> None:
+    world.register()
+    arn = world.machine.replace(":stateMachine:", ":execution:") + ":flights-gone"
+    world.start_run(execution_arn=arn)
+    world.end_run()
+
+    result = world.call("run", RUN)
+
+    assert result.exit_code == 0, result.output
+    assert "gain_shown" in result.stdout
+
+
+def test_a_run_that_waits_for_a_person_says_how_to_answer(world: World) -> None:
+    world.register()
+    world.start_run()
+    world.stack.ledger.leases.acquire("flights", RUN, now=0, seconds=FAR)
+    entered = {"id": 1, "type": "TaskStateEntered", "timestamp": datetime.now(UTC)}
+    world.fakes["stepfunctions"] = Recorder(
+        describe_execution={"input": "{}"},
+        get_execution_history={"events": [entered | {"stateEnteredEventDetails": {"name": "Approval"}}]},
+    )
+    world.stack.clients.clear()
+
+    assert f"driftwheel approve {RUN}" in world.call("status", "flights").stdout
 
 
 def test_an_unknown_run_and_an_ambiguous_one_are_named(world: World) -> None:

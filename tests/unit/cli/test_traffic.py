@@ -147,6 +147,13 @@ def test_a_csv_row_with_too_many_cells_is_named(world: World, runtime: Runtime, 
     assert runtime.calls == []
 
 
+def test_a_file_in_another_encoding_is_named(world: World, runtime: Runtime, tmp_path: Path) -> None:
+    file = tmp_path / "june.csv"
+    file.write_text("a\n1\n", encoding="utf-16")
+
+    assert "is not UTF-8" in world.call("predict", "flights", "--file", str(file)).stderr
+
+
 def refused(code: str, **more: str) -> Any:
     def answer(**_: Any) -> Any:
         raise ClientError({"Error": {"Code": code, "Message": "said so"}, **more}, "InvokeEndpoint")  # type: ignore[typeddict-unknown-key]

@@ -63,9 +63,26 @@ def test_a_run_that_asks_nothing_is_not_approved(world: World) -> None:
     assert "does not wait for a person; it ended rejected: 0.02 worse" in result.stderr
 
 
+def ending(world: World, status: Any, outcome: str) -> None:
+    """Let the registry's answer end the run."""
+
+    def update(**_: Any) -> dict[str, Any]:
+        world.end_run(status, outcome)
+        return {}
+
+    world.fakes["sagemaker"].answers["update_model_package"] = update
+
+
+def test_a_question_whose_run_has_ended_is_not_answered(asking: World) -> None:
+    asking.end_run("rejected", "nobody approved it in time")
+
+    assert "nobody approved it in time" in asking.call("approve", RUN).stderr
+    assert asking.fakes["sagemaker"].calls == []
+
+
 @pytest.mark.parametrize(("ends", "code"), [("promoted", 0), ("failed", 1)])
 def test_approving_may_wait_for_the_runs_end(asking: World, ends: Any, code: int) -> None:
-    asking.end_run(ends, "so it ended")
+    ending(asking, ends, "so it ended")
 
     result = asking.call("approve", RUN, "--wait")
 
@@ -74,7 +91,7 @@ def test_approving_may_wait_for_the_runs_end(asking: World, ends: Any, code: int
 
 
 def test_rejecting_and_waiting_is_well_when_the_run_ends_rejected(asking: World) -> None:
-    asking.end_run("rejected", "a person rejected it")
+    ending(asking, "rejected", "a person rejected it")
 
     assert asking.call("reject", RUN, "--wait").exit_code == 0
 
@@ -266,6 +283,28 @@ def test_a_champion_that_moved_meanwhile_stays(promoted: World) -> None:
 
     with pytest.raises(ChampionMoved):
         roll(promoted)
+
+
+def test_a_champion_made_before_the_lease_was_ours_stops_the_rollback(promoted: World) -> None:
+    ledger = Ledger.of(promoted.stack.table)
+    clients = Clients(
+        promoted.fakes["sagemaker"], promoted.fakes["sagemaker-runtime"], promoted.stack.objects
+    )
+    stands, target = target_of("flights", ledger.champions)
+    promoted.champion(3, "f" * 16)
+
+    with pytest.raises(ChampionMoved, match="look again"):
+        roll_back(
+            stands,
+            target,
+            "",
+            "artifacts",
+            clients,
+            ledger,
+            Waiter(lambda: datetime.now(UTC), lambda _: None),
+        )
+
+    assert promoted.fakes["sagemaker"].calls == []
 
 
 def test_a_rollback_beside_a_run_at_work_is_refused(promoted: World) -> None:
