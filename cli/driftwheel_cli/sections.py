@@ -103,7 +103,7 @@ def _deployment(section: Document) -> str:
 
 
 def _record_outcome(section: Document) -> str:
-    return f"{section.get('status', '')}: {section.get('sentence', '')}".strip(": ")
+    return str(section.get("status", ""))  # the state before has said why
 
 
 WORDS = {
