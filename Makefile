@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup test lock
+.PHONY: help setup demo test lock
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -23,6 +23,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --no-emit-index-url --no-header --no-an
 lock: setup ## Recompile every pinned requirements file
 	$(COMPILE) src/requirements.in -o src/requirements.txt
 	$(COMPILE) --generate-hashes --extra local --extra dev pyproject.toml -o requirements.lock
+
+demo: setup ## Turn the whole loop twice on real data, here
+	$(BIN)/python examples/flights/demo.py
 
 test: setup ## Run every check and every test
 	$(BIN)/ruff format --check
