@@ -35,6 +35,8 @@ def follow(stack: Stack, run: RunRow, *, pause: Callable[[float], None] = time.s
             stack.client("stepfunctions"), run.execution_arn, poll_seconds=POLL_SECONDS, pause=pause
         ):
             _show(out, status, event)
+            if (event.kind, event.state) == ("entered", "Approval"):
+                out.print(Text(f"          waits for a person: driftwheel approve {run.run_id}, or reject"))
     waited = 0.0
     while waited <= SETTLE_SECONDS:
         row = stack.ledger.runs.get(run.model, run.run_id)

@@ -7,7 +7,7 @@ import click
 
 from driftwheel_cli import deliveries, inspection, local_stack, logs, serving, traffic, verdicts
 from driftwheel_cli.connection import Options
-from driftwheel_cli.failures import KNOWN, CommandFailed, failure_of
+from driftwheel_cli.failures import KNOWN, failure_of
 
 
 class Commands(click.Group):
@@ -63,6 +63,3 @@ for family in (local_stack, deliveries, inspection, traffic, serving, verdicts, 
 def main() -> None:
     """Run the command line."""
     cli(prog_name="driftwheel")
-
-
-__all__ = ["CommandFailed", "cli", "main"]

@@ -96,6 +96,23 @@ def test_rejecting_and_waiting_is_well_when_the_run_ends_rejected(asking: World)
     assert asking.call("reject", RUN, "--wait").exit_code == 0
 
 
+def test_following_a_run_that_asks_a_person_says_how_to_answer(asking: World) -> None:
+    ending(asking, "promoted", "so it ended")
+    at = datetime.now(UTC)
+    events = [
+        {
+            "id": 1,
+            "type": "TaskStateEntered",
+            "timestamp": at,
+            "stateEnteredEventDetails": {"name": "Approval"},
+        },
+        {"id": 2, "type": "ExecutionSucceeded", "timestamp": at, "executionSucceededEventDetails": {}},
+    ]
+    asking.fakes["stepfunctions"] = Recorder(get_execution_history={"events": events})
+
+    assert f"driftwheel approve {RUN}" in asking.call("approve", RUN, "--wait").stderr
+
+
 def test_a_run_whose_end_nobody_wrote_down_is_said(asking: World) -> None:
     result = asking.call("approve", RUN, "--wait")
 
