@@ -224,6 +224,7 @@ class ModelSpec(Part):
         known = {
             "source.key": self.source.key,
             "split.column": [self.split.column] if self.split.column else [],
+            "enrich.on": [name for enrichment in self.enrich for name in enrichment.on],
             "evaluation.slices": self.evaluation.slices,
             "target.column": [] if self.target.expression else [self.target.column],
         }

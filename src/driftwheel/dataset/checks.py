@@ -40,7 +40,7 @@ def refuse_files(space: Workspace, found: Assembled) -> None:
         for refusal in (
             _retyped(space, number, facts),
             _rejected(space, number, facts),
-            _unlabelled(space, facts, *counts.get(number, (0, 0))),
+            _unlabelled(space, facts, counts.get(number, (0, 0))[0]),
         ):
             facts.refusal = facts.refusal or refusal
     _refuse_one_class(space, found, counts)
@@ -101,8 +101,7 @@ def _rejected(space: Workspace, number: int, facts: FileFacts) -> Refusal | None
     )
 
 
-def _unlabelled(space: Workspace, facts: FileFacts, labelled: int, positive: int) -> Refusal | None:
-    del positive
+def _unlabelled(space: Workspace, facts: FileFacts, labelled: int) -> Refusal | None:
     if labelled or facts.refusal or not facts.rows - facts.rejected:
         return None
     answer = sorted(space.answer)

@@ -11,6 +11,7 @@ from typing import Any
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.duck import feature_sql
 from driftwheel.recipe.literals import identifier, quote
+from driftwheel.spec import ModelSpec
 
 GOLDEN_RECORDS = 100
 ROW_GROUP = 100_000
@@ -40,15 +41,15 @@ def _plain(space: Workspace, name: str) -> str:
     return f"CAST({x} AS DOUBLE)" if kinds[name] in {"number", "integer", "boolean"} else x
 
 
-def requested(space: Workspace) -> list[str]:
+def requested(recipe: Mapping[str, Any], spec: ModelSpec) -> list[str]:
     """Name the columns a record of the holdout shows: what a request sends, and what slices it."""
-    slices = [name for name in space.spec.evaluation.slices if name not in space.recipe["inputs"]]
-    return [*space.recipe["inputs"], *slices]
+    inputs: list[str] = recipe["inputs"]
+    return inputs + [name for name in spec.evaluation.slices if name not in inputs]
 
 
 def write_holdout(space: Workspace) -> str:
     """Write ``holdout.jsonl.gz``, sorted by key, and give the SHA-256 of its bytes."""
-    names = requested(space)
+    names = requested(space.recipe, space.spec)
     columns = ", ".join(map(identifier, names))
     path = space.folder / "holdout.jsonl.gz"
     query = f"SELECT __key, __label, {columns} FROM parted WHERE __split = 'holdout' ORDER BY __key"

@@ -98,12 +98,7 @@ def prepare(spec: ModelSpec, inputs: Inputs, folder: Path, *, memory_mb: int) ->
 
 def question(recipe: dict[str, Any], spec: ModelSpec) -> str:
     """Name what a holdout's rows answer: another key, target or set of inputs needs another holdout."""
-    return digest(spec.source.key, recipe["target"], sorted(outputs_of(recipe, spec)))
-
-
-def outputs_of(recipe: dict[str, Any], spec: ModelSpec) -> set[str]:
-    """Name the columns a holdout's records hold."""
-    return {*recipe["inputs"], *spec.evaluation.slices}
+    return digest(spec.source.key, recipe["target"], sorted(outputs.requested(recipe, spec)))
 
 
 def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[str, int]) -> Prepared:
