@@ -34,3 +34,9 @@ def test_missing_parts_are_named():
     page = page_of(RUN, None, None)
     for part in ("outcome", "evaluation", "profile"):
         assert f"{part} not recorded" in page
+
+
+def test_lineage_is_told():
+    page = page_of(RUN | {"deployment": {"endpoint_config": "flights-7"}}, None, None)
+    assert "flights-7" in page
+    assert page == page_of(RUN | {"deployment": {"endpoint_config": "flights-7"}}, None, None)
