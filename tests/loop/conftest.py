@@ -17,6 +17,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from driftwheel.deployment.names import resource_name
 from driftwheel.ledger.objects import ObjectRow
 from driftwheel.ledger.runs import RunRow
 from driftwheel.ledger.table import Table
@@ -191,6 +192,11 @@ class Loop:
             Body=json.dumps({"records": records}),
         )
         return [prediction["score"] for prediction in json.load(answer["Body"])["predictions"]]
+
+    @property
+    def endpoint_name(self) -> str:
+        """What the model's endpoint and package group are called."""
+        return resource_name("driftwheel", "parcels")
 
     @property
     def endpoint(self) -> str:

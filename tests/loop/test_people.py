@@ -1,0 +1,102 @@
+"""Where a person decides: a run waits for an answer, and a champion of before comes back by command."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from driftwheel_cli.main import cli
+
+from .conftest import SPEC, Loop, Parcels
+
+ASKS = SPEC.replace("slices: [depot]}", "slices: [depot], approval: required, minimum_gain: -0.2}")
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory, parcels: Parcels) -> Iterator[Loop]:
+    loop = Loop(tmp_path_factory.mktemp("people"))
+    loop.up()
+    loop.drop("models/parcels/model.yaml", ASKS.encode())
+    loop.drop("data/parcels/a.csv", parcels.csv(parcels.rows(2_000)))
+    yield loop
+    loop.down()
+
+
+def command(loop: Loop, *arguments: str) -> int:
+    answer = cli.main(["--local", str(loop.root / "stack"), *arguments], standalone_mode=False)
+    return answer if isinstance(answer, int) else 0
+
+
+def waiting(loop: Loop, number: int) -> str:
+    """Wait until the newest of so many runs waits for a person; give its id."""
+    client = loop.client("sagemaker")
+
+    def asks() -> bool:
+        if len(loop.runs()) < number:
+            return False
+        name = loop.runs()[0].execution_arn
+        events = loop.client("stepfunctions").get_execution_history(executionArn=name, reverseOrder=True)
+        entered = [e["stateEnteredEventDetails"]["name"] for e in events["events"] if "Entered" in e["type"]]
+        return bool(entered) and entered[0] == "Approval"
+
+    loop.until(asks, 60, f"run {number} asks a person")
+    group = client.list_model_packages(ModelPackageGroupName=loop.endpoint_name)["ModelPackageSummaryList"]
+    assert group[0]["ModelApprovalStatus"] == "PendingManualApproval"
+    return loop.runs()[0].run_id
+
+
+def test_an_approved_run_deploys(asked: Loop) -> None:
+    run_id = waiting(asked, 1)
+    assert asked.ledger.champions.get("parcels") is None
+
+    assert command(asked, "approve", run_id, "--reason", "looks right") == 0
+
+    run = asked.ended(1)
+    assert (run.run_id, run.status) == (run_id, "promoted")
+    states = asked.client("stepfunctions").get_execution_history(executionArn=run.execution_arn)["events"]
+    assert sum(event["type"].endswith("StateEntered") for event in states) == 11
+
+
+def test_a_rejected_run_leaves_the_champion(asked: Loop, parcels: Parcels) -> None:
+    before = asked.ledger.champions.get("parcels")
+    asked.drop("data/parcels/b.csv", parcels.csv(parcels.rows(4_000)))
+    run_id = waiting(asked, 2)
+
+    assert command(asked, "reject", run_id, "--reason", "not this week") == 0
+
+    run = asked.ended(2)
+    assert run.status == "rejected"
+    assert "not this week" in run.outcome
+    assert asked.ledger.champions.get("parcels") == before
+
+
+def test_the_registry_itself_may_approve_and_a_rollback_brings_the_first_champion_back(
+    asked: Loop, parcels: Parcels
+) -> None:
+    first = asked.ledger.champions.get("parcels")
+    assert first is not None
+    asked.drop("data/parcels/c.csv", parcels.csv(parcels.rows(5_000)))
+    waiting(asked, 3)
+    client = asked.client("sagemaker")
+    newest = client.list_model_packages(
+        ModelPackageGroupName=asked.endpoint_name, SortBy="CreationTime", SortOrder="Descending"
+    )["ModelPackageSummaryList"][0]
+    client.update_model_package(
+        ModelPackageArn=newest["ModelPackageArn"], ModelApprovalStatus="Approved", ApprovalDescription="ok"
+    )
+    assert asked.ended(3).status == "promoted"
+
+    assert command(asked, "rollback", "parcels", "--reason", "complaints") == 0
+
+    back = asked.ledger.champions.get("parcels")
+    assert back is not None
+    assert (back.run_id, back.sequence) == (first.run_id, first.sequence + 2)
+    serving = client.describe_endpoint(EndpointName=back.endpoint)
+    assert serving["EndpointConfigName"] == first.endpoint_config
+    assert len(asked.predict(parcels.rows(2), "after-rollback")) == 2
+
+
+def test_the_stack_keeps_what_people_decided(asked: Loop) -> None:
+    reasons = " ".join(decision.reason for decision in asked.ledger.decisions.of_model("parcels"))
+
+    assert "not this week" in reasons
+    assert "complaints" in reasons
