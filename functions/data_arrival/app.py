@@ -4,6 +4,7 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftwheel.aws.objects import Objects
@@ -22,10 +23,10 @@ ledger = ObjectLedger(Table(boto3.resource("dynamodb").Table(settings.table)))
 
 @tracer.capture_lambda_handler
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+@event_parser(model=Run)
+def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     """Decide which frozen object versions this run may read."""
-    run = Run.model_validate(event)
-    logger.append_keys(model=run.model, run_id=run.run_id)
-    section = arrive(run, objects, ledger, settings.artifact_bucket)
+    logger.append_keys(model=event.model, run_id=event.run_id)
+    section = arrive(event, objects, ledger, settings.artifact_bucket)
     logger.info("data arrival", extra=section.model_dump(include={"outcome", "objects", "size_bytes"}))
     return section.model_dump(mode="json", exclude_none=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftwheel.aws.settings import JobSettings
@@ -12,7 +13,7 @@ from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
-from driftwheel.run import Run
+from driftwheel.run import Suspended
 from driftwheel.steps.deployment import Clients, deploy
 from driftwheel.steps.training_launch import Place, Waiting
 
@@ -26,11 +27,12 @@ place = Place(settings.stack, settings.artifact_bucket, settings.sagemaker_role_
 
 @tracer.capture_lambda_handler
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+@event_parser(model=Suspended)
+def handler(event: Suspended, context: LambdaContext) -> dict[str, Any]:
     """Start the exchange and leave; the token's holder ends the wait."""
-    run = Run.model_validate(event["run"])
+    run = event.run
     logger.append_keys(model=run.model, run_id=run.run_id)
-    waiting = Waiting(event["task_token"], event["execution_arn"], datetime.now(UTC).isoformat())
+    waiting = Waiting(event.task_token, event.execution_arn, datetime.now(UTC).isoformat())
     config = deploy(run, waiting, place, clients, Tokens(table), Champions(table), Leases(table))
     logger.info("deployment started", extra={"endpoint_config": config})
     return {"endpoint_config": config}

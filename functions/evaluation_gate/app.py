@@ -4,6 +4,7 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftwheel.aws.objects import Objects
@@ -23,16 +24,16 @@ sagemaker = boto3.client("sagemaker")
 
 @tracer.capture_lambda_handler
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+@event_parser(model=Run)
+def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     """Decide whether the trained model may take over, and register it either way."""
-    run = Run.model_validate(event)
-    logger.append_keys(model=run.model, run_id=run.run_id)
-    if run.training_launch is None:
-        raise ValueError(f"run {run.run_id} has no trained model to judge")
-    evidence = read_evidence(objects, run.training_launch.output_uri)
-    verdict = judge(run, evidence)
-    evaluation = publish(run, verdict, evidence, objects, settings.artifact_bucket)
-    arn = register(run, verdict, evaluation, settings.stack, sagemaker)
-    remember(run, verdict, decisions)
+    logger.append_keys(model=event.model, run_id=event.run_id)
+    if event.training_launch is None:
+        raise ValueError(f"run {event.run_id} has no trained model to judge")
+    evidence = read_evidence(objects, event.training_launch.output_uri)
+    verdict = judge(event, evidence)
+    evaluation = publish(event, verdict, evidence, objects, settings.artifact_bucket)
+    arn = register(event, verdict, evaluation, settings.stack, sagemaker)
+    remember(event, verdict, decisions)
     logger.info("verdict", extra={"decision": verdict.decision, "model_package": arn})
     return section_of(verdict, arn, evaluation).model_dump(mode="json")

@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftwheel.aws.objects import Objects
@@ -23,12 +24,12 @@ ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
 
 @tracer.capture_lambda_handler
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+@event_parser(model=Run)
+def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     """Turn the frozen data set into the files a training job reads, or say why not."""
-    run = Run.model_validate(event)
-    logger.append_keys(model=run.model, run_id=run.run_id)
+    logger.append_keys(model=event.model, run_id=event.run_id)
     with TemporaryDirectory() as folder:
         place = Place(settings.artifact_bucket, Path(folder), settings.preprocessing_memory_mb)
-        section = preprocess(run, objects, ledger, place)
+        section = preprocess(event, objects, ledger, place)
     logger.info("preprocessing", extra=section.model_dump(include={"outcome", "rows", "rolled_over"}))
     return section.model_dump(mode="json", exclude_none=True)

@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftwheel.aws.objects import Objects
@@ -27,19 +28,19 @@ sqs, sns = boto3.client("sqs"), boto3.client("sns")
 @tracer.capture_lambda_handler
 @logger.inject_lambda_context
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+@event_parser(model=Run)
+def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     """Record the outcome, tell a person when it is bad news, and let the trigger look again."""
-    run = Run.model_validate(event)
-    logger.append_keys(model=run.model, run_id=run.run_id)
-    outcome = record(run, datetime.now(UTC).isoformat(), objects, ledger, settings.artifact_bucket)
-    metrics.add_dimension("model", run.model)
+    logger.append_keys(model=event.model, run_id=event.run_id)
+    outcome = record(event, datetime.now(UTC).isoformat(), objects, ledger, settings.artifact_bucket)
+    metrics.add_dimension("model", event.model)
     metrics.add_metric(f"Runs{outcome.status.title()}", MetricUnit.Count, 1)
     if outcome.status in {"failed", "refused", "rejected"}:
-        line = f"{run.model}: run {run.run_id} {outcome.status}. {outcome.sentence}"
+        line = f"{event.model}: run {event.run_id} {outcome.status}. {outcome.sentence}"
         sns.publish(
-            TopicArn=settings.alert_topic_arn, Subject=f"{run.model}: run {outcome.status}", Message=line
+            TopicArn=settings.alert_topic_arn, Subject=f"{event.model}: run {outcome.status}", Message=line
         )
-    woken = {"kind": "run_finished", "model": run.model, "run_id": run.run_id}
+    woken = {"kind": "run_finished", "model": event.model, "run_id": event.run_id}
     sqs.send_message(QueueUrl=settings.arrival_queue_url, MessageBody=json.dumps(woken))
     logger.info("run ended", extra={"status": outcome.status})
     return {"status": outcome.status, "sentence": outcome.sentence}

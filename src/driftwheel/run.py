@@ -147,6 +147,14 @@ class Run(Record):
     record_outcome: dict[str, Any] | None = None
 
 
+class Suspended(Record):
+    """A run that waits for a callback: what a ``waitForTaskToken`` task is given."""
+
+    run: Run
+    task_token: str
+    execution_arn: str
+
+
 def digest(*parts: object) -> str:
     """Name content: 16 hex digits of the SHA-256 of canonical JSON.
 
