@@ -13,7 +13,6 @@ from typing import Any
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.sources.file import KEPT_BAD_LINES, BadLine, Loaded, SourceFile
 from driftwheel.sources.refusal import Unreadable
-from driftwheel.sources.sniff import CHUNK
 from driftwheel.spec import Enrichment, Source
 
 LONGEST_LINE = 1 << 20
@@ -41,12 +40,11 @@ def load(
     """
     header = _header(file, plain, shape.delimiter)
     _check_header(file, header, shape.delimiter, wanted)
-    _check_quotes(file, plain, shape.delimiter)
+    _check_quotes(file, plain, shape.delimiter, len(header))
+    before = _count(connection, table)
     try:
         bad, count = _insert(connection, file, plain, shape.delimiter, header, wanted, table)
-        rows = int(
-            connection.execute(f"SELECT count(*) FROM {table} WHERE __file = {file.number}").fetchone()[0]
-        )
+        rows = _count(connection, table) - before
     finally:
         for name in (BAD, SCANS):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
@@ -109,19 +107,24 @@ def _insert(
     ), count
 
 
+def _count(connection: Any, table: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
 def _header(file: SourceFile, plain: Path, delimiter: str) -> list[str]:
-    with plain.open("rb") as stream:
-        first = stream.readline(LONGEST_LINE + 1)
-    if len(first) > LONGEST_LINE:
+    try:
+        names = [name.strip() for name in next(csv.reader(_lines(file, plain), delimiter=delimiter), [])]
+    except csv.Error:
+        names = []
+    if not any(names):
         raise Unreadable(
-            "line-too-long",
-            f"{file.key}: the header is longer than {LONGEST_LINE} bytes",
+            "header-only",
+            f"{file.key}: its first line names no column",
             key=file.key,
             line=1,
-            hint="is this a text file with one record a line?",
+            hint="the first line must name the columns",
         )
-    rows = list(csv.reader([first.decode("utf-8-sig")], delimiter=delimiter))
-    return [name.strip() for name in rows[0]] if rows else [""]
+    return names
 
 
 def _check_header(file: SourceFile, header: list[str], delimiter: str, wanted: Collection[str]) -> None:
@@ -162,37 +165,51 @@ def _check_delimiter(file: SourceFile, header: list[str], delimiter: str, wanted
             )
 
 
-def _check_quotes(file: SourceFile, plain: Path, delimiter: str) -> None:
-    """Refuse a quote that is never closed: DuckDB would silently drop every row after it."""
-    quotes = 0
+def _check_quotes(file: SourceFile, plain: Path, delimiter: str, fields: int) -> None:
+    """Refuse a quote that is not closed where it should be: DuckDB would silently drop the rows behind it.
+
+    A line whose quotes are odd in number begins or ends a value of several lines, or one is missing. Only
+    then Python's reader goes over the file: slower, but it knows where each record began. A record of several
+    lines must have as many fields as the header.
+    """
     with plain.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            quotes += chunk.count(b'"')
-    if quotes % 2 == 0:
-        return
-    # Odd: some quote stands alone. Python's reader is slower and knows where the last record began.
-    last = 1
-    reader = csv.reader(_lines(plain), delimiter=delimiter, strict=True)
-    try:
-        while True:
-            try:
-                next(reader)
-            except csv.Error as error:
-                if "end of data" in str(error):
-                    raise Unreadable(
-                        "parse-error",
-                        f"{file.key} line {last}: a quote is opened and never closed",
-                        key=file.key,
-                        line=last,
-                        hint='close it, or write a quote inside a field as ""',
-                    ) from error
-                # Another fault of this record alone: DuckDB will count it as a bad line.
-            last = reader.line_num + 1
-    except StopIteration:
-        return
+        if not any(line.count(b'"') % 2 for line in stream):
+            return
+    last = 0
+    reader = csv.reader(_lines(file, plain), delimiter=delimiter, strict=True)
+    while True:
+        broken = unclosed = False
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            record, broken, unclosed = [], True, "end of data" in str(error)
+        if record is None:
+            return
+        spans = reader.line_num - last
+        if unclosed or (spans > 1 and (broken or len(record) != fields)):
+            raise Unreadable(
+                "parse-error",
+                f"{file.key} line {last + 1}: a quote is opened and not closed before line {reader.line_num}",
+                key=file.key,
+                line=last + 1,
+                hint='close it, or write a quote inside a field as ""',
+            )
+        # A broken record of one line is a bad line, which DuckDB counts.
+        last = reader.line_num
 
 
-def _lines(plain: Path) -> Iterator[str]:
+def _lines(file: SourceFile, plain: Path) -> Iterator[str]:
     csv.field_size_limit(1 << 30)
-    with plain.open(encoding="utf-8-sig", newline="") as stream:
-        yield from stream
+    with plain.open("rb") as stream:
+        number = 0
+        while line := stream.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE and number == 1:
+                raise Unreadable(
+                    "line-too-long",
+                    f"{file.key}: the header is longer than {LONGEST_LINE} bytes",
+                    key=file.key,
+                    line=1,
+                    hint="is this a text file with one record a line?",
+                )
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
 LONGEST_LINE = 1 << 20
+BREAKS = re.compile(r"[\r\n]+")
 
 
 class _Bad(ValueError):
@@ -26,9 +28,10 @@ def load(
     wanted: Collection[str],
     table: str,
 ) -> Loaded:
-    """Append the rows of a JSONL file; numbers keep every digit they were written with.
+    """Append the rows of a JSONL file.
 
-    A line that is no object, names a field twice or nests a wanted field is a bad line. Raises Unreadable:
+    Numbers keep every digit they were written with; a line break inside a text becomes a space. A line that
+    is no object, names a field twice or nests a wanted field is a bad line. Raises Unreadable:
     line-too-long, json-depth, json-invalid.
     """
     del shape
@@ -51,14 +54,14 @@ def _stage(file: SourceFile, plain: Path, names: list[str], staged: Path) -> Loa
     bad: list[BadLine] = []
     rows = count = number = 0
     with plain.open("rb") as stream, staged.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out)
+        writer = csv.writer(out, lineterminator="\n")
         while line := stream.readline(LONGEST_LINE + 1):
             number += 1
             _check_length(file, line, number)
             if not line.strip():
                 continue
             try:
-                record = _object(line.decode("utf-8-sig"))
+                record = _object(line.decode("utf-8-sig").rstrip())
                 columns |= dict.fromkeys(record)
                 writer.writerow([*(_cell(name, record.get(name)) for name in names), file.number, number])
                 rows += 1
@@ -131,4 +134,15 @@ def _cell(name: str, value: Any) -> str | None:
         raise _Bad(f"field '{name}' is nested")
     if isinstance(value, bool):
         return "true" if value else "false"
-    return None if value is None else str(value).replace("\0", " ")
+    return None if value is None else _text(name, value)
+
+
+def _text(name: str, value: str) -> str:
+    if "\0" in value:
+        raise _Bad(f"field '{name}' holds a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _Bad(f"field '{name}' holds half a character") from error
+    # Cleaning makes every run of blanks one space anyway; the CSV between here and DuckDB wants one line.
+    return BREAKS.sub(" ", value)

@@ -52,7 +52,11 @@ def load(
             f"INSERT INTO {table} BY NAME SELECT {file.number} AS __file, "
             f"row_number() OVER () AS __line{values} FROM (SELECT * FROM {reader} LIMIT {limit + 1})"
         )
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as error:
+        if "No space left" in str(error):  # ours to mend, the file is not to blame
+            raise
         raise Unreadable(
             "corrupt",
             f"{file.key} starts like a Parquet file and cannot be read: it is damaged or cut off",

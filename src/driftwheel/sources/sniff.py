@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from driftwheel.sources.file import SourceFile
 from driftwheel.sources.refusal import Unreadable
@@ -46,12 +47,7 @@ def opened(file: SourceFile, shape: Source | Enrichment) -> Iterator[Path]:
     """
     head = _head(file.path)
     if not head:
-        raise Unreadable(
-            "empty-file",
-            f"{file.key} has no bytes",
-            key=file.key,
-            hint="check the export that wrote it",
-        )
+        _refuse_empty(file)
     unpacked = file.path.with_name(f"{file.path.name}.unpacked")
     text = file.path.with_name(f"{file.path.name}.text")
     try:
@@ -59,11 +55,19 @@ def opened(file: SourceFile, shape: Source | Enrichment) -> Iterator[Path]:
         if head.startswith(GZIP):
             plain = _gunzip(file, unpacked)
             head = _head(plain)
+            if not head:
+                _refuse_empty(file)
         _check_kind(file, shape, head)
         yield plain if shape.format == "parquet" else _as_text(file, plain, text)
     finally:
         unpacked.unlink(missing_ok=True)
         text.unlink(missing_ok=True)
+
+
+def _refuse_empty(file: SourceFile) -> NoReturn:
+    raise Unreadable(
+        "empty-file", f"{file.key} has no bytes", key=file.key, hint="check the export that wrote it"
+    )
 
 
 def _head(path: Path) -> bytes:

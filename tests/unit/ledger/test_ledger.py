@@ -1,16 +1,19 @@
 """The ledger against moto's DynamoDB."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
+from moto.dynamodb.models import DynamoDBBackend
 
 from driftwheel.errors import ChampionMoved, LeaseLost
 from driftwheel.ledger.champions import ChampionRow, Champions
@@ -29,10 +32,21 @@ FIRST = Delivered(
 SECOND = replace(FIRST, version="v2", etag="e2", sequencer="0056")
 
 
+def _locked(call: Callable[..., Any], lock: threading.RLock) -> Callable[..., Any]:
+    def locked(*arguments: Any, **named: Any) -> Any:
+        with lock:
+            return call(*arguments, **named)
+
+    return locked
+
+
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
+    one_at_a_time = threading.RLock()  # as one item's writes are in DynamoDB; moto's are not
+    for name in ("put_item", "update_item"):
+        monkeypatch.setattr(DynamoDBBackend, name, _locked(getattr(DynamoDBBackend, name), one_at_a_time))
     with mock_aws():
         yield Table(
             boto3.resource("dynamodb", region_name="us-east-1").create_table(

@@ -122,6 +122,14 @@ REFUSED = {
     "latin-1": (PLAIN.replace(b"Oslo", b"Troms\xf8"), {}, "encoding", "line 2 .*offset 21"),
     "cut utf-8": (PLAIN + "ø".encode()[:1], {}, "encoding", "line 4"),
     "nul": (PLAIN.replace(b"Oslo", b"Os\0lo"), {}, "encoding", r"line 2 holds a NUL byte \(byte offset 18\)"),
+    "blank header": (b"\n\n1,2,3\n", {}, "header-only", "names no column"),
+    "gzip of nothing": (gzip.compress(b""), {}, "empty-file", "no bytes"),
+    "two unclosed": (
+        PLAIN + b'3,"x,1\n' + b"4,y,2\n" * 1_000 + b'5,"z,3\n6,y,2\n',
+        {},
+        "parse-error",
+        "line 4: a quote is opened and not closed before line 1005",
+    ),
     "unclosed": (PLAIN + b'3,"x,1\n4,y,2\n', {}, "parse-error", "line 4: a quote is opened"),
     "long header": (b"x" * (1 << 20) + b"yz\n", {}, "line-too-long", "header"),
     "zip": (b"PK\x03\x04" + PLAIN, {}, "format-mismatch", "zip archive"),
@@ -200,18 +208,33 @@ def test_jsonl_values_stay_as_written_and_bad_lines_are_counted(engine: Any, rea
         '{"id": true, "size": null, "new": [1]}',
         '{"id": {"a": 1}}',
         "{",
+        '{"id": "a\\u0000b"}',
+        '{"id": "\\ud800"}',
+        '{"id": "a\\r\\nb", "place": "c\\rd", "size": "\\"e\\n"}',
     ]
 
     loaded = read("\n".join(lines).encode(), format="jsonl")
 
-    assert rows(engine) == [("12345678901234567890", "NA", "2.50", 1), ("true", None, None, 5)]
+    assert rows(engine) == [
+        ("12345678901234567890", "NA", "2.50", 1),
+        ("true", None, None, 5),
+        ("a b", "c d", '"e ', 10),
+    ]
     assert loaded.columns == ("id", "place", "size", "new")
     assert [(bad.line, bad.reason) for bad in loaded.bad_lines] == [
         (3, "a field stands twice"),
         (4, "NaN is not JSON"),
         (6, "field 'id' is nested"),
         (7, "not JSON at character 2"),
+        (8, "field 'id' holds a NUL character"),
+        (9, "field 'id' holds half a character"),
     ]
+
+
+def test_a_header_may_hold_line_breaks(engine: Any, read: Load) -> None:
+    read(b'id,"pl\nace",place,size\n1,x,Oslo,3\n')
+
+    assert [row[:3] for row in rows(engine)] == [("1", "Oslo", "3")]
 
 
 def test_files_add_up_and_a_refused_one_changes_nothing(engine: Any, read: Load) -> None:
