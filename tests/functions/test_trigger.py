@@ -192,6 +192,20 @@ def test_a_person_may_repeat_a_run_that_failed_and_nobody_else_does(
     assert len(executions(states)) == 2
 
 
+def test_a_person_is_answered_every_time_a_tick_once(world: World, states: Any, send: Send) -> None:
+    send(register(world), created(world, "data/flights/a.csv"))
+    send(TICK, seconds=4)
+    end_run(world, "refused")
+
+    for seconds in (60, 61, 62):
+        send({"kind": "manual", "model": "flights"}, seconds=seconds)
+    for seconds in (70, 71, 72):
+        send(TICK, seconds=seconds)
+
+    decisions = Decisions(world.table).of_model("flights")
+    assert [d.id.partition("-")[0] for d in decisions].count("already_decided") == 4
+
+
 @pytest.mark.case("SF-09")
 def test_a_crash_between_lease_and_execution_is_made_good_under_the_same_name(
     world: World, states: Any, send: Send, monkeypatch: pytest.MonkeyPatch

@@ -96,7 +96,7 @@ def reconsider(model: str, ledger: Ledger, wheel: Wheel, now: datetime, *, manua
     answer = decide(situation, spec, manual=manual)
     if isinstance(answer, Start):
         answer = start(spec, answer, situation, ledger, wheel, now)
-    _write_down(model, answer, situation, ledger, now)
+    _write_down(model, answer, situation, ledger, now, manual=manual)
     wait = answer.until - now.timestamp() if isinstance(answer, Wait) and answer.until else None
     return Decided(
         model, answer, min(LONGEST_DELAY, int(wait) + 1) if wait is not None and wait > 0 else None
@@ -277,15 +277,22 @@ def adopt(spec: ModelSpec, ledger: ObjectLedger, orphans: Iterable[ObjectRow]) -
         ledger.settle(orphan, "superseded", f"now watched by model {spec.model}")
 
 
-def _write_down(model: str, answer: Answer, situation: Situation, ledger: Ledger, now: datetime) -> None:
+def _write_down(
+    model: str, answer: Answer, situation: Situation, ledger: Ledger, now: datetime, *, manual: bool
+) -> None:
     if answer.code == "nothing_new":
         return
     numbers = {
         name: value for name, value in vars(situation).items() if name != "now" and value not in ("", None)
     }
-    # The same answer to the same situation is one row, however often a tick asks.
+    # The same answer to the same situation is one row, however often a tick asks; a person is answered anew.
     same = digest(
-        answer.code, situation.pending, situation.newest_arrival, situation.lease_run, situation.drift
+        answer.code,
+        situation.pending,
+        situation.newest_arrival,
+        situation.lease_run,
+        situation.drift,
+        now.isoformat() if manual else "",
     )
     ledger.decisions.record(
         Decision(

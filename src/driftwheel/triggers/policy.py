@@ -44,15 +44,12 @@ def _drifted(situation: Situation, spec: ModelSpec) -> bool:
 
 
 def _by_arrival(situation: Situation, spec: ModelSpec) -> Answer:
+    files = f"{situation.pending} new {'file' if situation.pending == 1 else 'files'}"
     quiet_until = situation.newest_arrival + spec.triggers.quiet_seconds
     if quiet_until > situation.now:
-        sentence = (
-            f"{situation.pending} new files, the last one less than {spec.triggers.quiet_seconds} s ago"
-        )
+        sentence = f"{files}, the last one less than {spec.triggers.quiet_seconds} s ago"
         return Wait(quiet_until, "quiet_period", sentence)
-    return Start(
-        "arrival", "new_files", f"{situation.pending} new files, quiet for {spec.triggers.quiet_seconds} s"
-    )
+    return Start("arrival", "new_files", f"{files}, quiet for {spec.triggers.quiet_seconds} s")
 
 
 def _by_drift(situation: Situation, spec: ModelSpec) -> Answer:
