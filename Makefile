@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lock
+.PHONY: help setup demo test sam lock
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -23,6 +23,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --no-emit-index-url --no-header --no-an
 lock: setup ## Recompile every pinned requirements file
 	$(COMPILE) src/requirements.in -o src/requirements.txt
 	$(COMPILE) --generate-hashes --extra local --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --generate-hashes requirements-sam.in -o requirements-sam.txt
 
 demo: setup ## Turn the whole loop twice on real data, here
 	$(BIN)/python examples/flights/demo.py
@@ -35,3 +36,15 @@ test: setup ## Run every check and every test
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report --skip-covered
+
+SAM_VENV := .sam-venv
+SAM := PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
+
+$(SAM_VENV)/.ready: requirements-sam.txt | $(VENV)/.ready
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(SAM_VENV)
+	$(BIN)/uv pip install --quiet --python $(SAM_VENV)/bin/python --require-hashes -r requirements-sam.txt
+	@touch $@
+
+sam: $(SAM_VENV)/.ready ## Validate the template and build what `sam deploy` uploads
+	$(SAM) validate --lint
+	$(SAM) build

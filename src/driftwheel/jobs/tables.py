@@ -65,7 +65,8 @@ def read_raw(paths: Sequence[Path]) -> dict[str, Column]:
 
 def _joined(parts: Sequence[Any]) -> Column:
     if all(pa.types.is_floating(part.type) for part in parts):
-        return np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts])
+        joined: npt.NDArray[Any] = np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts])
+        return joined
     return [value for part in parts for value in part.to_pylist()]
 
 
