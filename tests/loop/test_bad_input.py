@@ -1,0 +1,94 @@
+"""Broken files as a person meets them: the real command against a running stack, and what it answers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from driftwheel.ledger.champions import ChampionRow
+from driftwheel_cli.main import cli
+
+from .conftest import ROOT, SPEC, Loop, Parcels
+
+GOOD = Parcels(next_id=60_000).csv(Parcels(next_id=60_000).rows(300))
+HEADER = GOOD.splitlines(keepends=True)[0]
+
+BROKEN: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
+    "empty": ("empty-file", b"", ("has no bytes", "check the export")),
+    "header-only": ("header-only", HEADER, ("row 1", "no rows", "check the export")),
+    "no-weight": (
+        "missing-column",
+        GOOD.replace(b"weight", b"wieght", 1),
+        ("column weight", "has no column 'weight'", "'wieght'", "Rename it in the file"),
+    ),
+    "semicolons": (
+        "wrong-delimiter",
+        GOOD.replace(b",", b";"),
+        ("row 1", 'apart by ";"', 'delimiter: ";" in model.yaml'),
+    ),
+    "utf-16": ("encoding", GOOD.decode().encode("utf-16"), ("row 1", "UTF-16", "as UTF-8")),
+    "one-class": (
+        "label-single-class",
+        GOOD.replace(b"true", b"false"),
+        ("column late", "all 300 labelled rows have the label 0", "target.expression"),
+    ),
+}
+"""Name of the file → its code, its bytes, and the words a person must read: the place and the remedy."""
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    loop, parcels = Loop(tmp_path_factory.mktemp("bad-input")), Parcels()
+    loop.up()
+    loop.drop("models/parcels/model.yaml", SPEC.encode())
+    loop.drop("data/parcels/good.csv", parcels.csv(parcels.rows(2_000)))
+    assert loop.ended(1).status == "promoted"
+    yield loop
+    loop.down()
+
+
+def champion_of(loop: Loop) -> ChampionRow:
+    found = loop.ledger.champions.get("parcels")
+    assert found is not None
+    return found
+
+
+def jobs(loop: Loop) -> list[str]:
+    found = loop.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
+    return [job["TrainingJobName"] for job in found]
+
+
+def drop(loop: Loop, file: str) -> Result:
+    arguments = ["--local", str(loop.root / "stack"), "drop", file, "--wait", "--timeout", "60"]
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_refused_by_name_place_and_remedy_and_changes_nothing(
+    serving: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    code, body, words = BROKEN[name]
+    file = tmp_path / f"{name}.csv"
+    file.write_bytes(body)
+    champion, trained = champion_of(serving), jobs(serving)
+
+    monkeypatch.chdir(tmp_path)
+    result = drop(serving, file.name)
+
+    assert result.exit_code == 1, result.output
+    read = " ".join(result.output.split())
+    for word in (f"data/parcels/{name}.csv", "quarantined", *words):
+        assert word in read, result.output
+    rows = serving.ledger.objects.of_key("parcels", f"data/parcels/{name}.csv")
+    assert [row.state for row in rows] == ["quarantined"]
+    assert rows[0].reason.startswith(f"{code}: ")
+    assert champion_of(serving) == champion
+    assert jobs(serving) == trained
+
+
+def test_every_refusal_met_here_is_in_the_table_people_read() -> None:
+    documented = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+
+    for code, _, _ in BROKEN.values():
+        assert f"`{code}`" in documented
