@@ -5,7 +5,16 @@ from typing import Any
 
 import click
 
-from driftwheel_cli import deliveries, inspection, local_stack, logs, serving, traffic, verdicts
+from driftwheel_cli import (
+    deliveries,
+    inspection,
+    local_stack,
+    logs,
+    report_command,
+    serving,
+    traffic,
+    verdicts,
+)
 from driftwheel_cli.connection import Options
 from driftwheel_cli.failures import KNOWN, failure_of
 
@@ -55,7 +64,7 @@ def cli(ctx: click.Context, stack: str | None, local: Path | None) -> None:
     ctx.obj = Options(stack, local)
 
 
-for family in (local_stack, deliveries, inspection, traffic, serving, verdicts, logs):
+for family in (local_stack, deliveries, inspection, report_command, traffic, serving, verdicts, logs):
     for command in family.COMMANDS:
         cli.add_command(command)
 

@@ -13,13 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -27,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import months
 from memory import PeakMemory
 from prober import Prober
+from summary import ALL, Claims, show
 
 from driftwheel.ledger.runs import RunRow
 from driftwheel_cli.connection import Options
@@ -34,8 +32,8 @@ from driftwheel_cli.connection import Stack as Connection
 from driftwheel_cli.following import follow
 from driftwheel_cli.main import cli
 from driftwheel_cli.rendering import console, printable
+from driftwheel_cli.report_command import report_of
 from driftwheel_cli.traffic import print_drift
-from driftwheel_cli.watching import watch_run
 from driftwheel_local.server import Stack
 
 HERE = Path(__file__).parent
@@ -53,22 +51,6 @@ OVERRIDES = {
     "cooldown_minutes: 60": "cooldown_minutes: 0",
     "quiet_seconds: 3": "quiet_seconds: 2",
 }
-
-
-@dataclass
-class Claims:
-    """What the demo promises, and whether it held."""
-
-    rows: list[tuple[bool, str, str]] = field(default_factory=list)
-
-    def check(self, held: object, claim: str, evidence: str) -> None:
-        """Write one down."""
-        self.rows.append((bool(held), claim, evidence))
-
-    @property
-    def hold(self) -> bool:
-        """Whether every one held."""
-        return all(held for held, _, _ in self.rows)
 
 
 class Demo:
@@ -124,8 +106,6 @@ class Demo:
         self.runs.append(run)
         self.out.print(Text(printable(f"→ {run.status}: {run.outcome}"), style="bold"))
         return run
-
-    # ---- the acts ------------------------------------------------------------------------------------
 
     def winter(self) -> None:
         """Drop January and February; a first champion comes out."""
@@ -274,7 +254,19 @@ class Demo:
         )
         self.command("decisions", MODEL, "--limit", "6")
 
-    # ---- what is shown -------------------------------------------------------------------------------
+    def reports(self) -> None:
+        """Write a page for each run."""
+        folder = FOLDER / "reports"
+        folder.mkdir()
+        pages = [
+            report_of(self.connection, run, folder / f"{number}-{run.kind}-{run.status}.html")
+            for number, run in enumerate(self.runs, 1)
+        ]
+        self.claims.check(
+            all(run.run_id in page.read_text() for run, page in zip(self.runs, pages, strict=True)),
+            "every run has a page that opens offline",
+            ", ".join(os.path.relpath(page) for page in pages),
+        )
 
     def document(self, uri: str) -> Any:
         """Read a JSON artifact."""
@@ -293,57 +285,6 @@ class Demo:
             raise click.ClickException(f"run {run.run_id} never reached the gate: {run.outcome}")
         found: dict[str, Any] = gate["metrics"]
         return found
-
-    def summary(self, peak: PeakMemory, seconds: float) -> None:
-        """Say whether every claim held, where the time went, and where to look."""
-        self.out.print()
-        table = Table(box=None, show_header=False, pad_edge=False)
-        for held, claim, evidence in self.claims.rows:
-            mark = Text("✓", style="green") if held else Text("✗", style="bold red")
-            table.add_row(mark, printable(claim), Text(printable(evidence), style="dim"))
-        self.out.print(Panel(table, title="what was promised", title_align="left"))
-        states = Table(
-            "run",
-            "why",
-            "ended",
-            "states entered",
-            "Lambda calls",
-            "seconds",
-            "longest states",
-            box=None,
-            pad_edge=False,
-        )
-        for run in self.runs:
-            states.add_row(*map(printable, self.steps(run)))
-        self.out.print(states)
-        self.out.print()
-        for title, spent in self.seconds.items():
-            self.out.print(Text(f"{spent:6.1f} s  {title}"))
-        memory = f", peak memory of all processes {peak.megabytes:,.0f} MB" if peak.megabytes else ""
-        self.out.print(Text(f"{seconds:6.1f} s  in all{memory}", style="bold"))
-
-    def steps(self, run: RunRow) -> tuple[str, ...]:
-        """Count a run's transitions and calls, and name where it spent its time."""
-        states = self.connection.client("stepfunctions")
-        events = list(watch_run(states, run.execution_arn, follow=False))
-        pages = states.get_paginator("get_execution_history").paginate(executionArn=run.execution_arn)
-        calls = sum(
-            event["type"] in {"LambdaFunctionScheduled", "TaskScheduled"}
-            for page in pages
-            for event in page["events"]
-        )
-        spent = sorted(((e.seconds, e.state) for e in events if e.kind == "exited"), reverse=True)[:3]
-        entered = sum(event.kind == "entered" for event in events)
-        total = next(event.seconds for event in events if event.kind == "ended")
-        return (
-            run.run_id,
-            run.kind,
-            run.status,
-            str(entered),
-            str(calls),
-            f"{total:.1f}",
-            ", ".join(f"{state} {seconds:.1f}" for seconds, state in spent),
-        )
 
 
 def interval(estimate: dict[str, Any] | None) -> str:
@@ -384,10 +325,11 @@ def main() -> int:
             ("Spring and summer ask the winter model", demo.traffic),
             ("The scheduled check finds drift; the model is retrained and swapped under load", demo.drift),
             ("A month with shuffled labels arrives", demo.worse),
+            ("Each run is written down as a page", demo.reports),
         ):
             with demo.act(title):
                 tell()
-        demo.summary(peak, time.monotonic() - began)
+        show(demo.connection, demo.claims, demo.runs, demo.seconds | {ALL: time.monotonic() - began}, peak)
         out.print(f"\nlook around: {FOLDER}; go on: driftwheel --local {FOLDER.relative_to(ROOT)} up")
     return 0 if demo.claims.hold else 1
 

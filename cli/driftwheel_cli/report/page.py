@@ -1,50 +1,136 @@
 """The page of one run: what was decided, on which numbers, from which data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from driftwheel.aws.objects import Objects
-from driftwheel.layout import RunLayout, S3Uri
+from driftwheel_cli.report import drawings
+from driftwheel_cli.report.artifacts import Artifacts, read_artifacts
+from driftwheel_cli.sections import refusal_sentence, refusals
+
+MOST_COLUMNS = 40
+"""Drawn; a table of a thousand columns is no report."""
+
+FLOW = {
+    "read": "read",
+    "captured": "of them captured",
+    "rejected": "rejected",
+    "unlabelled": "unlabelled",
+    "outside_window": "outside the window",
+    "duplicates": "duplicates",
+    "train": "train",
+    "validation": "validation",
+    "holdout": "holdout",
+}
+"""Counts of a profile in the order rows meet them, and how they read."""
+
+State = tuple[str, float, str]
 
 
-def write_report(reader: Objects, artifact_bucket: str, model: str, run_id: str, path: Path) -> Path:
-    """Write the run's page; what the run did not record is named there, a missing ``run.json`` raises."""
-    place = RunLayout(artifact_bucket, model, run_id)
-    page = page_of(
-        reader.read_json(place.record),
-        _read(reader, place.step("evaluation_gate") / "evaluation.json"),
-        _read(reader, place.step("preprocessing") / "profile.json"),
-    )
-    path.write_text(page, encoding="utf-8")
+def write_report(
+    reader: Objects,
+    artifact_bucket: str,
+    model: str,
+    run_id: str,
+    path: Path,
+    *,
+    states: Sequence[State] = (),
+) -> Path:
+    """Write a run's page; ``states`` are name, seconds and what each left behind.
+
+    Raises ArtifactInvalid when the run has no ``run.json``; any other missing part is named on the page.
+    """
+    path.write_text(page_of(read_artifacts(reader, artifact_bucket, model, run_id), states), encoding="utf-8")
     return path
 
 
-def page_of(run: dict[str, Any], verdict: dict[str, Any] | None, profile: dict[str, Any] | None) -> str:
+def page_of(found: Artifacts, states: Sequence[State] = ()) -> str:
     """Lay a run out as HTML: every value escaped, no script, nothing fetched."""
     environment = Environment(
         loader=PackageLoader("driftwheel_cli.report", "."), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters["digits"] = digits
-    return environment.get_template("run.html").render(run=run, verdict=verdict, profile=profile)
+    environment.filters |= {"digits": digits, "share": share}
+    verdict, profile = found.verdict, found.profile
+    return environment.get_template("run.html").render(
+        run=found.run,
+        headline=headline(found),
+        verdict=verdict,
+        forest=Markup(drawings.comparison(verdict)) if verdict else "",  # noqa: S704  # drawn here, escaped there
+        flow=[(words, profile["rows"].get(name, 0)) for name, words in FLOW.items()] if profile else [],
+        columns=[_column(name, column) for name, column in _columns(profile)],
+        unshown=max(0, len((profile or {}).get("columns", {})) - MOST_COLUMNS),
+        timeline=Markup(drawings.timeline((profile or {}).get("time") or {})),  # noqa: S704
+        profile=profile,
+        training=found.training,
+        drift=found.drift,
+        drifted=_drifted(found.drift),
+        aside=[refusal_sentence(refusal) for refusal in refusals(found.run)],
+        states=states,
+    )
+
+
+def headline(found: Artifacts) -> str:
+    """Say in a sentence how the run ended and which numbers decided."""
+    outcome = found.run.get("record_outcome") or {}
+    reasons = [str(reason.get("sentence", "")) for reason in (found.verdict or {}).get("reasons", [])]
+    sentence = str(outcome.get("sentence", "its end was not recorded"))
+    return f"{reasons[0]}; {sentence}" if reasons and reasons[0] not in sentence else sentence
 
 
 def digits(value: Any) -> str:
     """Write a number as people read it.
 
     >>> digits(0.73861), digits(10996), digits(None)
-    ('0.7386', '10,996', 'not recorded')
+    ('0.7386', '10,996', 'none')
     """
     if value is None:
-        return "not recorded"
+        return "none"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _read(reader: Objects, uri: S3Uri) -> dict[str, Any] | None:
-    if not reader.exists(uri):
-        return None
-    document: dict[str, Any] = reader.read_json(uri)
-    return document
+def share(value: float) -> str:
+    """Write a share in per cent; a probability too small for that keeps its exponent.
+
+    >>> share(0.125), share(1e-9)
+    ('12.5 %', '1e-09')
+    """
+    return f"{value:.1%}".replace("%", " %") if value == 0 or value >= 0.001 else f"{value:.0e}"
+
+
+def _columns(profile: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+    return list((profile or {}).get("columns", {}).items())[:MOST_COLUMNS]
+
+
+def _column(name: str, column: dict[str, Any]) -> dict[str, Any]:
+    picture = ""
+    if column.get("histogram"):
+        picture = drawings.histogram(column["histogram"]["edges"], column["histogram"]["counts"], name)
+    elif column.get("top"):
+        picture = drawings.frequencies(column["top"], name)
+    rows = column["given"] + column["missing"]
+    gaps = {word: column.get(word, 0) for word in ("missing", "bad_literal", "outside_range")}
+    return {
+        "name": name,
+        "type": column["type"],
+        "picture": Markup(picture),  # noqa: S704
+        "gaps": [(word.replace("_", " "), count / rows) for word, count in gaps.items() if count and rows],
+    }
+
+
+def _drifted(report: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Give the columns that moved, the most important first, each with its strongest test and its picture."""
+    found = []
+    for feature in (report or {}).get("features", []):
+        tests = [test for test in feature["tests"] if test["magnitude"] != "none"]
+        if not tests:
+            continue
+        strongest = max(tests, key=lambda test: test["effect"] / test["strong"])
+        picture = drawings.moved(feature) if feature["moved"] else ""
+        found.append(feature | {"strongest": strongest, "picture": Markup(picture)})  # noqa: S704
+    return sorted(found, key=lambda f: (f["strongest"]["magnitude"] != "strong", -f["weight"], f["name"]))

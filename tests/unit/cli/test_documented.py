@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 import click
 import pytest
@@ -13,6 +14,7 @@ from driftwheel_cli.main import cli
 
 from .conftest import ROOT
 
+MODULES = [m.name for m in pkgutil.walk_packages(driftwheel_cli.__path__, "driftwheel_cli.")]
 TEXT = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
 TABLE = TEXT.partition("## Rollback")[0]
 ROWS = {
@@ -41,13 +43,15 @@ def test_every_option_the_documentation_names_exists() -> None:
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)) <= options
 
 
-@pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(driftwheel_cli.__path__)])
+@pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_are_true(module: str) -> None:
-    assert doctest.testmod(importlib.import_module(f"driftwheel_cli.{module}")).failed == 0
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
-@pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(driftwheel_cli.__path__)])
-def test_the_command_never_imports_the_local_runtime(module: str) -> None:
-    source = (ROOT / "cli" / "driftwheel_cli" / f"{module}.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "cli" / "driftwheel_cli").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_the_command_never_imports_the_local_runtime(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
 
     assert not re.search(r"^\s*(from|import) (driftwheel_local|moto)", source, flags=re.MULTILINE)
