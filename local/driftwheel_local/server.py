@@ -251,9 +251,13 @@ def main(
         sys.exit(1)
 
 
+NOTICE_SECONDS = 0.5
+"""A signal that the kernel hands to another thread does not end the main thread's wait: it is seen after it."""
+
+
 def _until(done: Callable[[], bool], event: threading.Event) -> None:
     while not done():
-        event.wait(3600)  # a bounded wait lets the main thread run signal handlers
+        event.wait(NOTICE_SECONDS)
 
 
 if __name__ == "__main__":
