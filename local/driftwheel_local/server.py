@@ -40,6 +40,10 @@ CREDENTIALS = {
 }
 
 
+NOTICE_SECONDS = 0.5
+"""The main thread's waits: a signal that the kernel hands to another thread does not end one."""
+
+
 class RootInUseError(RuntimeError):
     """When another stack runs on the same root."""
 
@@ -249,10 +253,6 @@ def main(
     except (TemplateError, StackError, PackagingError, RootInUseError) as error:
         click.echo(f"driftwheel: {error}", err=True)
         sys.exit(1)
-
-
-NOTICE_SECONDS = 0.5
-"""A signal that the kernel hands to another thread does not end the main thread's wait: it is seen after it."""
 
 
 def _until(done: Callable[[], bool], event: threading.Event) -> None:
