@@ -17,7 +17,7 @@ from driftwheel_cli.sections import refusal_sentence, refusals
 
 POLL_SECONDS = 0.5
 
-BAD_STATES = frozenset({"quarantined", "ignored"})
+BAD_STATES = frozenset({"quarantined", "rejected", "ignored"})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ URIs, counts and numbers only. Step Functions refuses payloads above 262,144 byt
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -145,6 +146,24 @@ class Run(Record):
     deployment: DeploymentSection | None = None
     failure: dict[str, Any] | None = None
     record_outcome: dict[str, Any] | None = None
+
+
+SLICES_TOLD = 2
+
+
+def told(reasons: Iterable[Mapping[str, Any]]) -> str:
+    """Put a verdict's reasons into one line: every one but the slices beyond the second, which are counted.
+
+    >>> told([{"code": "slice_loss", "sentence": f"on slice {n}"} for n in range(5)])
+    'on slice 0; on slice 1; and 3 more slices'
+    """
+    sentences, slices = [], 0
+    for reason in reasons:
+        slices += reason.get("code") == "slice_loss"
+        if reason.get("code") != "slice_loss" or slices <= SLICES_TOLD:
+            sentences.append(str(reason.get("sentence", reason)))
+    more = slices - SLICES_TOLD
+    return "; ".join([*sentences, f"and {more} more slice{'s' * (more > 1)}"] if more > 0 else sentences)
 
 
 class Suspended(Record):

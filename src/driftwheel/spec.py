@@ -165,7 +165,6 @@ class Triggers(Part):
     """When a run may start."""
 
     quiet_seconds: int = Field(60, ge=0, le=86_400)
-    minimum_new_rows: int = Field(1, ge=1)
     minimum_labelled_rows: int = Field(500, ge=1)
     cooldown_minutes: int = Field(60, ge=0)
     runs_per_day: int = Field(12, ge=1)

@@ -310,6 +310,21 @@ def test_an_aborted_execution_stops_its_job_and_frees_its_lease(
     assert world.messages() == [{"kind": "run_finished", "model": "flights"}]
 
 
+def test_a_model_package_whose_run_waits_no_longer_is_rejected(
+    world: World, wake_up: Wake, sagemaker: Recorder
+) -> None:
+    tokens = park(world, PACKAGE, "model_package")
+    sagemaker.answers["describe_model_package"] = {"ModelApprovalStatus": "PendingManualApproval"}
+    detail = {"executionArn": EXECUTION, "name": "flights-r1", "status": "TIMED_OUT"}
+
+    wake_up({"detail-type": "Step Functions Execution Status Change", "detail": detail})
+
+    (update,) = sagemaker.asked("update_model_package")
+    assert (update["ModelPackageArn"], update["ModelApprovalStatus"]) == (PACKAGE, "Rejected")
+    assert "r1 waits no longer" in update["ApprovalDescription"]
+    assert tokens.all() == []
+
+
 def test_an_event_nobody_waits_for_changes_nothing(
     wake_up: Wake, sagemaker: Recorder, states: Recorder
 ) -> None:

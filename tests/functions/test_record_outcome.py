@@ -7,7 +7,7 @@ import pytest
 
 from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Leases
-from driftwheel.ledger.objects import Delivered, Objects
+from driftwheel.ledger.objects import Delivered, Objects, current
 from driftwheel.ledger.runs import RunRow, Runs
 
 from .conftest import Context, World
@@ -60,6 +60,40 @@ def test_a_rejected_model_uses_its_data_and_says_why(running: World, event: Even
     run["evaluation_gate"] |= {"outcome": "reject", "reasons": [{"sentence": "loses by 0.020"}]}
 
     assert end(running, run, context) == ("rejected", "used", "loses by 0.020")
+
+
+@pytest.mark.parametrize(
+    ("gain", "state"),
+    [
+        ({"value": -0.04, "low": -0.05, "high": -0.03}, "rejected"),
+        ({"value": -0.01, "low": -0.03, "high": 0.01}, "used"),
+        ({"value": -0.01, "low": -0.03, "high": None}, "used"),
+        (None, "used"),
+    ],
+)
+@pytest.mark.case("DA-24")
+def test_files_that_surely_made_the_model_worse_are_left_out_of_later_data_sets(
+    running: World, event: Events, context: Context, gain: Any, state: str
+) -> None:
+    run = without(event("record_outcome"), "deployment")
+    run["evaluation_gate"] |= {"outcome": "reject", "reasons": [{"sentence": "loses"}]}
+    run["evaluation_gate"]["metrics"] |= {"gain": gain}
+
+    assert end(running, run, context) == ("rejected", state, "loses")
+    kept = [row.key for row in current(Objects(running.table).of_model("flights"))]
+    assert kept == ([] if state == "rejected" else ["data/flights/a.csv"])
+
+
+def test_a_rejection_over_many_slices_stays_one_readable_line(
+    running: World, event: Events, context: Context
+) -> None:
+    run = without(event("record_outcome"), "deployment")
+    slices = [{"code": "slice_loss", "sentence": f"on s = {n} worse"} for n in range(6)]
+    run["evaluation_gate"] |= {"outcome": "reject", "reasons": [{"sentence": "loses"}, *slices]}
+
+    sentence = end(running, run, context)[2]
+
+    assert sentence == "loses; on s = 0 worse; on s = 1 worse; and 4 more slices"
 
 
 def test_an_approval_that_nobody_gave_in_time_rejects(

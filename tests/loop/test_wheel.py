@@ -52,10 +52,13 @@ def test_the_same_rows_under_another_name_are_not_trained_twice(loop: Loop, parc
 def test_worse_data_is_trained_and_rejected_and_the_champion_stays(loop: Loop, parcels: Parcels) -> None:
     before = loop.ledger.champions.get("parcels")
 
-    loop.drop("data/parcels/shuffled.csv", parcels.csv(parcels.rows(6_000, shuffled=True)))
+    version = loop.drop("data/parcels/shuffled.csv", parcels.csv(parcels.rows(6_000, shuffled=True)))
 
     run = loop.ended(3)
     assert run.status == "rejected", run.outcome
+    left_out = loop.object_of(version)
+    assert left_out is not None
+    assert left_out.state == "rejected"
     assert loop.ledger.champions.get("parcels") == before
     assert loop.predict(parcels.rows(1), "still-there")
 

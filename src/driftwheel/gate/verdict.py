@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from driftwheel.run import told
+
 Decision = Literal["promote", "reject", "needs_approval"]
 
 Code = Literal[
@@ -105,7 +107,7 @@ class Verdict(Part):
     @property
     def sentence(self) -> str:
         """The verdict in one line."""
-        return f"{self.decision}: " + "; ".join(reason.sentence for reason in self.reasons)
+        return f"{self.decision}: {told(reason.model_dump() for reason in self.reasons)}"
 
 
 def decision_of(reasons: list[Reason]) -> Decision:

@@ -2,10 +2,10 @@
 
 How an error leaves the container decides how it must be raised here (read in the toolkits' sources):
 
-- ``sagemaker-inference`` (and our local runtime) turns an exception with ``status_code`` into that answer.
+- ``sagemaker-inference`` turns an exception with ``status_code`` into that answer.
 - The XGBoost image 3.2-0 serves one model through ``sagemaker-containers`` 2.8.6, which wraps every exception
   of these functions and answers 500. There a refusal travels as a value from ``input_fn`` to ``output_fn``,
-  which returns a finished response with its status.
+  which returns a finished response with its status. The local runtime does the same.
 """
 
 import importlib

@@ -16,6 +16,7 @@ import numpy as np
 import xgboost as xgb
 
 from driftwheel.drift.baseline import build_baseline
+from driftwheel.drift.quality import Metric
 from driftwheel.errors import ArtifactInvalid, DriftwheelError
 from driftwheel.jobs import artifact, code
 from driftwheel.jobs.boosting import Fitted, Interruption, Stopped, fit, refit
@@ -34,6 +35,9 @@ INPUTS = {
     "golden": "golden.jsonl",
 }
 """Channel → its file."""
+
+LIVE_METRICS: dict[str, Metric] = {"binary": "auc", "regression": "rmse"}
+"""Kind of target → the metric its live quality is watched by."""
 
 PROBE_RECORDS = 20
 
@@ -107,7 +111,9 @@ def train(container: Container, settings: Hyperparameters, interruption: Interru
         {"records": [records[n] for n in probe], "scores": [float(scores[n]) for n in probe]},
     )
     importances = _importances(fitted.booster)
-    write_json(data / "baseline.json", _baseline(files, recipe, fitted, splits["validation"], importances))
+    write_json(
+        data / "baseline.json", _baseline(files, settings, recipe, fitted, splits["validation"], importances)
+    )
     write_json(
         data / "metrics.json",
         {
@@ -219,6 +225,7 @@ def score_champion(container: Container, rows: Sequence[HoldoutRow]) -> Champion
 
 def _baseline(
     files: Mapping[str, Path],
+    settings: Hyperparameters,
     recipe: Any,
     fitted: Fitted,
     validation: Table,
@@ -234,6 +241,7 @@ def _baseline(
         validation.labels,
         importances,
         sources=recipe.sources,
+        metric=LIVE_METRICS[settings.kind],
     )
 
 

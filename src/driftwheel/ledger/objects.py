@@ -1,7 +1,7 @@
 """The object ledger: every delivered object version ends in exactly one terminal state.
 
-pending → used | superseded | quarantined | duplicate | ignored. The identity of an object version is
-(key, versionId), or its ETag and sequencer in an unversioned bucket; never the event's id.
+pending → used | superseded | quarantined | rejected | duplicate | ignored. The identity of an object version
+is (key, versionId), or its ETag and sequencer in an unversioned bucket; never the event's id.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from typing import Literal
 
 from driftwheel.ledger.table import Item, Table
 
-State = Literal["pending", "used", "superseded", "quarantined", "duplicate", "ignored"]
+State = Literal["pending", "used", "superseded", "quarantined", "rejected", "duplicate", "ignored"]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from driftwheel.aws import executions
 from driftwheel.aws.objects import Objects
 from driftwheel.aws.sagemaker import existing, stop_training_job
 from driftwheel.deployment.probe import Answered, Probe, compare_answer
+from driftwheel.deployment.registry import approval_request
 from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
 from driftwheel.errors import ChampionMoved, DeploymentFailed, DriftwheelError, TrainingFailed
 from driftwheel.layout import S3Uri
@@ -213,6 +214,13 @@ def _crown(parked: Parked, ledger: Ledger, now: datetime) -> None:
 def _stop(parked: Parked, clients: Clients) -> None:
     if parked.kind == "training_job":
         stop_training_job(clients.sagemaker, parked.arn.rsplit("/", 1)[-1])
+    elif parked.kind == "model_package":
+        package = existing(clients.sagemaker, "model_package", {"ModelPackageName": parked.arn})
+        if package is not None and package["ModelApprovalStatus"] == "PendingManualApproval":
+            request = approval_request(
+                package_arn=parked.arn, approval="Rejected", reason=f"run {parked.run_id} waits no longer"
+            )
+            clients.sagemaker.update_model_package(**request)
 
 
 def _run_of(detail: dict[str, Any]) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from driftwheel.ledger.objects import Delivered, State
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.runs import Runs, Status
 from driftwheel.ledger.table import Table
-from driftwheel.run import Run
+from driftwheel.run import Run, told
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def outcome_of(run: Run) -> Outcome:
             )
         return Outcome("rejected", "nobody approved it in time")
     if gate is not None and gate.outcome == "reject":
-        return Outcome("rejected", "; ".join(str(r.get("sentence", r)) for r in gate.reasons))
+        return Outcome("rejected", told(gate.reasons))
     prepared = run.preprocessing
     if prepared is not None and prepared.outcome == "unchanged":
         return Outcome("unchanged", f"the same rows as run {prepared.same_as}: nothing new to learn")
@@ -92,7 +92,7 @@ def record(run: Run, now: str, objects: Objects, ledger: Ledger, artifact_bucket
 
 
 def settle_objects(run: Run, outcome: Outcome, objects: Objects, ledger: ObjectLedger) -> None:
-    """Say what became of each object: used, or the same content as another run's.
+    """Say what became of each object: used, the same content as another run's, or harmful.
 
     After a refusal or a failure what is not quarantined stays pending: for more data or a mended cause.
     """
@@ -100,7 +100,21 @@ def settle_objects(run: Run, outcome: Outcome, objects: Objects, ledger: ObjectL
         return
     state: State = "duplicate" if outcome.status == "unchanged" else "used"
     for entry in objects.read_json(S3Uri.parse(run.data_uri))["objects"]:
-        ledger.settle(_delivered(run.model, entry), state, outcome.sentence, run.run_id)
+        harmed = entry["role"] == "source" and harmful(run)
+        ledger.settle(
+            _delivered(run.model, entry), "rejected" if harmed else state, outcome.sentence, run.run_id
+        )
+
+
+def harmful(run: Run) -> bool:
+    """Tell whether a run's new files made the model surely worse: the whole interval of its gain is below 0.
+
+    They are then left out of later data sets, or every later challenger would learn from them too. Files that
+    merely did not help enough stay: what ten of them teach together may be worth it.
+    """
+    gate = run.evaluation_gate
+    gain = gate.metrics.get("gain") if gate is not None and gate.outcome == "reject" else None
+    return gain is not None and gain.get("high") is not None and gain["high"] < 0
 
 
 def _cause(failure: dict[str, Any]) -> str:

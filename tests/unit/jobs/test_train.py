@@ -253,5 +253,7 @@ def test_a_regression_is_trained_and_judged(job):
     data = (job.data / "predictions.csv.gz").read_bytes()
     scores = np.array([float(row[2]) for row in predictions(job)[1]])
     assert evaluate(data, Evaluation(metric="rmse"), "regression", seed=1).decision == "promote"
+    baseline = json.loads((job.data / "baseline.json").read_text())
+    assert (baseline["quality"]["metric"], baseline["quality"]["value"] > 0) == ("rmse", True)
     assert scores.min() < 0.2
     assert scores.max() > 0.8
