@@ -171,11 +171,14 @@ class Demo:
         with path.open("w", encoding="utf-8", newline="") as stream:
             csv.writer(stream).writerows([("inference_id", "label"), *labels])
         self.command("label", MODEL, str(path))
-        bucket = {"Bucket": self.connection.names.artifact_bucket, "Prefix": f"capture/{MODEL}/"}
-        self.until(
-            "waiting for the captured traffic in S3",
-            lambda: self.connection.client("s3").list_objects_v2(**bucket)["KeyCount"],
-        )
+        self.until("waiting for the captured traffic in S3", lambda: self.captured() >= sent)
+
+    def captured(self) -> int:
+        """Count the captured requests that lie in S3 by now."""
+        s3, bucket = self.connection.client("s3"), self.connection.names.artifact_bucket
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"capture/{MODEL}/").get("Contents", [])
+        bodies = (s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"] for entry in listed)
+        return sum(1 for body in bodies for _ in body.iter_lines())
 
     def drift(self) -> None:
         """Let the scheduled check find the season, retrain and swap the model under load."""

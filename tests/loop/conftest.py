@@ -160,6 +160,14 @@ class Loop:
         answer = self.client("s3").put_object(Bucket=self.names["landing_bucket"], Key=key, Body=body)
         return str(answer["VersionId"])
 
+    def captured(self, prefix: str) -> int:
+        """Count captured requests whose inference id begins so."""
+        s3, bucket = self.client("s3"), self.names["artifact_bucket"]
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix="capture/parcels/").get("Contents", [])
+        bodies = [s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read() for entry in listed]
+        lines = [json.loads(line) for body in bodies for line in body.splitlines()]
+        return sum(line["eventMetadata"].get("inferenceId", "").startswith(prefix) for line in lines)
+
     def runs(self) -> list[RunRow]:
         return self.ledger.runs.of_model("parcels")
 

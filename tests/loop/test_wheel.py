@@ -75,8 +75,7 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
         loop.predict(batch, f"req-{start}")
         labels += [f"req-{start}/{n},{int(row['late'] == 'true')}" for n, row in enumerate(batch)]
     loop.drop("labels/parcels/late.csv", "\n".join(labels).encode())
-    captured = {"Bucket": loop.names["artifact_bucket"], "Prefix": "capture/parcels/"}
-    loop.until(lambda: loop.client("s3").list_objects_v2(**captured)["KeyCount"], 30, "capture")
+    loop.until(lambda: loop.captured("req-") == 40, 30, "all requests are captured")
 
     def checked() -> bool:
         answer = loop.client("lambda").invoke(
