@@ -17,6 +17,7 @@ from driftwheel_local.async_invocations import AsyncInvocations, Event
 from driftwheel_local.clock import Clock
 from driftwheel_local.function_logs import FunctionLogs
 from driftwheel_local.functions import Function, function_of
+from driftwheel_local.metrics import MetricSink
 from driftwheel_local.queues import QueuePollers
 from driftwheel_local.stack_clients import StackClients
 from driftwheel_local.worker_pool import WorkerPool
@@ -70,7 +71,9 @@ class LambdaRunner:
         *,
         workers: int = WORKERS,
         retry_seconds: tuple[float, float] = (1.0, 2.0),
+        put_metric: MetricSink | None = None,
     ) -> None:
+        self._put_metric = put_metric
         self.clients = StackClients(environment)
         self.clock = clock
         self._environment = environment
@@ -163,5 +166,20 @@ class LambdaRunner:
         return done.payload, done.function_error
 
     def _run(self, function: Function, request_id: str, payload: bytes) -> Answer:
+        began = self.clock.monotonic()
         with self._pool.worker(function) as worker:
-            return worker.invoke(request_id, payload)
+            answer = worker.invoke(request_id, payload)
+        self._count(function, self.clock.monotonic() - began, failed=answer.function_error is not None)
+        return answer
+
+    def _count(self, function: Function, seconds: float, *, failed: bool) -> None:
+        """Publish what Lambda does of each call.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+        """
+        if self._put_metric is None:
+            return
+        named = {"FunctionName": function.name}
+        self._put_metric("AWS/Lambda", "Invocations", 1.0, "Count", named)
+        self._put_metric("AWS/Lambda", "Errors", float(failed), "Count", named)
+        self._put_metric("AWS/Lambda", "Duration", seconds * 1_000, "Milliseconds", named)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 STATISTICS = ("SampleCount", "Sum", "Average", "Minimum", "Maximum")
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,2})?|100)")
@@ -14,6 +15,20 @@ _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,2})?|100)")
 _POINTS_PER_METRIC = 20_000
 
 MetricKey = tuple[str, str, frozenset[tuple[str, str]]]
+
+
+class MetricSink(Protocol):
+    """`Alarms.put_metric`: one value of one CloudWatch metric."""
+
+    def __call__(
+        self,
+        namespace: str,
+        name: str,
+        value: float,
+        unit: str = "None",
+        dimensions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep the value."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 
 from driftwheel_local.clock import Clock
+from driftwheel_local.metrics import MetricSink
 from driftwheel_local.tokens import TaskTokens
 from driftwheel_local.waits import Waits
 
@@ -49,20 +50,6 @@ class ExecutionRecord(Protocol):
 
     def execution_closed(self, execution: Mapping[str, Any]) -> None:
         """Keep a closed execution with its history."""
-
-
-class MetricSink(Protocol):
-    """`Alarms.put_metric`: one value of one CloudWatch metric."""
-
-    def __call__(
-        self,
-        namespace: str,
-        name: str,
-        value: float,
-        unit: str = "None",
-        dimensions: Mapping[str, str] | None = None,
-    ) -> None:
-        """Keep the value."""
 
 
 def payload_text(value: Any) -> str:

@@ -94,7 +94,13 @@ class World:
         _reset()
         self._store = Store(self._root, account=account, region=region)
         self._exits.callback(self._store.close)
-        self._runner = LambdaRunner(self._build_root, self._root, self._environment, clock)
+        self._runner = LambdaRunner(
+            self._build_root,
+            self._root,
+            self._environment,
+            clock,
+            put_metric=self._count,
+        )
         clients = StackClients(self._environment)
         deliveries = Deliveries(clients.get, clock, self._root / "events" / "pending")
         self._deliveries = deliveries
@@ -148,6 +154,17 @@ class World:
         patches.patch_sagemaker(self._sagemaker)
         self._store.attach()
         patches.patch_s3(ObjectEvents(self.router, self._clock))
+
+    def _count(
+        self,
+        namespace: str,
+        name: str,
+        value: float,
+        unit: str = "None",
+        dimensions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Pass a function's metric on to the alarms, which are made after the runner they listen to."""
+        self._alarms.put_metric(namespace, name, value, unit, dimensions)
 
     def _endpoint_url(self) -> str:
         return self.endpoint.url

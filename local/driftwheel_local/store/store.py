@@ -51,10 +51,10 @@ class Store:
         """
         self.objects.restore()
         self.items.restore()
-        self.messages.restore()
         records = self.executions.load()
         for name in patches.restore_executions(records, self._account, self._region):
             log.warning("state machine %s does not exist: its executions stay on disk, unreachable", name)
+        self.messages.restore()  # last: a message is taken at once, and may ask about an execution
 
     def close(self) -> None:
         """Release every file."""

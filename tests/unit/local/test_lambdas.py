@@ -733,3 +733,25 @@ def test_powertools_run_quietly_in_a_small_function_without_a_tracing_daemon(sta
     assert [line for line in said if not line.startswith(lambdas_own)] == []
     found = stack.client("cloudwatch").list_metrics(Namespace="Quiet")["Metrics"]
     assert [metric["MetricName"] for metric in found] == ["Calls"]
+
+
+def test_every_call_is_counted_and_timed_as_lambda_does(new_stack):
+    told = []
+    stack = new_stack(put_metric=lambda *value: told.append(value))
+    stack.function("fine", ECHO)
+    stack.function("broken", "def handler(event, context):\n    raise ValueError\n")
+
+    stack.client("lambda").invoke(FunctionName="fine", Payload=b"{}")
+    stack.client("lambda").invoke(FunctionName="broken", Payload=b"{}")
+
+    counted = [
+        (name, value, where["FunctionName"]) for _, name, value, _, where in told if name != "Duration"
+    ]
+    assert counted == [
+        ("Invocations", 1.0, "fine"),
+        ("Errors", 0.0, "fine"),
+        ("Invocations", 1.0, "broken"),
+        ("Errors", 1.0, "broken"),
+    ]
+    assert {space for space, *_ in told} == {"AWS/Lambda"}
+    assert all(value >= 0 for _, name, value, *_ in told if name == "Duration")
