@@ -39,8 +39,10 @@ def waiting(loop: Loop, number: int) -> str:
         return bool(entered) and entered[0] == "Approval"
 
     loop.until(asks, 60, f"run {number} asks a person")
-    group = client.list_model_packages(ModelPackageGroupName=loop.endpoint_name)["ModelPackageSummaryList"]
-    assert group[0]["ModelApprovalStatus"] == "PendingManualApproval"
+    newest = client.list_model_packages(
+        ModelPackageGroupName=loop.endpoint_name, SortBy="CreationTime", SortOrder="Descending"
+    )["ModelPackageSummaryList"][0]
+    assert newest["ModelApprovalStatus"] == "PendingManualApproval"
     return loop.runs()[0].run_id
 
 
