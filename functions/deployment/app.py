@@ -8,21 +8,27 @@ from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from driftwheel.aws.settings import JobSettings
+from driftwheel.aws.settings import DeploymentSettings
 from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Suspended
-from driftwheel.steps.deployment import Clients, deploy
-from driftwheel.steps.training_launch import Place, Waiting
+from driftwheel.steps.deployment import Clients, Site, deploy
+from driftwheel.steps.training_launch import Waiting
 
-settings = JobSettings.from_env()
+settings = DeploymentSettings.from_env()
 logger = Logger(service="deployment")
 tracer = Tracer(service="deployment")
 table = Table(boto3.resource("dynamodb").Table(settings.table))
 clients = Clients(boto3.client("sagemaker"), boto3.client("cloudwatch"))
-place = Place(settings.stack, settings.artifact_bucket, settings.sagemaker_role_arn, settings.kms_key_arn)
+site = Site(
+    settings.stack,
+    settings.artifact_bucket,
+    settings.sagemaker_role_arn,
+    settings.kms_key_arn,
+    settings.alert_topic_arn,
+)
 
 
 @tracer.capture_lambda_handler
@@ -33,6 +39,6 @@ def handler(event: Suspended, context: LambdaContext) -> dict[str, Any]:
     run = event.run
     logger.append_keys(model=run.model, run_id=run.run_id)
     waiting = Waiting(event.task_token, event.execution_arn, datetime.now(UTC).isoformat())
-    config = deploy(run, waiting, place, clients, Tokens(table), Champions(table), Leases(table))
+    config = deploy(run, waiting, site, clients, Tokens(table), Champions(table), Leases(table))
     logger.info("deployment started", extra={"endpoint_config": config})
     return {"endpoint_config": config}

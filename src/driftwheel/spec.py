@@ -231,6 +231,8 @@ class ModelSpec(Part):
             for name in names:
                 if name not in self.columns:
                     raise ValueError(f"{place}: '{name}' is not declared under columns")
+        if self.window.policy == "sliding" and self.split.column is None:
+            raise ValueError("window: a sliding window needs split.column, the timestamp it slides over")
         if self.split.column and self.columns[self.split.column].type != "timestamp":
             raise ValueError(f"split.column: '{self.split.column}' must be a timestamp column")
         prefixes = [self.source.prefix, *(e.prefix for e in self.enrich)]

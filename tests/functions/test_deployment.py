@@ -13,16 +13,20 @@ from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Run
 from driftwheel.steps.approval import ask
-from driftwheel.steps.deployment import Clients, deploy
-from driftwheel.steps.training_launch import Place, Waiting, launch
+from driftwheel.steps.deployment import Clients, Site, alarm_requests, deploy
+from driftwheel.steps.training_launch import Waiting, launch
 
 from .conftest import World
 from .test_job_callback import Recorder
 
 RUN_ID = "0f3c5a9be17d2468"
 NAME = f"driftwheel-flights-{RUN_ID}"
-PLACE = Place(
-    "driftwheel", "driftwheel-artifacts", "arn:aws:iam::123456789012:role/r", "arn:aws:kms:us-east-1:1:key/k"
+SITE = Site(
+    "driftwheel",
+    "driftwheel-artifacts",
+    "arn:aws:iam::123456789012:role/r",
+    "arn:aws:kms:us-east-1:1:key/k",
+    "arn:aws:sns:us-east-1:123456789012:alerts",
 )
 Events = Callable[[str], dict[str, Any]]
 
@@ -35,7 +39,7 @@ def start(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:
     run = Run.model_validate(event["run"])
     clients = Clients(sagemaker, Recorder())
     return deploy(
-        run, waiting(event), PLACE, clients, Tokens(world.table), Champions(world.table), Leases(world.table)
+        run, waiting(event), SITE, clients, Tokens(world.table), Champions(world.table), Leases(world.table)
     )
 
 
@@ -74,6 +78,8 @@ def test_a_later_deployment_updates_the_endpoint_under_alarms(leased: World, eve
     (update,) = sagemaker.asked("update_endpoint")
     alarms = update["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
     assert alarms == [{"AlarmName": "driftwheel-flights-5xx"}, {"AlarmName": "driftwheel-flights-latency"}]
+    told = [alarm["AlarmActions"] for alarm in alarm_requests("driftwheel-flights", SITE.alert_topic_arn)]
+    assert told == [[SITE.alert_topic_arn]] * 2
     assert sagemaker.asked("create_endpoint") == []
 
 
@@ -117,7 +123,7 @@ def test_a_busy_endpoint_is_waited_for(leased: World, event: Events) -> None:
 def train(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:
     run = Run.model_validate(event["run"])
     objects, tokens = Objects(world.client("s3")), Tokens(world.table)
-    return launch(run, waiting(event), PLACE, ("abc", b"code"), objects, tokens, sagemaker)
+    return launch(run, waiting(event), SITE, ("abc", b"code"), objects, tokens, sagemaker)
 
 
 def test_the_token_is_parked_under_the_jobs_arn_and_the_code_written_once(
@@ -144,7 +150,7 @@ def test_the_training_request_is_isolated_encrypted_bounded_and_tagged(world: Wo
     assert (
         request["OutputDataConfig"]["KmsKeyId"]
         == request["ResourceConfig"]["VolumeKmsKeyId"]
-        == PLACE.kms_key_arn
+        == SITE.kms_key_arn
     )
     assert request["StoppingCondition"]["MaxRuntimeInSeconds"] == 3600
     assert {"Key": "driftwheel:run-id", "Value": RUN_ID} in request["Tags"]

@@ -21,6 +21,7 @@ from driftwheel.deployment.names import resource_name
 from driftwheel.ledger.objects import ObjectRow
 from driftwheel.ledger.runs import RunRow
 from driftwheel.ledger.table import Table
+from driftwheel.ledger.tokens import Tokens
 from driftwheel.steps.trigger import Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +148,14 @@ class Loop:
 
     @property
     def ledger(self) -> Ledger:
+        return Ledger.of(self.table)
+
+    @property
+    def tokens(self) -> Tokens:
+        return Tokens(self.table)
+
+    @property
+    def table(self) -> Table:
         resource = boto3.resource(
             "dynamodb",
             endpoint_url=self.state["endpoint_url"],
@@ -154,7 +163,7 @@ class Loop:
             aws_access_key_id="local",
             aws_secret_access_key="local",
         )
-        return Ledger.of(Table(resource.Table(self.names["table"])))
+        return Table(resource.Table(self.names["table"]))
 
     def drop(self, key: str, body: bytes) -> str:
         answer = self.client("s3").put_object(Bucket=self.names["landing_bucket"], Key=key, Body=body)

@@ -55,6 +55,7 @@ WRONG = {
     "reserved": ("features.__key", "weight", "'__key': a column or feature is letters"),
     "clash": ("features.weight", "weight * 2", "are already columns"),
     "days": ("window.policy", "sliding", "days: say how many days the sliding window keeps"),
+    "window": ("window", {"policy": "sliding", "days": 5}, "a sliding window needs split.column"),
     "parameter": ("training.hyperparameters", {"max_deph": 3}, "'max_deph' is not a parameter"),
     "mode": ("deployment.mode", "yolo", "deployment"),
 }

@@ -50,6 +50,12 @@ class JobSettings(Settings):
     kms_key_arn: str
 
 
+class DeploymentSettings(JobSettings):
+    """Of the step that moves endpoints, whose alarms a person hears of."""
+
+    alert_topic_arn: str
+
+
 class TriggerSettings(OutcomeSettings):
     """Of the step that starts runs."""
 

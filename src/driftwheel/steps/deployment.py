@@ -28,6 +28,13 @@ LATENCY_LIMIT_MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True)
+class Site(Place):
+    """Where models are deployed, and which topic hears of an endpoint's alarms."""
+
+    alert_topic_arn: str
+
+
+@dataclass(frozen=True)
 class Clients:
     """What deployment talks to."""
 
@@ -38,7 +45,7 @@ class Clients:
 def deploy(
     run: Run,
     waiting: Waiting,
-    place: Place,
+    place: Site,
     clients: Clients,
     tokens: Tokens,
     champions: Champions,
@@ -66,7 +73,7 @@ def deploy(
     return name
 
 
-def alarm_requests(endpoint: str, topic_arn: str = "") -> list[Request]:
+def alarm_requests(endpoint: str, topic_arn: str) -> list[Request]:
     """Build the PutMetricAlarm requests whose alarms roll a bad challenger back."""
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": VARIANT}]
     common: Request = {
@@ -76,7 +83,7 @@ def alarm_requests(endpoint: str, topic_arn: str = "") -> list[Request]:
         "EvaluationPeriods": 1,
         "ComparisonOperator": "GreaterThanThreshold",
         "TreatMissingData": "notBreaching",
-        "AlarmActions": [topic_arn] if topic_arn else [],
+        "AlarmActions": [topic_arn],
     }
     errors = {
         "AlarmName": f"{endpoint}-5xx",
@@ -95,7 +102,7 @@ def alarm_requests(endpoint: str, topic_arn: str = "") -> list[Request]:
     return [errors | common, latency | common]
 
 
-def _create_model_and_config(run: Run, name: str, region: str, place: Place, clients: Clients) -> None:
+def _create_model_and_config(run: Run, name: str, region: str, place: Site, clients: Clients) -> None:
     assert run.training_launch is not None
     tags = {"driftwheel:stack": place.stack, "driftwheel:model": run.model, "driftwheel:run-id": run.run_id}
     model = model_request(
@@ -123,7 +130,7 @@ def _create_model_and_config(run: Run, name: str, region: str, place: Place, cli
     create_once(clients.sagemaker, "endpoint_config", config, {"EndpointConfigName": name}, {})
 
 
-def _parked(run: Run, waiting: Waiting, endpoint: str, name: str, place: Place, sequence: int) -> Parked:
+def _parked(run: Run, waiting: Waiting, endpoint: str, name: str, place: Site, sequence: int) -> Parked:
     assert run.training_launch is not None
     assert run.evaluation_gate is not None
     evidence = RunLayout(place.artifact_bucket, run.model, run.run_id).step("evaluation_gate")
@@ -151,7 +158,7 @@ def _parked(run: Run, waiting: Waiting, endpoint: str, name: str, place: Place, 
     )
 
 
-def _move(run: Run, endpoint: str, name: str, place: Place, clients: Clients) -> None:
+def _move(run: Run, endpoint: str, name: str, place: Site, clients: Clients) -> None:
     found = existing(clients.sagemaker, "endpoint", {"EndpointName": endpoint})
     if found is None:
         tags = {"driftwheel:stack": place.stack, "driftwheel:model": run.model}
@@ -162,7 +169,7 @@ def _move(run: Run, endpoint: str, name: str, place: Place, clients: Clients) ->
         return
     if found["EndpointConfigName"] == name:
         return
-    alarms = alarm_requests(endpoint)
+    alarms = alarm_requests(endpoint, place.alert_topic_arn)
     for alarm in alarms:
         clients.cloudwatch.put_metric_alarm(**alarm)
     names = [alarm["AlarmName"] for alarm in alarms]
