@@ -211,15 +211,25 @@ class ModelSpec(Part):
     triggers: Triggers = Triggers()
 
     @model_validator(mode="after")
-    def _names_refer_to_something(self) -> "ModelSpec":
+    def _names_are_distinct(self) -> "ModelSpec":
         for name in (*self.columns, *self.features):
             if not IDENTIFIER.fullmatch(name) or name.startswith("__"):
                 raise ValueError(
                     f"'{name}': a column or feature is letters, digits and _, not starting with __"
                 )
+        seen: dict[str, str] = {}
+        for name in (*self.columns, *self.features):
+            if seen.setdefault(name.lower(), name) != name:
+                raise ValueError(
+                    f"'{name}' and '{seen[name.lower()]}' differ in case only: SQL takes them for one"
+                )
         clash = set(self.columns) & set(self.features)
         if clash:
             raise ValueError(f"features: {sorted(clash)} are already columns; give the feature another name")
+        return self
+
+    @model_validator(mode="after")
+    def _names_refer_to_something(self) -> "ModelSpec":
         known = {
             "source.key": self.source.key,
             "split.column": [self.split.column] if self.split.column else [],

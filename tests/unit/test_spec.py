@@ -53,6 +53,7 @@ WRONG = {
     "canonical": ("columns.weight.canonical", {"a": ["b"]}, "canonical: only for category and text"),
     "identifier": ("columns.two words", {"type": "number"}, "'two words': a column or feature is letters"),
     "reserved": ("features.__key", "weight", "'__key': a column or feature is letters"),
+    "case": ("columns.Weight", {"type": "number"}, "'weight' and 'Weight' differ in case only"),
     "clash": ("features.weight", "weight * 2", "are already columns"),
     "days": ("window.policy", "sliding", "days: say how many days the sliding window keeps"),
     "window": ("window", {"policy": "sliding", "days": 5}, "a sliding window needs split.column"),

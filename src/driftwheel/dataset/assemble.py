@@ -20,6 +20,7 @@ from driftwheel.recipe.duck import cleaning_query, target_sql
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.run import Refusal
 from driftwheel.sources import BadLine, SourceFile, Unreadable, load
+from driftwheel.sources.file import one_line
 from driftwheel.spec import Enrichment, Source
 
 
@@ -247,7 +248,7 @@ def read_captured(
     files = line = 0
     staged = space.folder / "captured.csv"  # one COPY is a hundred times faster than row by row inserts
     with staged.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
+        writer = csv.writer(stream, lineterminator="\n")
         for capture in captures:
             files += 1
             for batch in reader.read(capture.chunks, capture.key):
@@ -256,7 +257,8 @@ def read_captured(
                 for values, row_id, time, label in zip(rows, batch.ids, batch.times, told, strict=True):
                     line += 1
                     if label is not None:
-                        writer.writerow([*map(as_text, values), line, row_id, time, repr(label)])
+                        cells = [*map(as_text, values), line, one_line(row_id), time, repr(label)]
+                        writer.writerow(cells)
     space.execute(
         f"COPY captured FROM {quote(str(staged))} "
         "(FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '', AUTO_DETECT false)"
@@ -279,8 +281,10 @@ def as_text(value: Any) -> str | None:
     >>> as_text(True), as_text(5), as_text(0.1), as_text(None)
     ('true', '5', '0.1', None)
     """
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return one_line(value)
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 

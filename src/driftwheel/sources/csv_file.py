@@ -70,8 +70,9 @@ def _insert(
 ) -> tuple[tuple[BadLine, ...], int]:
     columns = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(header)))
     taken = [(f"c{n}", name) for n, name in enumerate(header) if name in wanted]
-    picked = ", ".join(["n", *(f"{position} AS {identifier(name)}" for position, name in taken)])
-    found = ", ".join(["row_number() OVER () AS n", *(position for position, _ in taken)])
+    # A declared name never starts with __: what is ours cannot meet what is the owner's.
+    picked = ", ".join(["__n", *(f"{position} AS {identifier(name)}" for position, name in taken)])
+    found = ", ".join(["row_number() OVER () AS __n", *(position for position, _ in taken)])
     # One thread: rows then come in the file's order, and the reader's errors name their lines.
     reader = (
         f"read_csv({quote(str(plain))}, columns={{{columns}}}, delim={quote(delimiter)}, quote='\"', "
@@ -90,10 +91,10 @@ def _insert(
     )
     # Before the i-th bad line stand line - 1 - i rows: the rows after them lie i lines further down.
     connection.execute(
-        f"INSERT INTO {table} BY NAME SELECT s.* EXCLUDE (n), {file.number} AS __file, "
-        f"s.n + 1 + coalesce(p.i, 0) AS __line FROM (SELECT {picked} FROM staged) s "
+        f"INSERT INTO {table} BY NAME SELECT s.* EXCLUDE (__n), {file.number} AS __file, "
+        f"s.__n + 1 + coalesce(p.i, 0) AS __line FROM (SELECT {picked} FROM staged) s "
         "ASOF LEFT JOIN (SELECT line - 1 - i AS before, max(i) AS i FROM passed_over GROUP BY 1) p "
-        "ON s.n > p.before"
+        "ON s.__n > p.before"
     )
     count = int(connection.execute("SELECT count(*) FROM passed_over").fetchone()[0])
     kept = connection.execute(

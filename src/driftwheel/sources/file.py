@@ -1,9 +1,20 @@
 """One file of a data set, and what reading it gave."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 KEPT_BAD_LINES = 1_000
+BREAKS = re.compile(r"[\r\n]+")
+
+
+def one_line(text: str) -> str:
+    """Write line breaks as spaces: cleaning does so anyway, and a staged CSV wants one row a line.
+
+    >>> one_line("a" + chr(13) + chr(10) + "b")
+    'a b'
+    """
+    return BREAKS.sub(" ", text)
 
 
 @dataclass(frozen=True)

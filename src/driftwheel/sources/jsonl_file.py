@@ -2,18 +2,16 @@
 
 import csv
 import json
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.sources.file import KEPT_BAD_LINES, BadLine, Loaded, SourceFile
+from driftwheel.sources.file import KEPT_BAD_LINES, BadLine, Loaded, SourceFile, one_line
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
 LONGEST_LINE = 1 << 20
-BREAKS = re.compile(r"[\r\n]+")
 
 
 class _Bad(ValueError):
@@ -144,5 +142,4 @@ def _text(name: str, value: str) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise _Bad(f"field '{name}' holds half a character") from error
-    # Cleaning makes every run of blanks one space anyway; the CSV between here and DuckDB wants one line.
-    return BREAKS.sub(" ", value)
+    return one_line(value)

@@ -334,6 +334,48 @@ def test_captured_requests_become_rows_once_their_labels_arrive(desk: Desk) -> N
     assert desk.json("profile.json")["captured"]["rows"] == 3
 
 
+def test_odd_characters_in_a_request_cost_no_run(desk: Desk) -> None:
+    records = [
+        {"depot": text, "weight": 7.5} for text in ("a\nb", "a\r\nb", "a\rb", 'q"u,o', "n\x00l", "ﬁ", "")
+    ]
+    labels = [(f"X\n/{n}", 1) for n in range(len(records))]
+
+    found = desk.prepare(
+        spec(),
+        {"captures": [CaptureFile("c", [captured("X\n", *records)])], "labels": [labels_of(labels)]},
+        a=csv_of(*map(row, range(100))),
+    )
+
+    assert found.rows["captured"] == len(records)
+
+
+def labels_of(labels: list[tuple[str, object]]) -> LabelFile:
+    lines = [
+        json.dumps(
+            {
+                "groundTruthData": {"data": str(label), "encoding": "CSV"},
+                "eventMetadata": {"eventId": row_id},
+                "eventVersion": "0",
+            }
+        )
+        for row_id, label in labels
+    ]
+    return LabelFile("labels/parcels/l.jsonl", ["\n".join(lines).encode()])
+
+
+@pytest.mark.parametrize(
+    "name", ["n", "i", "line", "key", "rows", "before", "reason", "select", "x", "v", "c0", "f"]
+)
+def test_a_column_may_be_called_anything(desk: Desk, name: str) -> None:
+    columns = BASE["columns"] | {name: {"type": "category"}}
+    lines = [f"{row(n)},é{n % 3}" for n in range(100)]
+
+    found = desk.prepare(spec(columns=columns), a=csv_of(*lines, "short,line", header=f"{HEADER},{name}"))
+
+    assert (found.rows["read"], found.rows["rejected"]) == (101, 1)
+    assert len(set(desk.table("train", f"x.{name}"))) == 3
+
+
 def test_a_prediction_never_becomes_a_label(desk: Desk) -> None:
     capture = CaptureFile("c", [captured("X", {"depot": "N", "weight": 7.5, "late": True})])
 
