@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from driftwheel.algorithms import Training, XGBoostTraining
 from driftwheel.deployment import Canary, Deployment
+from driftwheel.encode import Encoding
 from driftwheel.errors import SpecInvalid
+from driftwheel.recipe.notation import form_rule
+from driftwheel.units import conversion
 
 NAME = r"[a-z0-9](-?[a-z0-9])*"
 """A model's name becomes part of SageMaker names (``[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}``) and of S3 keys."""
@@ -56,20 +59,52 @@ class Enrichment(Part):
         return _data_prefix(value)
 
 
+class Notation(Part):
+    """How the numbers of a CSV column are written, when not like 1234.5.
+
+    ``symbols`` may stand before or behind the number, one at a time; ``%`` among them divides by 100.
+    """
+
+    decimal: Literal[".", ","] = "."
+    group: Literal[",", ".", " ", "'"] | None = None
+    symbols: list[Annotated[str, Field(min_length=1, max_length=8, pattern=r"^[^0-9+\-.,eE\s]+$")]] = []
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> "Notation":
+        if self.group == self.decimal:
+            raise ValueError(f"group: {self.group!r} is the decimal mark already")
+        return self
+
+
+class Outliers(Part):
+    """What happens to numbers beyond ``fence`` interquartile ranges of the training rows (Tukey 1977)."""
+
+    action: Literal["clip", "null"]
+    fence: float = Field(3.0, ge=1)
+
+
 class Column(Part):
     """One column as it arrives: its type, and what cleaning does to it.
 
     ``feature: false`` keeps a column out of the model (it may still feed expressions, keys or slices).
+    ``range``, ``null_tokens`` and ``fill`` are in the unit the data comes in (``unit``); expressions and the
+    model see it converted to ``convert``. ``optional``: a file may lack the column.
     """
 
     type: Literal["category", "text", "integer", "number", "boolean", "timestamp"]
     feature: bool = True
+    optional: bool = False
     unit: str | None = None
+    convert: str | None = None
+    notation: Notation | None = None
+    forms: list[str] = []
     null_tokens: list[str] = [""]
     canonical: dict[str, list[str]] = {}
     range: tuple[Number, Number] | None = None
     outside: Literal["null", "clip", "reject"] = "null"
-    missing: Literal["keep", "reject", "median", "mode"] = "keep"
+    missing: Literal["keep", "reject", "median", "mean", "mode", "constant"] = "keep"
+    fill: bool | Number | str | None = None
+    outliers: Outliers | None = None
     description: str | None = None
 
     @model_validator(mode="after")
@@ -79,10 +114,30 @@ class Column(Part):
             raise ValueError(f"range: only for integer and number columns, this one is {self.type}")
         if self.range is not None and self.range[0] > self.range[1]:
             raise ValueError(f"range: lower bound {self.range[0]} is above upper bound {self.range[1]}")
-        if self.missing == "median" and not numeric:
-            raise ValueError(f"missing: median needs a number, this column is {self.type}; use mode")
+        if self.missing in {"median", "mean"} and not numeric:
+            raise ValueError(f"missing: {self.missing} needs a number, this column is {self.type}; use mode")
         if self.canonical and self.type not in {"category", "text"}:
             raise ValueError(f"canonical: only for category and text columns, this one is {self.type}")
+        return self
+
+    @model_validator(mode="after")
+    def _forms_fit_the_type(self) -> "Column":
+        numeric = self.type in {"integer", "number"}
+        for field in ("notation", "outliers", "convert"):
+            if getattr(self, field) is not None and not numeric:
+                raise ValueError(f"{field}: only for integer and number columns, this one is {self.type}")
+        if self.notation is not None and self.type == "integer":
+            raise ValueError("notation: declare the column as number; integers are written plainly")
+        if self.forms and self.type != "timestamp":
+            raise ValueError(f"forms: only for timestamp columns, this one is {self.type}")
+        for form in self.forms:
+            form_rule(form)
+        if self.convert is not None:
+            if self.unit is None:
+                raise ValueError("convert: say the unit the data comes in as unit")
+            conversion(self.unit, self.convert)
+        if (self.missing == "constant") != (self.fill is not None):
+            raise ValueError("fill: give it together with missing: constant")
         return self
 
 
@@ -98,13 +153,16 @@ class Split(Part):
     """Which rows train, which tune, which judge.
 
     ``by: time`` takes the latest rows as holdout and those before as validation: a random holdout overstates
-    quality where data drifts. ``by: key`` hashes the row key (md5 of salt and key, first eight hex digits).
+    quality where data drifts. ``by: key`` hashes the row key (md5 of salt and key, first eight hex digits);
+    ``by: group`` hashes ``columns`` instead, so that no group stands in two splits; ``by: stratified`` gives
+    every class (or every value of ``columns``) its declared shares exactly.
     ``rollover``: when the pinned holdout is replaced by the newest rows. ``drift`` does it only for runs
     started by drift: a bad file that arrives can never choose its own judge.
     """
 
-    by: Literal["time", "key"] = "key"
+    by: Literal["time", "key", "group", "stratified"] = "key"
     column: str | None = None
+    columns: list[str] = []
     validation: float = Field(0.15, gt=0, lt=0.5)
     holdout: float = Field(0.15, gt=0, lt=0.5)
     rollover: Literal["drift", "always", "never"] = "drift"
@@ -114,6 +172,10 @@ class Split(Part):
     def _time_needs_a_column(self) -> "Split":
         if self.by == "time" and self.column is None:
             raise ValueError("column: name the timestamp column to split by time")
+        if self.by == "group" and not self.columns:
+            raise ValueError("columns: name the columns that make one group")
+        if self.columns and self.by not in {"group", "stratified"}:
+            raise ValueError(f"columns: a split by {self.by} has none; write by: group or by: stratified")
         return self
 
 
@@ -200,6 +262,7 @@ class ModelSpec(Part):
     enrich: list[Enrichment] = []
     columns: Annotated[dict[str, Column], Field(min_length=1)]
     features: dict[str, str] = {}
+    encode: dict[str, Encoding] = {}
     target: Target
     split: Split = Split()
     window: Window = Window()
@@ -234,6 +297,7 @@ class ModelSpec(Part):
             "source.key": self.source.key,
             "split.column": [self.split.column] if self.split.column else [],
             "enrich.on": [name for enrichment in self.enrich for name in enrichment.on],
+            "split.columns": self.split.columns,
             "evaluation.slices": self.evaluation.slices,
             "target.column": [] if self.target.expression else [self.target.column],
         }
@@ -241,6 +305,9 @@ class ModelSpec(Part):
             for name in names:
                 if name not in self.columns:
                     raise ValueError(f"{place}: '{name}' is not declared under columns")
+        for name in self.encode:
+            if name not in self.columns and name not in self.features:
+                raise ValueError(f"encode: '{name}' is neither a column nor a feature")
         if self.window.policy == "sliding" and self.split.column is None:
             raise ValueError("window: a sliding window needs split.column, the timestamp it slides over")
         if self.split.column and self.columns[self.split.column].type != "timestamp":
@@ -250,6 +317,20 @@ class ModelSpec(Part):
             for other in prefixes:
                 if one is not other and one.startswith(other):
                     raise ValueError(f"prefix {one!r} lies inside {other!r}: a file would belong to both")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_fit_the_sources(self) -> "ModelSpec":
+        for name in self.source.key:
+            if self.columns[name].optional:
+                raise ValueError(f"columns.{name}.optional: a key column must stand in every file")
+        written = [name for name, column in self.columns.items() if column.notation]
+        formats = {self.source.format, *(e.format for e in self.enrich)}
+        if written and formats != {"csv"}:
+            raise ValueError(
+                f"columns.{written[0]}.notation: only CSV holds numbers as text; the sources are "
+                f"{', '.join(sorted(formats))}"
+            )
         return self
 
     @property

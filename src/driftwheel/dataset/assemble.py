@@ -130,7 +130,8 @@ def _check_columns(space: Workspace, found: Assembled) -> None:
         given_by_others |= {name for index in readable for name in found.files[index].columns}
         if not readable:
             given_by_others |= set(space.columns)  # unknown yet: no source file is to blame
-    needed = set(space.columns) - given_by_others
+    optional = {name for name, column in space.spec.columns.items() if column.optional}
+    needed = set(space.columns) - given_by_others - optional
     joined_on = {name for enrichment in space.spec.enrich for name in enrichment.on}
     needed |= joined_on | set(space.spec.source.key) & set(space.columns)
     for index in found.readable("source"):
@@ -246,6 +247,7 @@ def read_captured(
     # The reader only asks what the inputs of a CSV request are, and to clean: ``_AsSent`` answers both.
     reader = CaptureReader(_AsSent(space.recipe["inputs"]), columns=space.columns)  # type: ignore[arg-type]
     files = line = 0
+    marks = [(column.get("notation") or {}).get("decimal", ".") for column in space.recipe["columns"]]
     staged = space.folder / "captured.csv"  # one COPY is a hundred times faster than row by row inserts
     with staged.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -257,7 +259,7 @@ def read_captured(
                 for values, row_id, time, label in zip(rows, batch.ids, batch.times, told, strict=True):
                     line += 1
                     if label is not None:
-                        cells = [*map(as_text, values), line, one_line(row_id), time, repr(label)]
+                        cells = [*_cells(values, marks), line, one_line(row_id), time, repr(label)]
                         writer.writerow(cells)
     space.execute(
         f"COPY captured FROM {quote(str(staged))} "
@@ -273,6 +275,13 @@ def read_captured(
         "malformed_labels": sum(truth.malformed.values()),
         "corrected_labels": truth.corrected,
     }
+
+
+def _cells(values: Iterable[Any], marks: Iterable[str]) -> Iterator[str | None]:
+    """Write one captured row; a JSON number is written in its column's notation, as it will be read back."""
+    for value, mark in zip(values, marks, strict=True):
+        text = as_text(value)
+        yield text.replace(".", mark) if text and mark != "." and isinstance(value, float) else text
 
 
 def as_text(value: Any) -> str | None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.duck import feature_sql
+from driftwheel.recipe.encodings import output_names
+from driftwheel.recipe.fit import fold_sql
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.spec import ModelSpec
 
@@ -19,18 +21,20 @@ ROW_GROUP = 100_000
 Params = Mapping[str, Any]
 
 
-def write_splits(space: Workspace, params: Params) -> None:
+def write_splits(space: Workspace, params: Params, folds: Params) -> None:
     """Write ``train.parquet`` and ``validation.parquet``, sorted by key.
 
     ``x.<feature>`` DOUBLE as the model reads it, ``raw.<column>`` cleaned and not imputed, ``__label``,
-    ``__key``, ``__time``, ``__origin``.
+    ``__key``, ``__time``, ``__origin``. Target means of training rows are those of ``folds``.
     """
     raw = [f"{_plain(space, name)} AS {identifier(f'raw.{name}')}" for name in space.recipe["inputs"]]
-    columns = ", ".join([*feature_sql(space.recipe, params), *raw, "__label", "__key", "__time", "__origin"])
-    for split in ("train", "validation"):
+    rest = [*raw, "__label", "__key", "__time", "__origin"]
+    for split, fitted_without in (("train", folds), ("validation", None)):
+        columns = ", ".join([*feature_sql(space.recipe, params, fitted_without), *rest])
         target = quote(str(space.folder / f"{split}.parquet"))
         space.execute(
-            f"COPY (SELECT {columns} FROM parted WHERE __split = '{split}' ORDER BY __key) TO {target} "
+            f"COPY (SELECT {columns} FROM (SELECT *, {fold_sql()} AS __fold FROM parted) "
+            f"WHERE __split = '{split}' ORDER BY __key) TO {target} "
             f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
         )
 
@@ -76,8 +80,7 @@ def write_golden(space: Workspace, params: Params) -> None:
         f"SELECT {columns} FROM (SELECT * FROM parted WHERE __split = 'train' "
         f"ORDER BY __key LIMIT {GOLDEN_RECORDS})"
     )
-    labels = [c["name"] for c in space.recipe["columns"] if c["model_input"]]
-    labels += [feature["name"] for feature in space.recipe["features"]]
+    labels = [output for output, _, _ in output_names(space.recipe, params)]
     with (space.folder / "golden.jsonl").open("w", encoding="utf-8") as stream:
         for row in space.rows(query):
             record = dict(zip(names, row[: len(names)], strict=True))

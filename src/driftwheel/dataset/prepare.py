@@ -1,3 +1,4 @@
+# ruff: noqa: S608  # every name below is ours
 """Prepare a data set: files in, the training job's files out, with every row accounted for.
 
 Pure but for one folder: what is in S3 comes as files and streams, what goes there is left in the folder.
@@ -15,7 +16,7 @@ from driftwheel.dataset import assemble, checks, outputs, profile, splits
 from driftwheel.dataset.assemble import Assembled, CaptureFile, DataFile, LabelFile
 from driftwheel.dataset.workspace import Workspace, open_workspace
 from driftwheel.recipe.declare import declare, recipe_digest
-from driftwheel.recipe.fit import fit
+from driftwheel.recipe.fit import fit, fit_folds, fold_sql
 from driftwheel.run import Refusal, digest
 from driftwheel.spec import ModelSpec
 
@@ -110,8 +111,9 @@ def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[st
     keys = outputs.holdout_keys(pinned.path) if pinned else None
     if problem := splits.assign(space, keys):
         return _refused(found, problem, counts)
-    params = fit(space.connection, "(SELECT * FROM parted WHERE __split = 'train')", recipe)
-    outputs.write_splits(space, params)
+    training = f"(SELECT *, {fold_sql()} AS __fold FROM parted WHERE __split = 'train')"
+    params = fit(space.connection, training, recipe)
+    outputs.write_splits(space, params, fit_folds(space.connection, training, recipe, params))
     outputs.write_golden(space, params)
     holdout = pinned.sha256 if pinned else outputs.write_holdout(space)
     parted = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))

@@ -5,6 +5,7 @@ from typing import Any
 
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.duck import feature_sql
+from driftwheel.recipe.encodings import output_names
 from driftwheel.recipe.literals import identifier
 
 BINS = 20
@@ -105,8 +106,7 @@ def suspected_leakage(space: Workspace, params: dict[str, Any]) -> list[dict[str
     if space.spec.target.kind != "binary":
         return []
     features = feature_sql(space.recipe, params)
-    names = [c["name"] for c in space.recipe["columns"] if c["model_input"]]
-    names += [feature["name"] for feature in space.recipe["features"]]
+    names = [output for output, _, _ in output_names(space.recipe, params)]
     space.execute(
         f"CREATE OR REPLACE TEMP TABLE alone AS SELECT __label, {', '.join(features)} "
         f"FROM (SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {LEAKAGE_ROWS})"

@@ -8,7 +8,7 @@ replaces them, and none of its rows ever trains.
 from collections.abc import Iterable
 
 from driftwheel.dataset.workspace import Workspace
-from driftwheel.recipe.literals import quote
+from driftwheel.recipe.literals import identifier, quote
 from driftwheel.run import Refusal
 from driftwheel.spec import Split
 
@@ -56,9 +56,9 @@ def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
         _write_pinned(space, pinned)
     pool = "rows" if pinned is None else "(SELECT * FROM rows WHERE __key NOT IN (SELECT key FROM pinned))"
     split = space.spec.split
-    case = _by_time(space, pool, split, pinned is not None) if split.by == "time" else _by_key(split)
-    if pinned is not None and split.by == "key":
-        pool = f"(SELECT * FROM {pool} WHERE {_hash(split)} >= {_below(split.holdout)})"
+    if split.by in {"key", "group"} and pinned is not None:
+        pool = f"(SELECT * FROM {pool} WHERE {_outside_holdout(split)})"
+    case = _case(space, pool, split, pinned is not None)
     space.execute(f"CREATE TABLE parted AS SELECT *, {case} AS __split FROM {pool}")
     found = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))
     for name in SPLITS if pinned is None else SPLITS[:2]:
@@ -66,10 +66,16 @@ def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
             return Refusal(
                 code="too-few-rows",
                 message=f"no row is left for the {name} split ({sum(found.values())} rows by {split.by})",
-                column=split.column,
+                column=split.column or next(iter(split.columns), None),
                 hint=f"drop more files, or check split: by {split.by} needs rows that differ in it",
             )
     return None
+
+
+def _case(space: Workspace, pool: str, split: Split, pinned: bool) -> str:
+    if split.by == "time":
+        return _by_time(space, pool, split, pinned)
+    return _by_rank(split, pinned) if split.by == "stratified" else _by_hash(split)
 
 
 def _write_pinned(space: Workspace, keys: Iterable[str]) -> None:
@@ -99,15 +105,48 @@ def _cut(space: Workspace, pool: str, share: float) -> str:
     return quote(found[0][0]) if found else "NULL"
 
 
-def _by_key(split: Split) -> str:
+def _by_hash(split: Split) -> str:
     return (
         f"CASE WHEN {_hash(split)} < {_below(split.holdout)} THEN 'holdout' "
         f"WHEN {_hash(split)} < {_below(split.holdout + split.validation)} THEN 'validation' ELSE 'train' END"
     )
 
 
+def _outside_holdout(split: Split) -> str:
+    """Keep later rows out of training when their hash, or a row of their group, is in the holdout."""
+    outside = f"{_hash(split)} >= {_below(split.holdout)}"
+    if split.by == "group":
+        judged = f"(SELECT {_unit(split)} FROM rows WHERE __key IN (SELECT key FROM pinned))"
+        outside += f" AND {_unit(split)} NOT IN {judged}"
+    return outside
+
+
+def _by_rank(split: Split, pinned: bool) -> str:
+    """Cut every stratum at the declared shares of its own rows, in the order of their hashes."""
+    stratum = _text_of(split.columns) if split.columns else "__label"
+    place = f"(row_number() OVER (PARTITION BY {stratum} ORDER BY {_hash(split)}, __key) - 1)"
+    rows = f"count(*) OVER (PARTITION BY {stratum})"
+    holdout = 0.0 if pinned else split.holdout
+    validation = split.validation / (1 - split.holdout) if pinned else split.holdout + split.validation
+    judges = f"WHEN {place} < floor({holdout!r} * {rows} + 0.5) THEN 'holdout' " if holdout else ""
+    return (
+        f"CASE {judges}WHEN {place} < floor({validation!r} * {rows} + 0.5) THEN 'validation' ELSE 'train' END"
+    )
+
+
+def _unit(split: Split) -> str:
+    """Write what is never parted: the row, or its group."""
+    return _text_of(split.columns) if split.by == "group" else "__key"
+
+
+def _text_of(columns: Iterable[str]) -> str:
+    """Write columns as one text, each with its length before it; a missing value is a group of its own."""
+    texts = [f"CAST({identifier(name)} AS VARCHAR)" for name in columns]
+    return " || ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
+
+
 def _hash(split: Split) -> str:
-    return f"substr(md5({quote(split.salt + '|')} || __key), 1, 8)"
+    return f"substr(md5({quote(split.salt + '|')} || {_unit(split)}), 1, 8)"
 
 
 def _below(share: float) -> str:

@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from driftwheel.encode import DateParts
 from driftwheel.errors import SpecInvalid
+from driftwheel.recipe.encodings import ENCODINGS
 from driftwheel.recipe.expression import Expression, Node, parse_expression
 from driftwheel.recipe.literals import (
     collapse,
@@ -13,10 +15,13 @@ from driftwheel.recipe.literals import (
     lower,
     parse_integer,
     parse_number,
+    parse_timestamp,
     trim,
 )
+from driftwheel.recipe.notation import form_rule, number_rule, plain_number
 from driftwheel.recipe.row import VERSION
 from driftwheel.spec import Column, ModelSpec
+from driftwheel.units import conversion
 
 LARGEST = 20_000
 """Nodes of one feature with the earlier features it reads written out: more would choke the SQL planner."""
@@ -35,7 +40,7 @@ def declare(spec: ModelSpec) -> dict[str, Any]:
     target = _target(spec, names)
     if spec.target.expression is None:
         columns[spec.target.column]["model_input"] = False  # a column that is the answer is no question
-    features = _features(spec, dict(names))
+    features = _features(spec, dict(names)) + _date_parts(spec)
     used = {name for name, column in columns.items() if column["model_input"]}
     used.update(name for feature in features for name in feature["reads"])
     if not any(column["model_input"] for column in columns.values()) and not features:
@@ -52,6 +57,7 @@ def declare(spec: ModelSpec) -> dict[str, Any]:
         "columns": list(columns.values()),
         "inputs": [name for name in columns if name in used],
         "features": features,
+        "encode": _encodings(spec, columns, features),
         "target": target,
     }
 
@@ -73,10 +79,44 @@ def _column(name: str, column: Column) -> dict[str, Any]:
         # An empty text is null everywhere: a CSV reader cannot tell the two apart.
         "null_tokens": sorted(tokens | {""}),
         "canonical": _canonical(place, column, tokens | {""}),
+        "notation": _notation(column),
+        "forms": [form_rule(form) for form in column.forms],
         "range": _range(place, column, tokens),
         "outside": column.outside,
         "missing": column.missing,
+        "fill": _fill(place, column),
+        "outliers": column.outliers.model_dump() if column.outliers else None,
+        "convert": list(conversion(column.unit, column.convert)) if column.unit and column.convert else None,
     }
+
+
+def _notation(column: Column) -> dict[str, Any] | None:
+    notation = column.notation
+    return None if notation is None else number_rule(notation.decimal, notation.group, notation.symbols)
+
+
+def _fill(place: str, column: Column) -> bool | float | str | None:
+    fill = column.fill
+    if fill is None:
+        return None
+    wanted: dict[str, type | tuple[type, ...]] = {
+        "boolean": bool,
+        "category": str,
+        "text": str,
+        "timestamp": str,
+    }
+    right = isinstance(fill, wanted.get(column.type, int | float))
+    if not right or (column.type != "boolean" and isinstance(fill, bool)):
+        raise SpecInvalid(f"{place}.fill: {fill!r} is no {column.type}")
+    if column.type == "timestamp":
+        moment = parse_timestamp(trim(str(fill)))
+        if moment is None:
+            raise SpecInvalid(f"{place}.fill: {fill!r} is no timestamp; write 'YYYY-MM-DD HH:MM:SS'")
+        return moment
+    if isinstance(fill, str):
+        text = collapse(fold(fill))
+        return _canonical(place, column, ()).get(lower(text), text)
+    return fill if isinstance(fill, bool) else float(fill)
 
 
 def _canonical(place: str, column: Column, tokens: Iterable[str]) -> dict[str, str]:
@@ -101,6 +141,7 @@ def _range(place: str, column: Column, tokens: Iterable[str]) -> list[float | in
     if column.range is None:
         return None
     parse = parse_integer if column.type == "integer" else parse_number
+    rule = _notation(column)
     bounds: list[float | int] = []
     for bound in column.range:
         value = parse(repr(bound))
@@ -108,7 +149,7 @@ def _range(place: str, column: Column, tokens: Iterable[str]) -> list[float | in
             kind = "an integer of 64 bits" if column.type == "integer" else "a finite number"
             raise SpecInvalid(f"{place}.range: {bound!r} is not {kind}")
         bounds.append(value)
-    nulls = {parse(token) for token in tokens}
+    nulls = {plain_number(token, rule) if rule else parse(token) for token in tokens}
     if column.outside == "clip" and nulls & set(bounds):
         raise SpecInvalid(
             f"{place}.range: a bound is also a null token; a clipped value would be null when read again"
@@ -151,6 +192,55 @@ def _parse(text: str, names: Mapping[str, str], place: str, spec: ModelSpec) -> 
         if later:
             raise SpecInvalid(f"{place}: '{later[0]}' is a later feature; write it above this one") from error
         raise
+
+
+def _date_parts(spec: ModelSpec) -> list[dict[str, Any]]:
+    """Write the declared parts of timestamps as features: what needs no fitting is an expression."""
+    found = []
+    for name, encoding in spec.encode.items():
+        if not isinstance(encoding, DateParts):
+            continue
+        if name not in spec.columns or spec.columns[name].type != "timestamp":
+            raise SpecInvalid(f"encode.{name}: date_parts needs a timestamp column")
+        for part in encoding.parts:
+            feature = f"{name}_{part}"
+            if feature in spec.columns or feature in spec.features:
+                raise SpecInvalid(
+                    f"encode.{name}: its part '{feature}' is also a column or feature; rename that"
+                )
+            node = ["extract", part, ["column", name]]
+            found.append({"name": feature, "type": "number", "expression": node, "reads": [name]})
+    return found
+
+
+def _encodings(
+    spec: ModelSpec, columns: Mapping[str, Mapping[str, Any]], features: list[dict[str, Any]]
+) -> dict[str, Any]:
+    inputs = {name: TYPES.get(c["type"], c["type"]) for name, c in columns.items() if c["model_input"]}
+    inputs |= {feature["name"]: feature["type"] for feature in features}
+    found: dict[str, Any] = {}
+    for name, encoding in spec.encode.items():
+        if isinstance(encoding, DateParts):
+            continue
+        place = f"encode.{name}"
+        if name not in inputs:
+            raise SpecInvalid(f"{place}: the column does not enter the model (feature: false, or the target)")
+        takes = ENCODINGS[encoding.encoding].takes
+        if inputs[name] not in takes:
+            raise SpecInvalid(
+                f"{place}: {encoding.encoding} needs a {' or '.join(takes)}, this is a {inputs[name]}"
+            )
+        found[name] = encoding.model_dump()
+        if "order" in found[name]:
+            order = [collapse(fold(text)) for text in found[name]["order"]]
+            if len(set(order)) != len(order):
+                raise SpecInvalid(f"{place}.order: a category stands twice")
+            found[name]["order"] = order
+    for name in (name for name, encoding in found.items() if encoding["encoding"] == "one_hot"):
+        clash = [other for other in inputs if other.startswith(f"{name}__")]
+        if clash:
+            raise SpecInvalid(f"encode.{name}: its outputs are {name}__1, …; rename '{clash[0]}'")
+    return found
 
 
 COPIES = {"finite": 2, "/": 2, "power": 5, "ln": 2, "log10": 2, "sqrt": 2, "nullif": 2}

@@ -8,6 +8,7 @@ Three stages, each a query over the one before: ``cleaning_query`` (all-VARCHAR 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from driftwheel.recipe.encodings import ENCODINGS, bounded_sql, encoded, fitted_of, output_names
 from driftwheel.recipe.literals import (
     boolean_sql,
     collapse_sql,
@@ -25,6 +26,7 @@ from driftwheel.recipe.literals import (
     trim_sql,
     upper_sql,
 )
+from driftwheel.recipe.notation import iso_text_sql, plain_number, plain_number_sql
 
 Recipe = Mapping[str, Any]
 Params = Mapping[str, Any]
@@ -99,27 +101,68 @@ def cleaning_query(connection: Any, source: str, recipe: Recipe) -> str:
     return f"SELECT * EXCLUDE ({stages}), {', '.join(final)}, {rejected} AS __rejected FROM ({second})"
 
 
-def feature_sql(recipe: Recipe, params: Params) -> list[str]:
-    """Write ``expression AS "x.<feature>"`` (DOUBLE) for every model input, over cleaned columns."""
-    names = {column["name"]: _imputed(column, params) for column in recipe["columns"]}
-    found = [(column["name"], column["type"]) for column in recipe["columns"] if column["model_input"]]
-    for feature in recipe["features"]:
-        names[feature["name"]] = expression_sql(feature["expression"], names)
-        found.append((feature["name"], feature["type"]))
-    return [f"{_code(name, kind, names[name], params)} AS {identifier(f'x.{name}')}" for name, kind in found]
+class DuckDialect:
+    """What the encodings write in DuckDB's way."""
+
+    quote = staticmethod(quote)
+
+    @staticmethod
+    def code(x: str, keys: Sequence[str]) -> str:
+        """Look a text up in an ENUM: a hash look-up however many keys there are."""
+        if not keys:
+            return "CAST(NULL AS DOUBLE)"
+        return f"CAST(enum_code(try_cast({x} AS ENUM({', '.join(map(quote, keys))}))) AS DOUBLE)"
+
+    @staticmethod
+    def pick(code: str, values: Sequence[float]) -> str:
+        """Index a list literal."""
+        listed = ", ".join(map(double_sql, values))
+        return f"list_extract([{listed}], CAST({code} AS BIGINT) + 1)" if values else "CAST(NULL AS DOUBLE)"
+
+    @staticmethod
+    def instr(text: str, x: str) -> str:
+        """Find a character."""
+        return f"instr({quote(text)}, {x})"
 
 
-def category_sql(recipe: Recipe, params: Params) -> dict[str, str]:
-    """Write, for every categorical model input, the SQL of its text before it becomes a code."""
-    names = {column["name"]: _imputed(column, params) for column in recipe["columns"]}
+def operands_sql(recipe: Recipe, params: Params) -> dict[str, tuple[str, str]]:
+    """Write every column and feature as the model and later features see it: name → (type, SQL)."""
     found = {
-        c["name"]: names[c["name"]] for c in recipe["columns"] if c["model_input"] and c["type"] == "category"
+        column["name"]: (column["type"], _imputed(column, identifier(column["name"]), params))
+        for column in recipe["columns"]
     }
     for feature in recipe["features"]:
-        names[feature["name"]] = expression_sql(feature["expression"], names)
-        if feature["type"] == "text":
-            found[feature["name"]] = names[feature["name"]]
+        names = {name: x for name, (_, x) in found.items()}
+        found[feature["name"]] = (feature["type"], expression_sql(feature["expression"], names))
     return found
+
+
+def feature_sql(recipe: Recipe, params: Params, folds: Params | None = None) -> list[str]:
+    """Write ``expression AS "x.<output>"`` (DOUBLE) for every output of the model's inputs.
+
+    Over cleaned columns. With ``folds`` (see ``fit.fit_folds``) the rows are those the parameters were
+    learned from, and a target mean is the one learned without the row's own fold (column ``__fold``).
+    """
+    operands = operands_sql(recipe, params)
+    found: list[str] = []
+    for name, encoding, _ in encoded(recipe):
+        x = operands[name][1]
+        if encoding is None:
+            found.append(f"CAST({x} AS DOUBLE)")
+        elif folds and name in folds:
+            found += _out_of_fold(x, encoding, folds[name])
+        else:
+            found += ENCODINGS[encoding].sql(f"({x})", fitted_of(name, encoding, params), DuckDialect())
+    names = [output for output, _, _ in output_names(recipe, params)]
+    return [f"{sql} AS {identifier(f'x.{name}')}" for sql, name in zip(found, names, strict=True)]
+
+
+def _out_of_fold(x: str, encoding: str, folds: Sequence[Params]) -> list[str]:
+    columns = zip(*(ENCODINGS[encoding].sql(f"({x})", fold, DuckDialect()) for fold in folds), strict=True)
+    return [
+        f"CASE __fold % {len(folds)} {' '.join(f'WHEN {n} THEN {sql}' for n, sql in enumerate(column))} END"
+        for column in columns
+    ]
 
 
 def target_sql(recipe: Recipe) -> str:
@@ -127,7 +170,7 @@ def target_sql(recipe: Recipe) -> str:
 
     NULL where the target is unknown, and for a binary target where it is a number other than 0 and 1.
     """
-    names = {column["name"]: _operand(column, identifier(column["name"])) for column in recipe["columns"]}
+    names = {column["name"]: _seen(column, identifier(column["name"])) for column in recipe["columns"]}
     target = recipe["target"]
     label = f"CAST({expression_sql(target['expression'], names)} AS DOUBLE)"
     if target["kind"] == "binary" and target["type"] == "number":
@@ -157,6 +200,10 @@ PARSERS: dict[str, tuple[Callable[[str], str], Callable[[str], Any], Callable[[A
 def _parsed(column: Recipe, x: str) -> str:
     if column["type"] == "boolean":
         return boolean_sql(x)
+    if column.get("notation"):
+        return plain_number_sql(x, column["notation"], number_sql)
+    if column["type"] == "timestamp":
+        return timestamp_sql(iso_text_sql(x, column.get("forms", ())))
     if column["type"] in PARSERS:
         return PARSERS[column["type"]][0](x)
     if not column["canonical"]:
@@ -172,8 +219,15 @@ def _known(column: Recipe, x: str) -> str:
     if column["type"] not in PARSERS:
         return x
     _, parse, literal = PARSERS[column["type"]]
-    nulls = sorted({value for token in column["null_tokens"] if (value := parse(token)) is not None})
+    nulls = sorted(null_values(column, parse))
     return f"CASE WHEN {x} NOT IN ({', '.join(map(literal, nulls))}) THEN {x} END" if nulls else x
+
+
+def null_values(column: Recipe, parse: Callable[[str], Any]) -> set[Any]:
+    """Give the values that the column's null tokens stand for when read as its type."""
+    rule = column.get("notation")
+    read = (lambda text: plain_number(text, rule)) if rule else parse
+    return {value for token in column["null_tokens"] if (value := read(token)) is not None}
 
 
 def _bounds(column: Recipe) -> tuple[str, str]:
@@ -218,25 +272,51 @@ def _operand(column: Recipe, x: str) -> str:
     return f"CAST({x} AS DOUBLE)" if column["type"] == "integer" else x
 
 
-def _imputed(column: Recipe, params: Params) -> str:
-    x = identifier(column["name"])
-    fitted = {"median": params["medians"], "mode": params["modes"]}.get(column["missing"], {})
-    fill = fitted.get(column["name"])
+def fenced_sql(column: Recipe, x: str, params: Params) -> str:
+    """Write a column's operand (integers as DOUBLE) with its outliers clipped or nulled, nothing imputed."""
     operand = _operand(column, x)
-    if fill is None:
+    fence = params.get("fences", {}).get(column["name"])
+    if not column.get("outliers") or fence is None:
         return operand
-    if isinstance(fill, bool):
-        return f"coalesce({operand}, {str(fill).upper()})"
-    return f"coalesce({operand}, {quote(fill) if isinstance(fill, str) else double_sql(fill)})"
+    low, high = map(double_sql, fence)
+    if column["outliers"]["action"] == "null":
+        return f"(CASE WHEN {operand} BETWEEN {low} AND {high} THEN {operand} END)"
+    return f"(CASE WHEN {operand} < {low} THEN {low} WHEN {operand} > {high} THEN {high} ELSE {operand} END)"
 
 
-def _code(name: str, kind: str, x: str, params: Params) -> str:
-    if kind not in {"category", "text"}:
-        return f"CAST({x} AS DOUBLE)"
-    known = params["categories"][name]
-    if not known:
-        return "CAST(NULL AS DOUBLE)"
-    return f"CAST(enum_code(try_cast({x} AS ENUM({', '.join(map(quote, known))}))) AS DOUBLE)"
+def _imputed(column: Recipe, x: str, params: Params) -> str:
+    operand = fenced_sql(column, x, params)
+    fill = fill_of(column, params)
+    if fill is not None:
+        operand = f"coalesce({operand}, {_constant(fill)})"
+    return _converted(column, operand)
+
+
+def fill_of(column: Recipe, params: Params) -> Any:
+    """Give what a missing value becomes; None when it stays missing."""
+    rule, name = column["missing"], column["name"]
+    if rule == "constant":
+        return column["fill"]
+    fitted = {"median": "medians", "mean": "means", "mode": "modes"}.get(rule)
+    return params[fitted].get(name) if fitted else None
+
+
+def _constant(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).upper()
+    return quote(value) if isinstance(value, str) else double_sql(value)
+
+
+def _seen(column: Recipe, x: str) -> str:
+    """Write a cleaned column as expressions see it: a double in the wanted unit."""
+    return _converted(column, _operand(column, x))
+
+
+def _converted(column: Recipe, x: str) -> str:
+    if not column.get("convert"):
+        return x
+    factor, offset = map(double_sql, column["convert"])
+    return bounded_sql(f"({x} * {factor} + {offset})")
 
 
 def expression_sql(node: Node, names: Mapping[str, str]) -> str:

@@ -1,70 +1,137 @@
 # ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
 """What the recipe learns from the training rows, and only from them: ``params.json``."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from driftwheel.recipe.duck import category_sql
+from driftwheel.recipe.duck import fenced_sql, operands_sql
+from driftwheel.recipe.encodings import ENCODINGS, MOST_CATEGORIES, encoded, steady
 from driftwheel.recipe.literals import identifier
 
-MOST_CATEGORIES = 1_000
-"""Categories of one input that get a code, the most frequent first; rarer ones are missing values.
+__all__ = ["MOST_CATEGORIES", "Table", "fit", "fit_folds", "fold_sql"]
 
-A tree splits on sets of categories: codes seen a handful of times teach it nothing but noise.
-"""
+
+@dataclass(frozen=True)
+class Table:
+    """Cleaned rows to learn from (``name``: a table, or a query in parentheses)."""
+
+    connection: Any
+    name: str
+
+    def fetch(self, select: str, rest: str = "") -> list[tuple[Any, ...]]:
+        """Run ``SELECT select FROM the rows rest``."""
+        rows: list[tuple[Any, ...]] = self.connection.execute(
+            f"SELECT {select} FROM {self.name} {rest}"
+        ).fetchall()
+        return rows
+
+    def counted(self, x: str, most: int) -> list[tuple[Any, int]]:
+        """Give the most frequent values with their counts: by falling frequency, then value."""
+        return [
+            (value, count)
+            for value, count in self.fetch(
+                f"{x}, count(*)",
+                f"WHERE ({x}) IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 ASC LIMIT {most}",
+            )
+        ]
+
+    def order_statistics(self, x: str, shares: Sequence[float]) -> list[float]:
+        """Give the values at these shares of the sorted non-null values (rounded down); none of nothing."""
+        if not self.fetch(f"count({x})")[0][0]:
+            return []
+        listed = ", ".join(map(repr, shares))
+        return [float(value) for value in self.fetch(f"quantile_disc({x}, [{listed}])")[0][0]]
 
 
 def fit(connection: Any, table: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Fit medians, modes and category lists on cleaned rows (``table``: a name, or a query in parentheses).
+    """Fit fences, medians, means, modes, categories and encodings on cleaned rows.
 
-    Medians are exact: the middle of the sorted values, or the mean of the two middles. Modes are the most
-    frequent value, the smallest of equals. Categories stand by falling frequency, then name; a code is a
-    position in the list. A column without any value gets None. ``rare`` counts the categories left out.
+    ``table``: a name, or a query in parentheses. Medians are exact: the middle of the sorted values, or the
+    mean of the two middles. Modes are the most frequent value, the smallest of equals. Categories stand by
+    falling frequency, then name; a code is a position in the list. A column without any value gets None.
+    ``rare`` counts the categories left out. Sums are rounded to 12 digits: their order may not matter.
     """
-    rows = _one(connection, f"SELECT count(*) FROM {table}")[0]
+    rows = Table(connection, table)
     params: dict[str, Any] = {
         "version": 1,
-        "rows": rows,
+        "rows": rows.fetch("count(*)")[0][0],
+        "fences": {},
         "medians": {},
+        "means": {},
         "modes": {},
         "categories": {},
         "rare": {},
+        "encodings": {},
     }
     for column in recipe["columns"]:
-        name = column["name"]
+        if column.get("outliers"):
+            params["fences"][column["name"]] = _fence(rows, column)
+    for column in recipe["columns"]:
+        name, x = column["name"], fenced_sql(column, identifier(column["name"]), params)
         if column["missing"] == "median":
-            params["medians"][name] = _median(connection, table, identifier(name))
+            params["medians"][name] = _median(rows, x)
+        elif column["missing"] == "mean":
+            total, count = rows.fetch(f"fsum({x}), count({x})")[0]
+            params["means"][name] = steady(total / count) if count else None
         elif column["missing"] == "mode":
-            counted = _counted(connection, table, identifier(name), 1)
+            counted = rows.counted(x if column.get("outliers") else identifier(name), 1)
             params["modes"][name] = counted[0][0] if counted else None
-    for name, text in category_sql(recipe, params).items():
-        counted = _counted(connection, table, text, MOST_CATEGORIES)
-        params["categories"][name] = [value for value, _ in counted]
-        distinct = _one(connection, f"SELECT count(DISTINCT {text}) FROM {table}")[0]
-        if distinct > len(counted):
-            params["rare"][name] = distinct - len(counted)
+    operands = operands_sql(recipe, params)
+    for name, encoding, declared in encoded(recipe):
+        if encoding is None:
+            continue
+        fitted = ENCODINGS[encoding].fit(rows, f"({operands[name][1]})", declared)
+        if encoding != "code":
+            params["encodings"][name] = fitted
+            continue
+        params["categories"][name] = fitted["keys"]
+        if fitted["rare"]:
+            params["rare"][name] = fitted["rare"]
     return params
 
 
-def _one(connection: Any, query: str) -> tuple[Any, ...]:
-    row: tuple[Any, ...] = connection.execute(query).fetchone()
-    return row
+def fit_folds(
+    connection: Any, table: str, recipe: Mapping[str, Any], params: Mapping[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
+    """Fit every target mean once without each fold of the training rows (which need ``__fold``)."""
+    operands = operands_sql(recipe, params)
+    return {
+        name: [
+            ENCODINGS[encoding].fit(
+                Table(connection, f"(SELECT * FROM {table} WHERE __fold % {declared['folds']} <> {fold})"),
+                f"({operands[name][1]})",
+                declared,
+            )
+            for fold in range(declared["folds"])
+        ]
+        for name, encoding, declared in encoded(recipe)
+        if encoding == "target_mean"
+    }
 
 
-def _median(connection: Any, table: str, x: str) -> float | None:
-    count = _one(connection, f"SELECT count({x}) FROM {table}")[0]
+def fold_sql() -> str:
+    """Write the fold of a row, 0 to 15: a hexadecimal digit of the MD5 of its key, unlike the split's."""
+    return "(instr('0123456789abcdef', substr(md5('fold|' || __key), 1, 1)) - 1)"
+
+
+def _median(rows: Table, x: str) -> float | None:
+    count = rows.fetch(f"count({x})")[0][0]
     if not count:
         return None
-    middles = connection.execute(
-        f"SELECT CAST({x} AS DOUBLE) FROM {table} WHERE {x} IS NOT NULL "
-        f"ORDER BY {x} LIMIT {2 - count % 2} OFFSET {(count - 1) // 2}"
-    ).fetchall()
+    middles = rows.fetch(
+        f"CAST({x} AS DOUBLE)",
+        f"WHERE {x} IS NOT NULL ORDER BY {x} LIMIT {2 - count % 2} OFFSET {(count - 1) // 2}",
+    )
     return float(sum(value / len(middles) for (value,) in middles))
 
 
-def _counted(connection: Any, table: str, x: str, most: int) -> list[tuple[Any, int]]:
-    rows: list[tuple[Any, int]] = connection.execute(
-        f"SELECT {x}, count(*) FROM {table} WHERE ({x}) IS NOT NULL "
-        f"GROUP BY 1 ORDER BY 2 DESC, 1 ASC LIMIT {most}"
-    ).fetchall()
-    return rows
+def _fence(rows: Table, column: Mapping[str, Any]) -> list[float] | None:
+    found = rows.order_statistics(f"CAST({identifier(column['name'])} AS DOUBLE)", [0.25, 0.75])
+    if not found:
+        return None
+    low, high = found
+    reach = column["outliers"]["fence"] * (high - low)
+    fence = [low - reach, high + reach]
+    return fence if all(map(math.isfinite, fence)) and reach > 0 else None

@@ -5,11 +5,13 @@ the same meaning as SQL; tests hold the two together bit by bit.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
+from driftwheel.recipe.encodings import ENCODINGS, bounded, encoded, fitted_of, output_names
 from driftwheel.recipe.literals import (
     LARGEST_INTEGER,
     SMALLEST_INTEGER,
@@ -23,9 +25,13 @@ from driftwheel.recipe.literals import (
     trim,
     upper,
 )
+from driftwheel.recipe.notation import iso_text, plain_number
 
-VERSION = 1
-"""Of the recipe's JSON: a server refuses a recipe written in another version."""
+VERSION = 2
+"""Of the recipe's JSON, as it is written now."""
+
+READABLE = frozenset({1, 2})
+"""Versions this code computes: 1 knew neither notations, conversions, outliers nor encodings."""
 
 REMEMBERED = 10_000
 """Texts of one column whose cleaned form is kept: categories repeat, so most are looked up."""
@@ -35,6 +41,7 @@ REMEMBERED_LENGTH = 200
 
 Values = dict[str, Any]
 Closure = Callable[[Values], Any]
+Encoder = Callable[[Any], Sequence[float | None]]
 
 
 class FieldError(ValueError):
@@ -49,8 +56,9 @@ class FieldError(ValueError):
 class RowRecipe:
     """A compiled recipe.
 
-    ``feature_types``: 'q' is a quantity, 'c' the integer code of a category. ``column_types``: column → its
-    declared type. ``sources``: feature → the columns its value depends on.
+    ``feature_names``: what the model reads, encodings written out. ``feature_types``: 'q' is a quantity, 'c'
+    the integer code of a category. ``column_types``: column → its declared type. ``sources``: feature → the
+    columns its value depends on.
     """
 
     feature_names: list[str]
@@ -59,10 +67,12 @@ class RowRecipe:
     column_types: dict[str, str]
     sources: dict[str, list[str]]
     _cleaners: list[tuple[str, Callable[[object], Any]]]
-    _fills: list[tuple[str, Any]]
     _numbers: list[str]
+    _fences: list[tuple[str, Callable[[float], float | None]]]
+    _fills: list[tuple[str, Any]]
+    _conversions: list[tuple[str, float, float]]
     _derived: list[tuple[str, Closure]]
-    _outputs: list[tuple[str, dict[str, float] | None]]
+    _outputs: list[tuple[str, Encoder | None]]
 
     def clean(self, record: Mapping[str, object]) -> Values:
         """Clean the inputs of one record, nothing imputed; cleaning twice changes nothing.
@@ -75,20 +85,28 @@ class RowRecipe:
         """Compute the features of one record in the order of ``feature_names``; raises FieldError."""
         get = record.get
         values = {name: clean(get(name)) for name, clean in self._cleaners}
-        for name, fill in self._fills:
-            if values[name] is None:
-                values[name] = fill
         for name in self._numbers:
             if values[name] is not None:
                 values[name] = float(values[name])
+        for name, fenced in self._fences:
+            if values[name] is not None:
+                values[name] = fenced(values[name])
+        for name, fill in self._fills:
+            if values[name] is None:
+                values[name] = fill
+        for name, factor, offset in self._conversions:
+            if values[name] is not None:
+                values[name] = bounded(values[name] * factor + offset)
         for name, closure in self._derived:
             values[name] = closure(values)
-        return [
-            (None if (value := values[name]) is None else float(value))
-            if codes is None
-            else codes.get(values[name])
-            for name, codes in self._outputs
-        ]
+        found: list[float | None] = []
+        for name, encoder in self._outputs:
+            value = values[name]
+            if encoder is not None:
+                found += encoder(value)
+            else:
+                found.append(None if value is None else float(value))
+        return found
 
 
 def load_recipe(recipe: dict[str, Any], params: dict[str, Any]) -> RowRecipe:
@@ -96,43 +114,59 @@ def load_recipe(recipe: dict[str, Any], params: dict[str, Any]) -> RowRecipe:
 
     Raises ValueError or KeyError when the two do not fit this code or each other.
     """
-    if recipe["version"] != VERSION:
-        raise ValueError(f"recipe version {recipe['version']!r}; this code runs version {VERSION}")
+    if recipe["version"] not in READABLE:
+        raise ValueError(f"recipe version {recipe['version']!r}; this code runs {sorted(READABLE)}")
     columns = {column["name"]: column for column in recipe["columns"]}
     inputs = [columns[name] for name in recipe["inputs"]]
-    models = [column for column in inputs if column["model_input"]]
-    outputs = [(column["name"], column["type"], [column["name"]]) for column in models]
-    outputs += [(feature["name"], feature["type"], feature["reads"]) for feature in recipe["features"]]
-    fills = {"median": params["medians"], "mode": params["modes"]}
-    categories = {name for name, kind, _ in outputs if kind in {"category", "text"}}
+    reads = {name: [name] for name in columns} | {f["name"]: f["reads"] for f in recipe["features"]}
+    outputs = output_names(recipe, params)
+    fills = [(column["name"], _fill(column, params)) for column in inputs]
     return RowRecipe(
-        feature_names=[name for name, _, _ in outputs],
-        feature_types=["c" if name in categories else "q" for name, _, _ in outputs],
+        feature_names=[output for output, _, _ in outputs],
+        feature_types=[kind for _, kind, _ in outputs],
         inputs=list(recipe["inputs"]),
         column_types={name: column["type"] for name, column in columns.items()},
-        sources={name: list(reads) for name, _, reads in outputs},
+        sources={output: list(reads[name]) for output, _, name in outputs},
         _cleaners=[
             (column["name"], _required(column, CLEANERS[column["type"]](column))) for column in inputs
         ],
-        _fills=[
-            (column["name"], fills[column["missing"]][column["name"]])
-            for column in inputs
-            if column["missing"] in fills and fills[column["missing"]][column["name"]] is not None
-        ],
         _numbers=[column["name"] for column in inputs if column["type"] == "integer"],
+        _fences=[
+            (column["name"], _fence(column, params["fences"][column["name"]]))
+            for column in inputs
+            if column.get("outliers") and params["fences"][column["name"]] is not None
+        ],
+        _fills=[(name, fill) for name, fill in fills if fill is not None],
+        _conversions=[(column["name"], *column["convert"]) for column in inputs if column.get("convert")],
         _derived=[
             (feature["name"], compile_expression(feature["expression"])) for feature in recipe["features"]
         ],
         _outputs=[
-            (
-                name,
-                {c: float(n) for n, c in enumerate(params["categories"][name])}
-                if name in categories
-                else None,
-            )
-            for name, _, _ in outputs
+            (name, None if encoding is None else _encoder(name, encoding, params))
+            for name, encoding, _ in encoded(recipe)
         ],
     )
+
+
+def _fill(column: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
+    """Give what a missing value becomes; an integer's fill is a double, as its operand is."""
+    rule = column["missing"]
+    if rule == "constant":
+        return column["fill"]
+    fitted = {"median": "medians", "mean": "means", "mode": "modes"}.get(rule)
+    value = params[fitted][column["name"]] if fitted else None
+    return float(value) if column["type"] in {"integer", "number"} and value is not None else value
+
+
+def _fence(column: Mapping[str, Any], fence: tuple[float, float]) -> Callable[[float], float | None]:
+    low, high = fence
+    if column["outliers"]["action"] == "null":
+        return lambda value: value if low <= value <= high else None
+    return lambda value: min(max(value, low), high)
+
+
+def _encoder(name: str, encoding: str, params: Mapping[str, Any]) -> Encoder:
+    return ENCODINGS[encoding].compiled(fitted_of(name, encoding, params))
 
 
 def _required(column: Mapping[str, Any], clean: Callable[[object], Any]) -> Callable[[object], Any]:
@@ -171,6 +205,8 @@ def _wrong(column: Mapping[str, Any], raw: object) -> FieldError:
 def _numeric(column: Mapping[str, Any]) -> Callable[[object], Any]:
     whole = column["type"] == "integer"
     parse: Callable[[str], Any] = parse_integer if whole else parse_number
+    if rule := column.get("notation"):
+        parse = partial(plain_number, rule=rule)
     absent = frozenset(column["null_tokens"])
     nulls = frozenset(parse(token) for token in absent) - {None}
     low, high = column["range"] or (-math.inf, math.inf)
@@ -239,6 +275,7 @@ def _boolean(column: Mapping[str, Any]) -> Callable[[object], Any]:
 def _timestamp(column: Mapping[str, Any]) -> Callable[[object], Any]:
     absent = frozenset(column["null_tokens"])
     nulls = frozenset(parse_timestamp(token) for token in absent) - {None}
+    forms = column.get("forms", ())
 
     def clean(raw: object) -> str | None:
         if raw is None:
@@ -246,7 +283,7 @@ def _timestamp(column: Mapping[str, Any]) -> Callable[[object], Any]:
         if not isinstance(raw, str):
             raise _wrong(column, raw)
         text = trim(raw)
-        value = None if text in absent else parse_timestamp(text)
+        value = None if text in absent else parse_timestamp(iso_text(text, forms) if forms else text)
         return None if value in nulls else value
 
     return clean
