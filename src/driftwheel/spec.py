@@ -21,6 +21,9 @@ NAME = r"[a-z0-9](-?[a-z0-9])*"
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+SYMBOL = r"^([^0-9+\-.,eE\s]|[^0-9+\-.,\s]{2,})$"
+"""A currency or percent sign: nothing that a number itself may hold (a lone e is an exponent)."""
+
 Number = int | float
 
 
@@ -67,7 +70,7 @@ class Notation(Part):
 
     decimal: Literal[".", ","] = "."
     group: Literal[",", ".", " ", "'"] | None = None
-    symbols: list[Annotated[str, Field(min_length=1, max_length=8, pattern=r"^[^0-9+\-.,eE\s]+$")]] = []
+    symbols: list[Annotated[str, Field(max_length=8, pattern=SYMBOL)]] = []
 
     @model_validator(mode="after")
     def _marks_differ(self) -> "Notation":

@@ -194,8 +194,7 @@ class TargetMean:
 
     def fit(self, rows: Rows, x: str, declared: Declared) -> dict[str, Any]:
         """Learn from the rows' ``__label``."""
-        total, count = rows.fetch("fsum(__label), count(__label)")[0]
-        prior = steady(total / count) if count else 0.0
+        prior = mean_of(rows, "__label") or 0.0
         smoothing = declared["smoothing"]
         found = rows.fetch(
             f"{x}, fsum(__label), count(__label)",
@@ -304,23 +303,37 @@ class Scale:
         return lambda value: (None if value is None else bounded((value - shift) / size),)
 
 
+def mean_of(rows: Rows, x: str) -> float | None:
+    """Give the mean, to 12 digits; None of nothing. Values are divided before they are added: no overflow."""
+    count = rows.fetch(f"count({x})")[0][0]
+    return steady(rows.fetch(f"fsum({x} / {number(count)})")[0][0]) if count else None
+
+
 def _standard(rows: Rows, x: str) -> tuple[float, float]:
-    total, count = rows.fetch(f"fsum({x}), count({x})")[0]
-    if not count:
+    mean = mean_of(rows, x)
+    if mean is None:
         return 0.0, 1.0
-    mean = steady(total / count)
-    squares = rows.fetch(f"fsum(({x} - {number(mean)}) * ({x} - {number(mean)}))")[0][0]
-    return mean, steady((squares / count) ** 0.5)
+    low, high = rows.fetch(f"min({x}), max({x})")[0]
+    spread = high / 2 - low / 2  # squares of shares of the spread: they cannot overflow
+    if not spread > 0:
+        return mean, 0.0
+    share = f"(({x} / 2e0 - {number(mean / 2)}) / {number(spread)})"
+    total, count = rows.fetch(f"fsum({share} * {share}), count({x})")[0]
+    return mean, steady((total / count) ** 0.5 * spread) * 2
 
 
 def _min_max(rows: Rows, x: str) -> tuple[float, float]:
     low, high = rows.fetch(f"min({x}), max({x})")[0]
-    return (0.0, 1.0) if low is None else (float(low), float(high - low))
+    return (0.0, 1.0) if low is None else (float(low), _size(low, high))
 
 
 def _robust(rows: Rows, x: str) -> tuple[float, float]:
     found = rows.order_statistics(x, [0.25, 0.5, 0.75])
-    return (found[1], found[2] - found[0]) if found else (0.0, 1.0)
+    return (found[1], _size(found[0], found[2])) if found else (0.0, 1.0)
+
+
+def _size(low: float, high: float) -> float:
+    return min(float(high - low), LARGEST)
 
 
 SCALES: dict[str, Callable[[Rows, str], tuple[float, float]]] = {

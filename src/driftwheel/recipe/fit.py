@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from driftwheel.recipe.duck import fenced_sql, operands_sql
-from driftwheel.recipe.encodings import ENCODINGS, MOST_CATEGORIES, encoded, steady
+from driftwheel.recipe.encodings import ENCODINGS, MOST_CATEGORIES, encoded, mean_of
 from driftwheel.recipe.literals import identifier
 
 __all__ = ["MOST_CATEGORIES", "Table", "fit", "fit_folds", "fold_sql"]
@@ -73,8 +73,7 @@ def fit(connection: Any, table: str, recipe: Mapping[str, Any]) -> dict[str, Any
         if column["missing"] == "median":
             params["medians"][name] = _median(rows, x)
         elif column["missing"] == "mean":
-            total, count = rows.fetch(f"fsum({x}), count({x})")[0]
-            params["means"][name] = steady(total / count) if count else None
+            params["means"][name] = mean_of(rows, x)
         elif column["missing"] == "mode":
             counted = rows.counted(x if column.get("outliers") else identifier(name), 1)
             params["modes"][name] = counted[0][0] if counted else None
