@@ -81,6 +81,7 @@ class PreprocessingSection(Record):
     positives: float | None = None
     refused: list[Refusal] = []
     suspected_leakage: list[str] = []
+    suspected_shift: list[str] = []
     same_as: str | None = None
 
 

@@ -62,3 +62,22 @@ def conversion(given: str, wanted: str) -> tuple[float, float]:
         raise ValueError(f"'{given}' cannot become '{wanted}'; it can become {', '.join(units)}")
     (factor, offset), (to, start) = units[given], units[wanted]
     return float(factor / to), float((offset - start) / to)
+
+
+def conversions_from(unit: str | None) -> list[tuple[str, float, float]]:
+    """List (cause, factor, offset) of the conversions to try.
+
+    >>> conversions_from("percent")
+    [('percent to fraction', 0.01, 0.0)]
+    """
+    dimension = dimension_of(unit)
+    if dimension and unit:
+        factor, offset = dimension[unit]
+        return [
+            (f"{unit} to {other}", factor / to, (offset - start) / to)
+            for other, (to, start) in dimension.items()
+            if (to, start) != (factor, offset)
+        ]
+    powers = [(f"times {10**n:,}", float(10**n), 0.0) for n in (1, 2, 3, 6)]
+    powers += [(f"divided by {10**n:,}", 1 / 10**n, 0.0) for n in (1, 2, 3, 6)]
+    return [("degF to degC", 5 / 9, -160 / 9), ("degC to degF", 9 / 5, 32.0), *powers]

@@ -7,13 +7,14 @@ Pure but for one folder: what is in S3 comes as files and streams, what goes the
 import gzip
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from driftwheel.dataset import assemble, checks, outputs, profile, splits
 from driftwheel.dataset.assemble import Assembled, CaptureFile, DataFile, LabelFile
+from driftwheel.dataset.shift import find_shifts
 from driftwheel.dataset.workspace import Workspace, open_workspace
 from driftwheel.recipe.declare import declare, recipe_digest
 from driftwheel.recipe.fit import fit, fit_folds, fold_sql
@@ -42,12 +43,16 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run may read; ``rollover`` allows the pinned holdout to be replaced by the newest rows."""
+    """What a run may read; ``rollover`` allows the pinned holdout to be replaced by the newest rows.
+
+    ``baseline`` is the champion's profile.json: what its rows looked like.
+    """
 
     files: Iterable[DataFile]
     labels: Iterable[LabelFile] = ()
     captures: Iterable[CaptureFile] = ()
     pinned: Pinned | None = None
+    baseline: Mapping[str, Any] | None = None
     rollover: bool = False
 
 
@@ -70,6 +75,7 @@ class Prepared:
     rolled_over: bool = False
     positives: float | None = None
     leakage: list[str] = field(default_factory=list)
+    shifts: list[str] = field(default_factory=list)
     question: str = ""
 
 
@@ -121,6 +127,7 @@ def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[st
     if pinned:
         counts["holdout"] = sum(1 for _ in outputs.holdout_keys(pinned.path))
     leakage = profile.suspected_leakage(space, params)
+    shifts = find_shifts(space, found, inputs.baseline) if inputs.baseline else []
     labels = profile.label_profile(space)
     outputs.write_json(folder / "recipe.json", recipe)
     outputs.write_json(folder / "params.json", params)
@@ -136,6 +143,7 @@ def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[st
         "label": labels,
         "time": profile.spans(space),
         "suspected_leakage": leakage,
+        "suspected_shift": shifts,
     }
     outputs.write_json(folder / "profile.json", _finite(document))
     rows = outputs.rows_digest(space)
@@ -150,6 +158,7 @@ def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[st
         rolled_over=inputs.pinned is not None and pinned is None,
         positives=labels["mean"] if spec.target.kind == "binary" else None,
         leakage=[entry["feature"] for entry in leakage],
+        shifts=shifts,
         question=asked,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from driftwheel.drift.column import NumberSummary
 from driftwheel.drift.kolmogorov_smirnov import greatest_gap
-from driftwheel.units import dimension_of
+from driftwheel.units import conversions_from, dimension_of
 
 _APART = 0.6
 """Kolmogorov-Smirnov distance from which a unit is suspected at all: free of scale, and a column that is
@@ -52,22 +52,3 @@ def unit_change(baseline: NumberSummary, window: NumberSummary, unit: str | None
         if distance <= close and (best is None or distance < best.distance):
             best = UnitChange(cause, factor, offset, distance)
     return best
-
-
-def conversions_from(unit: str | None) -> list[tuple[str, float, float]]:
-    """List (cause, factor, offset) of the conversions to try.
-
-    >>> conversions_from("percent")
-    [('percent to fraction', 0.01, 0.0)]
-    """
-    dimension = dimension_of(unit)
-    if dimension and unit:
-        factor, offset = dimension[unit]
-        return [
-            (f"{unit} to {other}", factor / to, (offset - start) / to)
-            for other, (to, start) in dimension.items()
-            if (to, start) != (factor, offset)
-        ]
-    powers = [(f"times {10**n:,}", float(10**n), 0.0) for n in (1, 2, 3, 6)]
-    powers += [(f"divided by {10**n:,}", 1 / 10**n, 0.0) for n in (1, 2, 3, 6)]
-    return [("degF to degC", 5 / 9, -160 / 9), ("degC to degF", 9 / 5, 32.0), *powers]

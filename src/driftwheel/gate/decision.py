@@ -27,6 +27,7 @@ def evaluate(
     seed: int,
     champion_expected: bool = False,
     suspected_leakage: Sequence[str] = (),
+    suspected_shift: Sequence[str] = (),
 ) -> Verdict:
     """Decide from both models' predictions on the same rows; an outcome is a value, never an exception.
 
@@ -37,8 +38,9 @@ def evaluate(
     - **Floor**: the challenger's own value, as measured, must reach it, champion or not.
     - **Without a champion** there is nothing to compare: floor, and better than the best constant answer.
     - **Slices**: ``compare_slices``.
-    - **A person decides** when the metric is too good to be true, a column is suspected to hold the answer,
-      the champion could not score the rows, or the spec says so; rejection comes first.
+    - **A person decides** when the metric is too good to be true, a column is suspected to hold the answer, a
+      file to hold another unit, the champion could not score the rows, or the spec says so; rejection comes
+      first.
 
     ``champion_expected`` says that a champion was mounted: an empty column then means that it could not
     score. Raises ArtifactInvalid when the predictions cannot be read at all.
@@ -75,7 +77,7 @@ def evaluate(
     reasons += _quality(metric, found, rows.labels, evaluation)
     reasons += _gain(metric, found, rows.labels, evaluation, first=first)
     reasons += _slices(metric, table, evaluation)
-    reasons += _approvals(evaluation, suspected_leakage)
+    reasons += _approvals(evaluation, suspected_leakage, suspected_shift)
     return base.model_copy(
         update={
             "decision": decision_of(reasons),
@@ -243,7 +245,9 @@ def _slices(metric: Metric, table: SliceTable, evaluation: Evaluation) -> list[R
     return reasons
 
 
-def _approvals(evaluation: Evaluation, suspected_leakage: Sequence[str]) -> list[Reason]:
+def _approvals(
+    evaluation: Evaluation, suspected_leakage: Sequence[str], suspected_shift: Sequence[str]
+) -> list[Reason]:
     reasons = []
     if suspected_leakage:
         columns = ", ".join(suspected_leakage)
@@ -252,6 +256,14 @@ def _approvals(evaluation: Evaluation, suspected_leakage: Sequence[str]) -> list
                 code="suspected_leakage",
                 sentence=f"may hold the answer: {columns}",
                 numbers={"columns": columns},
+            )
+        )
+    if suspected_shift:
+        reasons.append(
+            Reason(
+                code="distribution_shift",
+                sentence=f"its data has jumped: {'; '.join(suspected_shift[:5])}",
+                numbers={"jumps": len(suspected_shift)},
             )
         )
     if evaluation.approval == "required":

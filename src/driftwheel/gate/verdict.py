@@ -24,6 +24,7 @@ Code = Literal[
     "champion_unusable",
     "suspicious_metric",
     "suspected_leakage",
+    "distribution_shift",
     "approval_required",
     # promote
     "first_model",
@@ -45,7 +46,7 @@ REJECTS: frozenset[Code] = frozenset(
     }
 )
 APPROVALS: frozenset[Code] = frozenset(
-    {"champion_unusable", "suspicious_metric", "suspected_leakage", "approval_required"}
+    {"champion_unusable", "suspicious_metric", "suspected_leakage", "distribution_shift", "approval_required"}
 )
 
 

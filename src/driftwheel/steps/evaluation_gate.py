@@ -56,6 +56,7 @@ def judge(run: Run, evidence: dict[str, bytes]) -> Verdict:
         seed=int(run.run_id, 16) % 2**32,
         champion_expected=run.champion is not None,
         suspected_leakage=run.preprocessing.suspected_leakage,
+        suspected_shift=run.preprocessing.suspected_shift,
     )
 
 

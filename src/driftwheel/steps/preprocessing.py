@@ -56,6 +56,7 @@ def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> Prep
         labels=entries.labels(),
         captures=[CaptureFile(e["key"], objects.stream(e["bucket"], e["key"])) for e in frozen["captures"]],
         pinned=pinned_holdout(run, objects, place),
+        baseline=champion_profile(run, objects, place),
         rollover=frozen["rollover"],
     )
     prepared = prepare(run.spec, inputs, place.folder, memory_mb=place.memory_mb)
@@ -79,6 +80,7 @@ def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> Prep
         positives=prepared.positives,
         refused=reasons,
         suspected_leakage=prepared.leakage,
+        suspected_shift=prepared.shifts,
     )
     owner = ledger.runs.claim_data(run.model, prepared.data_digest, run.run_id)
     if owner != run.run_id:
@@ -104,6 +106,15 @@ def pinned_holdout(run: Run, objects: Objects, place: Place) -> Pinned | None:
     if file_sha256(path) != holdout["sha256"]:
         raise ArtifactInvalid(f"{uri} is not the holdout recorded by run {run.champion.run_id}")
     return Pinned(path, holdout["sha256"], holdout["uri"], holdout["question"])
+
+
+def champion_profile(run: Run, objects: Objects, place: Place) -> dict[str, Any] | None:
+    """Read what the champion's rows looked like; None without a champion."""
+    if run.champion is None:
+        return None
+    layout = RunLayout(place.artifact_bucket, run.model, run.champion.run_id)
+    found: dict[str, Any] = objects.read_json(layout.step("preprocessing") / "profile.json")
+    return found
 
 
 class _Entries:

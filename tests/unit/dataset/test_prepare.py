@@ -442,3 +442,35 @@ def test_the_profile_accounts_for_every_row(desk: Desk) -> None:
     profile = desk.json("profile.json")
     assert sum(profile["columns"]["weight"]["histogram"]["counts"]) == 100
     assert profile["columns"]["depot"]["top"] == [["North", 100]]
+
+
+def jumped(desk: Desk, now: list[str], spec_: ModelSpec | None = None) -> list[str]:
+    usual = csv_of(*[row(n, weight=20 + n % 13) for n in range(400)])
+    assert desk.prepare(spec_ or spec(), __a=usual).outcome == "ready"
+    baseline = desk.json("profile.json")
+    prepared = desk.prepare(spec_ or spec(), {"baseline": baseline}, __a=usual, __b=csv_of(*now))
+    assert prepared.outcome == "ready", prepared.problem
+    assert desk.json("profile.json")["suspected_shift"] == prepared.shifts
+    return prepared.shifts
+
+
+@pytest.mark.case("DA-23")
+def test_another_unit_a_dead_sensor_and_swapped_labels_are_named(desk: Desk) -> None:
+    grams = BASE["columns"] | {"weight": {"type": "number", "unit": "kg"}}
+
+    converted = [row(n, weight=1000 * (20 + n % 13)) for n in range(400, 700)]
+    assert jumped(desk, converted, spec(columns=grams)) == ["data/b.csv: weight looks converted (kg to g)"]
+    assert jumped(desk, [row(n, weight=7) for n in range(400, 700)]) == [
+        "data/b.csv: weight is 7 in every row: a dead sensor or a default value"
+    ]
+    assert jumped(desk, [row(n, late=n % 50 != 0, weight=20 + n % 13) for n in range(400, 700)]) == [
+        "data/b.csv: 98% of its labels are positive, 34% before"
+    ]
+    far = [row(n, weight=n * 17) for n in range(400, 700)]
+    assert "far outside 20 to 32" in jumped(desk, far, spec(columns=grams))[0]
+
+
+@pytest.mark.case("DA-23")
+def test_a_season_is_no_jump_and_few_rows_accuse_nobody(desk: Desk) -> None:
+    assert jumped(desk, [row(n, weight=40 + n % 20) for n in range(400, 700)]) == []
+    assert jumped(desk, [row(n, weight=90) for n in range(400, 500)]) == []

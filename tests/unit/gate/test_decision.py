@@ -211,6 +211,9 @@ def test_a_near_perfect_error_is_as_suspicious_as_a_near_perfect_score(predictio
 def test_a_suspected_column_or_the_spec_can_ask_for_a_person(predictions_file, labels, scores):
     data = predictions_file(labels, scores(1.8), scores(1.0))
 
+    jumped = evaluate(data, Evaluation(), "binary", seed=1, suspected_shift=["a.csv: temp looks converted"])
+    assert jumped.decision == "needs_approval"
+    assert "distribution_shift" in {reason.code for reason in jumped.reasons}
     leaky = evaluate(data, Evaluation(), "binary", seed=1, suspected_leakage=["arr_delay"])
     asked = evaluate(data, Evaluation(approval="required"), "binary", seed=1)
 

@@ -231,7 +231,8 @@ def test_outputs_never_share_a_name():
         declared({"town": {"encoding": "one_hot"}}, COLUMNS | {"town__1": {"type": "number"}})
     with pytest.raises(SpecInvalid, match="'seen_hour' is also"):
         declared(
-            {"seen": {"encoding": "date_parts", "parts": ["hour"]}}, COLUMNS | {"seen_hour": {"type": "number"}}
+            {"seen": {"encoding": "date_parts", "parts": ["hour"]}},
+            COLUMNS | {"seen_hour": {"type": "number"}},
         )
 
 
