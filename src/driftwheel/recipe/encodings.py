@@ -198,7 +198,8 @@ class TargetMean:
         smoothing = declared["smoothing"]
         found = rows.fetch(
             f"{x}, fsum(__label), count(__label)",
-            f"WHERE {x} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {MOST_CATEGORIES}",
+            f"WHERE {x} IS NOT NULL AND __label IS NOT NULL "
+            f"GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {MOST_CATEGORIES}",
         )
         means = [steady((total + smoothing * prior) / (count + smoothing)) for _, total, count in found]
         return {"prior": prior, "keys": [key for key, _, _ in found], "means": means}

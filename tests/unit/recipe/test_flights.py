@@ -48,7 +48,8 @@ def engine(records):
             f"INSERT INTO raw VALUES ({', '.join('?' * (len(NAMES) + 1))})",
             [[*record.values(), n] for n, record in enumerate(records)],
         )
-        connection.execute(f"CREATE TABLE clean AS {cleaning_query(connection, 'raw', RECIPE)}")
+        query = cleaning_query(connection, "raw", RECIPE)
+        connection.execute(f"CREATE TABLE clean AS SELECT *, {target_sql(RECIPE)} FROM ({query})")
         yield connection
 
 
@@ -110,7 +111,10 @@ def test_a_flight_needs_what_its_features_read_and_not_the_delay():
         row.features({"carrier": "UA"})
 
 
-EMPTY = {"categories": {"carrier": [], "origin": [], "dest": []}}
+EMPTY = {
+    "categories": {"carrier": [], "origin": []},
+    "encodings": {"dest": {"prior": 0.2, "keys": [], "means": []}},
+}
 
 
 def test_the_digest_follows_the_meaning_and_not_the_prose():
