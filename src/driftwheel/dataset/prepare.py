@@ -17,7 +17,7 @@ from driftwheel.dataset.assemble import Assembled, CaptureFile, DataFile, LabelF
 from driftwheel.dataset.shift import find_shifts
 from driftwheel.dataset.workspace import Workspace, open_workspace
 from driftwheel.recipe.declare import declare, recipe_digest
-from driftwheel.recipe.fit import fit, fit_folds, fold_sql
+from driftwheel.recipe.fit import DuckRows, fit, fit_folds, fold_sql
 from driftwheel.run import Refusal, digest
 from driftwheel.spec import ModelSpec
 
@@ -117,9 +117,11 @@ def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[st
     keys = outputs.holdout_keys(pinned.path) if pinned else None
     if problem := splits.assign(space, keys):
         return _refused(found, problem, counts)
-    training = f"(SELECT *, {fold_sql()} AS __fold FROM parted WHERE __split = 'train')"
-    params = fit(space.connection, training, recipe)
-    outputs.write_splits(space, params, fit_folds(space.connection, training, recipe, params))
+    training = DuckRows(
+        space.connection, f"(SELECT *, {fold_sql()} AS __fold FROM parted WHERE __split = 'train')"
+    )
+    params = fit(training, recipe)
+    outputs.write_splits(space, params, fit_folds(training, recipe, params))
     outputs.write_golden(space, params)
     holdout = pinned.sha256 if pinned else outputs.write_holdout(space)
     parted = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))

@@ -11,6 +11,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from driftwheel.recipe.dialect import DOUBLE_MAX, Dialect
+
 Declared = Mapping[str, Any]
 Fitted = Mapping[str, Any]
 Output = tuple[str, str]
@@ -31,27 +33,14 @@ class Rows(Protocol):
     def fetch(self, select: str, rest: str = "") -> list[tuple[Any, ...]]:
         """Run ``SELECT select FROM rows rest``."""
 
+    def total(self, x: str) -> str:
+        """Write the sum of doubles."""
+
     def counted(self, x: str, most: int) -> list[tuple[Any, int]]:
         """Give the most frequent values with their counts: by falling frequency, then value."""
 
     def order_statistics(self, x: str, shares: Sequence[float]) -> list[float]:
         """Give the values at these shares of the sorted non-null values; empty when there are none."""
-
-
-class Dialect(Protocol):
-    """What an engine writes in its own way."""
-
-    def quote(self, text: str) -> str:
-        """Write a text."""
-
-    def code(self, x: str, keys: Sequence[str]) -> str:
-        """Write the position of ``x`` among ``keys`` from 0 as a DOUBLE, NULL when it is none of them."""
-
-    def pick(self, code: str, values: Sequence[float]) -> str:
-        """Write the element of ``values`` at a position (a DOUBLE from 0), NULL for NULL."""
-
-    def instr(self, text: str, x: str) -> str:
-        """Write the place of ``x`` in ``text``, from 1."""
 
 
 class Encoding(Protocol):
@@ -78,7 +67,7 @@ def number(value: float) -> str:
     return text if "e" in text else f"{text}e0"
 
 
-LARGEST = 1.7976931348623157e308
+LARGEST = float(DOUBLE_MAX)
 
 
 def bounded(value: float) -> float | None:
@@ -88,7 +77,7 @@ def bounded(value: float) -> float | None:
 
 def bounded_sql(x: str) -> str:
     """SQL of ``bounded``."""
-    return f"(CASE WHEN abs({x}) <= {number(LARGEST)} THEN {x} END)"
+    return f"(CASE WHEN abs({x}) <= {DOUBLE_MAX} THEN {x} END)"
 
 
 def steady(value: float) -> float:
@@ -197,7 +186,7 @@ class TargetMean:
         prior = mean_of(rows, "__label") or 0.0
         smoothing = declared["smoothing"]
         found = rows.fetch(
-            f"{x}, fsum(__label), count(__label)",
+            f"{x}, {rows.total('__label')}, count(__label)",
             f"WHERE {x} IS NOT NULL AND __label IS NOT NULL "
             f"GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {MOST_CATEGORIES}",
         )
@@ -236,7 +225,7 @@ class Hash:
     def sql(self, x: str, fitted: Fitted, dialect: Dialect) -> list[str]:
         """NULL for NULL."""
         digits = [
-            f"({dialect.instr(HEX, f'substr(md5({x}), {place}, 1)')} - 1) * {16 ** (4 - place)}"
+            f"(instr('{HEX}', substr(md5({x}), {place}, 1)) - 1) * {16 ** (4 - place)}"
             for place in range(1, 5)
         ]
         return [f"CAST(({' + '.join(digits)}) % {fitted['buckets']} AS DOUBLE)"]
@@ -307,7 +296,7 @@ class Scale:
 def mean_of(rows: Rows, x: str) -> float | None:
     """Give the mean, to 12 digits; None of nothing. Values are divided before they are added: no overflow."""
     count = rows.fetch(f"count({x})")[0][0]
-    return steady(rows.fetch(f"fsum({x} / {number(count)})")[0][0]) if count else None
+    return steady(rows.fetch(rows.total(f"{x} / {number(count)}"))[0][0]) if count else None
 
 
 def _standard(rows: Rows, x: str) -> tuple[float, float]:
@@ -319,7 +308,7 @@ def _standard(rows: Rows, x: str) -> tuple[float, float]:
     if not spread > 0:
         return mean, 0.0
     share = f"(({x} / 2e0 - {number(mean / 2)}) / {number(spread)})"
-    total, count = rows.fetch(f"fsum({share} * {share}), count({x})")[0]
+    total, count = rows.fetch(f"{rows.total(f'{share} * {share}')}, count({x})")[0]
     return mean, steady((total / count) ** 0.5 * spread) * 2
 
 

@@ -2,30 +2,38 @@
 """What the recipe learns from the training rows, and only from them: ``params.json``."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-from driftwheel.recipe.duck import fenced_sql, operands_sql
+from driftwheel.recipe.dialect import Dialect
+from driftwheel.recipe.duck import DUCK
 from driftwheel.recipe.encodings import ENCODINGS, MOST_CATEGORIES, encoded, mean_of
-from driftwheel.recipe.literals import identifier
+from driftwheel.recipe.sql import fenced_sql, operands_sql
 
-__all__ = ["MOST_CATEGORIES", "Table", "fit", "fit_folds", "fold_sql"]
+__all__ = ["MOST_CATEGORIES", "DuckRows", "TrainingRows", "fit", "fit_folds", "fold_sql"]
 
 
 @dataclass(frozen=True)
-class Table:
-    """Cleaned rows to learn from (``name``: a table, or a query in parentheses)."""
+class TrainingRows(ABC):
+    """Cleaned rows to learn from, in an engine (``table``: a name, or a query in parentheses)."""
 
-    connection: Any
-    name: str
+    dialect: ClassVar[Dialect]
+    session: Any
+    table: str
 
+    @abstractmethod
     def fetch(self, select: str, rest: str = "") -> list[tuple[Any, ...]]:
         """Run ``SELECT select FROM the rows rest``."""
-        rows: list[tuple[Any, ...]] = self.connection.execute(
-            f"SELECT {select} FROM {self.name} {rest}"
-        ).fetchall()
-        return rows
+
+    @abstractmethod
+    def quantiles(self, x: str, shares: Sequence[float]) -> list[float]:
+        """Give the smallest values whose cumulative share reaches these shares."""
+
+    def total(self, x: str) -> str:
+        """Write the sum of doubles."""
+        return self.dialect.total(x)
 
     def counted(self, x: str, most: int) -> list[tuple[Any, int]]:
         """Give the most frequent values with their counts: by falling frequency, then value."""
@@ -38,22 +46,43 @@ class Table:
         ]
 
     def order_statistics(self, x: str, shares: Sequence[float]) -> list[float]:
-        """Give the values at these shares of the sorted non-null values (rounded down); none of nothing."""
-        if not self.fetch(f"count({x})")[0][0]:
+        """Give the values at these shares of the sorted non-null values; none of nothing.
+
+        A share is asked for from the middle of its value's own step: engines round the steps' ends.
+        """
+        count = self.fetch(f"count({x})")[0][0]
+        if not count:
             return []
+        places = [max(math.ceil(round(share * count, 6)) - 1, 0) for share in shares]
+        return self.quantiles(x, [(place + 0.5) / count for place in places])
+
+
+class DuckRows(TrainingRows):
+    """Rows in DuckDB; the session is a connection."""
+
+    dialect = DUCK
+
+    def fetch(self, select: str, rest: str = "") -> list[tuple[Any, ...]]:
+        """Run a query."""
+        rows: list[tuple[Any, ...]] = self.session.execute(
+            f"SELECT {select} FROM {self.table} {rest}"
+        ).fetchall()
+        return rows
+
+    def quantiles(self, x: str, shares: Sequence[float]) -> list[float]:
+        """Select values."""
         listed = ", ".join(map(repr, shares))
         return [float(value) for value in self.fetch(f"quantile_disc({x}, [{listed}])")[0][0]]
 
 
-def fit(connection: Any, table: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+def fit(rows: TrainingRows, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Fit fences, medians, means, modes, categories and encodings on cleaned rows.
 
-    ``table``: a name, or a query in parentheses. Medians are exact: the middle of the sorted values, or the
-    mean of the two middles. Modes are the most frequent value, the smallest of equals. Categories stand by
-    falling frequency, then name; a code is a position in the list. A column without any value gets None.
-    ``rare`` counts the categories left out. Sums are rounded to 12 digits: their order may not matter.
+    Medians are exact: the middle of the sorted values, or the mean of the two middles. Modes are the most
+    frequent value, the smallest of equals. Categories stand by falling frequency, then name; a code is a
+    position in the list. A column without any value gets None. ``rare`` counts the categories left out.
+    Sums are rounded to 12 digits: their order may not matter.
     """
-    rows = Table(connection, table)
     params: dict[str, Any] = {
         "version": 1,
         "rows": rows.fetch("count(*)")[0][0],
@@ -69,15 +98,15 @@ def fit(connection: Any, table: str, recipe: Mapping[str, Any]) -> dict[str, Any
         if column.get("outliers"):
             params["fences"][column["name"]] = _fence(rows, column)
     for column in recipe["columns"]:
-        name, x = column["name"], fenced_sql(column, identifier(column["name"]), params)
+        name, x = column["name"], fenced_sql(column, rows.dialect.identifier(column["name"]), params)
         if column["missing"] == "median":
             params["medians"][name] = _median(rows, x)
         elif column["missing"] == "mean":
             params["means"][name] = mean_of(rows, x)
         elif column["missing"] == "mode":
-            counted = rows.counted(x if column.get("outliers") else identifier(name), 1)
+            counted = rows.counted(x if column.get("outliers") else rows.dialect.identifier(name), 1)
             params["modes"][name] = counted[0][0] if counted else None
-    operands = operands_sql(recipe, params)
+    operands = operands_sql(recipe, params, rows.dialect)
     for name, encoding, declared in encoded(recipe):
         if encoding is None:
             continue
@@ -92,16 +121,14 @@ def fit(connection: Any, table: str, recipe: Mapping[str, Any]) -> dict[str, Any
 
 
 def fit_folds(
-    connection: Any, table: str, recipe: Mapping[str, Any], params: Mapping[str, Any]
+    rows: TrainingRows, recipe: Mapping[str, Any], params: Mapping[str, Any]
 ) -> dict[str, list[dict[str, Any]]]:
     """Fit every target mean once without each fold of the training rows (which need ``__fold``)."""
-    operands = operands_sql(recipe, params)
+    operands = operands_sql(recipe, params, rows.dialect)
     return {
         name: [
             ENCODINGS[encoding].fit(
-                Table(connection, f"(SELECT * FROM {table} WHERE __fold % {declared['folds']} <> {fold})"),
-                f"({operands[name][1]})",
-                declared,
+                _without(rows, f"__fold % {declared['folds']} <> {fold}"), f"({operands[name][1]})", declared
             )
             for fold in range(declared["folds"])
         ]
@@ -110,12 +137,16 @@ def fit_folds(
     }
 
 
+def _without(rows: TrainingRows, kept: str) -> TrainingRows:
+    return replace(rows, table=f"(SELECT * FROM {rows.table} WHERE {kept})")
+
+
 def fold_sql() -> str:
     """Write the fold of a row, 0 to 15: a hexadecimal digit of the MD5 of its key, unlike the split's."""
     return "(instr('0123456789abcdef', substr(md5('fold|' || __key), 1, 1)) - 1)"
 
 
-def _median(rows: Table, x: str) -> float | None:
+def _median(rows: TrainingRows, x: str) -> float | None:
     count = rows.fetch(f"count({x})")[0][0]
     if not count:
         return None
@@ -126,8 +157,8 @@ def _median(rows: Table, x: str) -> float | None:
     return float(sum(value / len(middles) for (value,) in middles))
 
 
-def _fence(rows: Table, column: Mapping[str, Any]) -> list[float] | None:
-    found = rows.order_statistics(f"CAST({identifier(column['name'])} AS DOUBLE)", [0.25, 0.75])
+def _fence(rows: TrainingRows, column: Mapping[str, Any]) -> list[float] | None:
+    found = rows.order_statistics(f"CAST({rows.dialect.identifier(column['name'])} AS DOUBLE)", [0.25, 0.75])
     if not found:
         return None
     low, high = found

@@ -2,14 +2,15 @@ r"""How a column's owner writes numbers and dates, rewritten into the one gramma
 
 A declared notation is compiled once into regular expressions of the common subset (ASCII classes, no ``\d``,
 no look-around) and applied to text only: a JSON number has no notation. Each rule stands twice, as Python and
-as DuckDB SQL.
+as SQL.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from driftwheel.recipe.literals import LONGEST, parse_number, quote
+from driftwheel.recipe.dialect import Dialect
+from driftwheel.recipe.literals import LONGEST, parse_number
 
 SPACES = "[ \u00a0\u202f]"
 """What may stand between groups of digits when ``group`` is a space: plain, no-break and narrow no-break."""
@@ -70,18 +71,17 @@ def plain_number(text: str, rule: Rule) -> float | None:
     return value / 100.0 if value is not None and rule["percent"] and "%" in text else value
 
 
-def plain_number_sql(x: str, rule: Rule, number: Any) -> str:
-    """SQL of ``plain_number``; ``number`` writes the SQL of ``parse_number``."""
-    pattern = quote(rule["pattern"])
-    body = f"regexp_extract({x}, {pattern}, 2)"
+def plain_number_sql(x: str, rule: Rule, d: Dialect) -> str:
+    """SQL of ``plain_number``."""
+    body = d.group(x, rule["pattern"], 2)
     if rule["group"]:
-        body = f"regexp_replace({body}, {quote(rule['group'])}, '', 'g')"
-    body = f"replace({body}, {quote(rule['decimal'])}, '.')"
-    text = f"(regexp_extract({x}, {pattern}, 1) || {body} || regexp_extract({x}, {pattern}, 3))"
-    value = f"({number(text)})"
+        body = d.replaced(body, rule["group"], "")
+    body = f"replace({body}, {d.quote(rule['decimal'])}, '.')"
+    sign, exponent = (d.group(x, rule["pattern"], number) for number in (1, 3))
+    value = f"({d.number(f'({sign} || {body} || {exponent})')})"
     if rule["percent"]:
         value = f"(CASE WHEN contains({x}, '%') THEN {value} / 100e0 ELSE {value} END)"
-    return f"CASE WHEN length({x}) <= {LONGEST} AND regexp_full_match({x}, {pattern}) THEN {value} END"
+    return f"CASE WHEN length({x}) <= {LONGEST} AND {d.matches(x, rule['pattern'])} THEN {value} END"
 
 
 def form_rule(form: str) -> dict[str, Any]:
@@ -120,20 +120,18 @@ def iso_text(text: str, rules: Sequence[Rule]) -> str:
     return text
 
 
-def iso_text_sql(x: str, rules: Sequence[Rule]) -> str:
+def iso_text_sql(x: str, rules: Sequence[Rule], d: Dialect) -> str:
     """SQL of ``iso_text``."""
     if not rules:
         return x
     whens = []
     for rule in rules:
-        pattern = quote(rule["pattern"])
-        parts = [
-            f"lpad(regexp_extract({x}, {pattern}, {group}), {width}, '0')" if group else "'00'"
+        year, month, day, hour, minute, second = (
+            f"lpad({d.group(x, rule['pattern'], group)}, {width}, '0')" if group else "'00'"
             for group, width in zip(rule["groups"], (4, 2, 2, 2, 2, 2), strict=True)
-        ]
-        year, month, day, hour, minute, second = parts
+        )
         written = (
             f"{year} || '-' || {month} || '-' || {day} || ' ' || {hour} || ':' || {minute} || ':' || {second}"
         )
-        whens.append(f"WHEN regexp_full_match({x}, {pattern}) THEN {written}")
+        whens.append(f"WHEN {d.matches(x, rule['pattern'])} THEN {written}")
     return f"CASE {' '.join(whens)} ELSE {x} END"

@@ -120,7 +120,7 @@ def load_recipe(recipe: dict[str, Any], params: dict[str, Any]) -> RowRecipe:
     inputs = [columns[name] for name in recipe["inputs"]]
     reads = {name: [name] for name in columns} | {f["name"]: f["reads"] for f in recipe["features"]}
     outputs = output_names(recipe, params)
-    fills = [(column["name"], _fill(column, params)) for column in inputs]
+    fills = [(column["name"], fill_of(column, params)) for column in inputs]
     return RowRecipe(
         feature_names=[output for output, _, _ in outputs],
         feature_types=[kind for _, kind, _ in outputs],
@@ -148,8 +148,11 @@ def load_recipe(recipe: dict[str, Any], params: dict[str, Any]) -> RowRecipe:
     )
 
 
-def _fill(column: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
-    """Give what a missing value becomes; an integer's fill is a double, as its operand is."""
+def fill_of(column: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
+    """Give what a missing value becomes; None when it stays missing. An integer's fill is a double.
+
+    Raises KeyError when the parameters belong to another recipe.
+    """
     rule = column["missing"]
     if rule == "constant":
         return column["fill"]

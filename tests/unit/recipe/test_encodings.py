@@ -13,7 +13,7 @@ from driftwheel.errors import SpecInvalid
 from driftwheel.recipe.declare import declare
 from driftwheel.recipe.duck import cleaning_query, feature_sql
 from driftwheel.recipe.encodings import ENCODINGS, output_names
-from driftwheel.recipe.fit import fit, fit_folds, fold_sql
+from driftwheel.recipe.fit import DuckRows, fit, fit_folds, fold_sql
 from driftwheel.recipe.row import load_recipe
 from driftwheel.spec import ModelSpec
 
@@ -100,7 +100,7 @@ def both(connection, params):
 def test_encodings_give_what_they_say(connection):
     load(connection, ROWS)
 
-    names, batch, served = both(connection, fit(connection, "clean", RECIPE))
+    names, batch, served = both(connection, fit(DuckRows(connection, "clean"), RECIPE))
 
     assert batch == served
     found = dict(zip(names, zip(*batch, strict=True), strict=True))
@@ -125,9 +125,9 @@ def test_a_target_mean_of_a_training_row_knows_nothing_of_its_own_fold(connectio
         connection,
         [(f"k{n}", "S", "R", "ABC"[n % 3], "t", "1", "1", "1", "1", None, str(n % 2)) for n in range(300)],
     )
-    training = "clean"
-    params = fit(connection, training, RECIPE)
-    folds = fit_folds(connection, training, RECIPE, params)
+    training = DuckRows(connection, "clean")
+    params = fit(training, RECIPE)
+    folds = fit_folds(training, RECIPE, params)
 
     select = ", ".join(feature_sql(RECIPE, params, folds))
     rows = connection.execute(
@@ -170,7 +170,7 @@ def test_generated_rows_are_encoded_alike(connection, rows):
     ]
     load(connection, usable)
 
-    _, batch, served = both(connection, fit(connection, "clean", RECIPE))
+    _, batch, served = both(connection, fit(DuckRows(connection, "clean"), RECIPE))
 
     assert batch == served
     assert all(value is None or math.isfinite(value) for row in batch for value in row)
@@ -184,7 +184,7 @@ def test_every_encoding_names_as_many_outputs_as_it_computes(connection, name):
     recipe = declared(
         {} if name == "code" else {items[0]: {k: v for k, v in declaration.items() if v is not None}}
     )
-    params = fit(connection, "clean", recipe)
+    params = fit(DuckRows(connection, "clean"), recipe)
 
     fitted = {"keys": params["categories"]["town"]} if name == "code" else params["encodings"][items[0]]
     outputs = ENCODINGS[name].outputs(items[0], fitted)
@@ -205,7 +205,7 @@ def test_every_encoding_an_owner_may_declare_is_computed():
 def test_a_column_without_any_value_harms_no_encoding(connection):
     load(connection, [("1", *[None] * 9, "true"), ("2", *[None] * 9, "false")])
 
-    _, batch, served = both(connection, fit(connection, "clean", RECIPE))
+    _, batch, served = both(connection, fit(DuckRows(connection, "clean"), RECIPE))
 
     assert batch == served
 

@@ -5,7 +5,7 @@ import pytest
 
 from driftwheel.recipe.declare import declare
 from driftwheel.recipe.duck import cleaning_query, feature_sql
-from driftwheel.recipe.fit import MOST_CATEGORIES, fit
+from driftwheel.recipe.fit import MOST_CATEGORIES, DuckRows, fit
 from driftwheel.recipe.literals import identifier
 from driftwheel.recipe.row import load_recipe
 from driftwheel.spec import ModelSpec
@@ -53,7 +53,7 @@ def engine():
 
 
 def test_medians_modes_and_categories_are_exact_and_break_ties_by_value(engine):
-    params = fit(engine, "clean", RECIPE)
+    params = fit(DuckRows(engine, "clean"), RECIPE)
 
     assert params["medians"] == {"whole": 3.0, "empty": None, "answer": 4.0}
     assert params["modes"] == {"often": 3, "flag": False, "word": "a", "at": "2024-01-01 13:00:00"}
@@ -63,7 +63,7 @@ def test_medians_modes_and_categories_are_exact_and_break_ties_by_value(engine):
 
 
 def test_fitted_values_codes_and_features_of_features_are_the_same_in_both_engines(engine):
-    params = fit(engine, "clean", RECIPE)
+    params = fit(DuckRows(engine, "clean"), RECIPE)
     row = load_recipe(RECIPE, params)
 
     batch = engine.execute(
@@ -77,7 +77,7 @@ def test_fitted_values_codes_and_features_of_features_are_the_same_in_both_engin
 
 
 def test_an_unseen_category_is_missing(engine):
-    params = fit(engine, "clean", RECIPE)
+    params = fit(DuckRows(engine, "clean"), RECIPE)
     row = load_recipe(RECIPE, params)
 
     assert row.features({"word": "never"})[row.feature_names.index("word")] is None
@@ -86,14 +86,14 @@ def test_an_unseen_category_is_missing(engine):
 def test_the_most_frequent_categories_get_codes_and_the_rest_is_counted(engine):
     engine.execute(f"INSERT INTO clean (word) SELECT 'w' || i FROM range({MOST_CATEGORIES}) t(i)")
 
-    params = fit(engine, "clean", RECIPE)
+    params = fit(DuckRows(engine, "clean"), RECIPE)
 
     assert len(params["categories"]["word"]) == MOST_CATEGORIES
     assert params["rare"]["word"] == 3
 
 
 def test_no_rows_give_parameters_that_still_load(engine):
-    params = fit(engine, "(SELECT * FROM clean WHERE false)", RECIPE)
+    params = fit(DuckRows(engine, "(SELECT * FROM clean WHERE false)"), RECIPE)
 
     assert load_recipe(RECIPE, params).features({"whole": 4, "word": "a", "at": "2024-01-01"})[0] == 4.0
     assert engine.execute(f"SELECT {', '.join(feature_sql(RECIPE, params))} FROM clean").fetchall()

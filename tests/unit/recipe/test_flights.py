@@ -13,7 +13,7 @@ import pytest
 
 from driftwheel.recipe.declare import declare, recipe_digest
 from driftwheel.recipe.duck import cleaning_query, feature_sql, target_sql
-from driftwheel.recipe.fit import fit
+from driftwheel.recipe.fit import DuckRows, fit
 from driftwheel.recipe.row import FieldError, load_recipe
 from driftwheel.spec import load_spec
 
@@ -55,7 +55,7 @@ def engine(records):
 
 @pytest.fixture(scope="module")
 def params(engine):
-    return fit(engine, "(SELECT * FROM clean WHERE n < 1500)", RECIPE)
+    return fit(DuckRows(engine, "(SELECT * FROM clean WHERE n < 1500)"), RECIPE)
 
 
 def test_real_flights_get_the_same_features_from_both_engines(engine, params, records):
@@ -112,8 +112,8 @@ def test_a_flight_needs_what_its_features_read_and_not_the_delay():
 
 
 EMPTY = {
-    "categories": {"carrier": [], "origin": []},
-    "encodings": {"dest": {"prior": 0.2, "keys": [], "means": []}},
+    "categories": {"carrier": [], "origin": [], "dest": []},
+    "encodings": {"route": {"prior": 0.2, "keys": [], "means": []}},
 }
 
 

@@ -12,7 +12,7 @@ from driftwheel.recipe.declare import declare
 from driftwheel.recipe.duck import cleaning_query, feature_sql
 from driftwheel.recipe.encodings import ENCODINGS
 from driftwheel.recipe.expression import READERS
-from driftwheel.recipe.fit import fit
+from driftwheel.recipe.fit import DuckRows, fit
 from driftwheel.recipe.row import FieldError, load_recipe
 from driftwheel.spec import Column, ModelSpec, Yaml12Loader
 
@@ -111,7 +111,7 @@ def test_an_expression_gives_what_its_example_says(connection, expression, recor
         {name: {"type": KINDS[name], "feature": False} for name in given}, features={"f": expression}
     )
     load(connection, recipe, [{"k": "1"} | given])
-    params = fit(connection, "clean", recipe)
+    params = fit(DuckRows(connection, "clean"), recipe)
     batch = connection.execute(f"SELECT {feature_sql(recipe, params)[0]} FROM clean").fetchone()
 
     served = load_recipe(recipe, params).features(given)
@@ -144,7 +144,7 @@ def test_an_encoding_gives_what_its_example_says(connection, declared, fitted, g
             for n, (row, label) in enumerate(zip(rows, labels, strict=True))
         ],
     )
-    row = load_recipe(recipe, fit(connection, "clean", recipe))
+    row = load_recipe(recipe, fit(DuckRows(connection, "clean"), recipe))
 
     assert row.features({"c": given}) == pytest.approx(wanted)
 

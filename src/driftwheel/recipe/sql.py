@@ -1,0 +1,326 @@
+"""The recipe as SQL, for any engine; ``duck`` and ``spark`` bring the dialect, ``row`` is the same in Python.
+
+Three stages: cleaning (text columns → typed columns), features (cleaned columns → ``x.<output>`` doubles) and
+the target (→ ``__label``).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from driftwheel.recipe.dialect import Dialect
+from driftwheel.recipe.encodings import ENCODINGS, bounded_sql, encoded, fitted_of, output_names
+from driftwheel.recipe.literals import BLANKS, double_sql, parse_integer, parse_number, parse_timestamp
+from driftwheel.recipe.notation import iso_text_sql, plain_number, plain_number_sql
+from driftwheel.recipe.row import fill_of
+
+Recipe = Mapping[str, Any]
+Params = Mapping[str, Any]
+Node = Sequence[Any]
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "number": parse_number,
+    "integer": parse_integer,
+    "timestamp": parse_timestamp,
+}
+"""Type → parser of its null tokens."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Cleaning in three steps, each a list of ``(expression, name)`` over the one before.
+
+    ``given``: ``__given.<column>``, trimmed text, NULL when absent; ``parsed``: ``__parsed.<column>``;
+    ``final``: the cleaned column, ``__issue.<column>`` (NULL, 'bad literal', 'outside range' or 'missing'),
+    and ``__rejected`` (NULL, or '<column>: <issue>' of the first rule that rejects the row).
+    """
+
+    given: list[tuple[str, str]]
+    parsed: list[tuple[str, str]]
+    final: list[tuple[str, str]]
+
+
+def cleaning_stages(recipe: Recipe, d: Dialect, raw: Callable[[str], str]) -> Stages:
+    """Write how every column is cleaned; ``raw`` writes the received text of a column, NFKC folded."""
+    found = Stages([], [], [])
+    rejections = []
+    for column in recipe["columns"]:
+        name = column["name"]
+        given_name, parsed_name = d.identifier(f"__given.{name}"), d.identifier(f"__parsed.{name}")
+        found.given.append((_given(column, _text(column, raw(name), d), d), f"__given.{name}"))
+        found.parsed.append((_parsed(column, given_name, d), f"__parsed.{name}"))
+        issue = _issue(column, given_name, parsed_name, d)
+        found.final.append((_value(column, parsed_name, d), name))
+        found.final.append((issue, f"__issue.{name}"))
+        if rejects := _rejects(column, parsed_name, d):
+            rejections.append(f"WHEN {rejects} THEN {d.quote(name + ': ')} || coalesce({issue}, 'missing')")
+    rejected = f"CASE {' '.join(rejections)} END" if rejections else f"CAST(NULL AS {d.text_type})"
+    found.final.append((rejected, "__rejected"))
+    return found
+
+
+def named(pairs: Iterable[tuple[str, str]], d: Dialect) -> str:
+    """Write ``expression AS name, …``."""
+    return ", ".join(f"{sql} AS {d.identifier(name)}" for sql, name in pairs)
+
+
+def cleaned_value(column: Recipe, x: str, d: Dialect) -> str:
+    """Write the cleaned value of a folded text in one expression."""
+    return _value(column, _parsed(column, _given(column, _text(column, x, d), d), d), d)
+
+
+def operands_sql(recipe: Recipe, params: Params, d: Dialect) -> dict[str, tuple[str, str]]:
+    """Write every column and feature as the model and later features see it: name → (type, SQL)."""
+    found = {
+        column["name"]: (column["type"], _imputed(column, d.identifier(column["name"]), params, d))
+        for column in recipe["columns"]
+    }
+    for feature in recipe["features"]:
+        names = {name: x for name, (_, x) in found.items()}
+        found[feature["name"]] = (feature["type"], expression_sql(feature["expression"], names, d))
+    return found
+
+
+def feature_pairs(
+    recipe: Recipe, params: Params, d: Dialect, folds: Params | None = None
+) -> list[tuple[str, str]]:
+    """Write ``(expression, "x.<output>")`` (DOUBLE) for every output of the model's inputs.
+
+    Over cleaned columns. With ``folds`` (see ``fit.fit_folds``) the rows are those the parameters were
+    learned from, and a target mean is the one learned without the row's own fold (column ``__fold``).
+    """
+    operands = operands_sql(recipe, params, d)
+    found: list[str] = []
+    for name, encoding, _ in encoded(recipe):
+        x = f"({operands[name][1]})"
+        if encoding is None:
+            found.append(f"CAST({x} AS DOUBLE)")
+        elif folds and name in folds:
+            found += _out_of_fold(x, encoding, folds[name], d)
+        else:
+            found += ENCODINGS[encoding].sql(x, fitted_of(name, encoding, params), d)
+    names = [output for output, _, _ in output_names(recipe, params)]
+    return [(sql, f"x.{name}") for sql, name in zip(found, names, strict=True)]
+
+
+def _out_of_fold(x: str, encoding: str, folds: Sequence[Params], d: Dialect) -> list[str]:
+    columns = zip(*(ENCODINGS[encoding].sql(x, fold, d) for fold in folds), strict=True)
+    return [
+        f"CASE __fold % {len(folds)} {' '.join(f'WHEN {n} THEN {sql}' for n, sql in enumerate(column))} END"
+        for column in columns
+    ]
+
+
+def label_sql(recipe: Recipe, d: Dialect) -> str:
+    """Write the label (DOUBLE) over cleaned columns, nothing imputed.
+
+    NULL where the target is unknown, and for a binary target where it is a number other than 0 and 1.
+    """
+    names = {
+        column["name"]: _converted(column, _operand(column, d.identifier(column["name"])))
+        for column in recipe["columns"]
+    }
+    target = recipe["target"]
+    label = f"CAST({expression_sql(target['expression'], names, d)} AS DOUBLE)"
+    if target["kind"] == "binary" and target["type"] == "number":
+        return f"CASE WHEN {label} IN (0e0, 1e0) THEN {label} END"
+    return label
+
+
+def _text(column: Recipe, x: str, d: Dialect) -> str:
+    if column["type"] in {"category", "text"}:
+        return d.trimmed(d.replaced(x, f"[{BLANKS}]+", " "), " ")
+    return d.trimmed(x, BLANKS)
+
+
+def _given(column: Recipe, x: str, d: Dialect) -> str:
+    tokens = column["null_tokens"]
+    if tokens == [""]:
+        return f"nullif({x}, '')"
+    return f"CASE WHEN {x} NOT IN ({', '.join(map(d.quote, tokens))}) THEN {x} END"
+
+
+def _parsed(column: Recipe, x: str, d: Dialect) -> str:
+    if column.get("notation"):
+        return plain_number_sql(x, column["notation"], d)
+    if column["type"] == "timestamp":
+        return d.timestamp(iso_text_sql(x, column.get("forms", ()), d))
+    if column["type"] in {"number", "integer", "boolean"}:
+        return {"number": d.number, "integer": d.whole, "boolean": d.boolean}[column["type"]](x)
+    if not column["canonical"]:
+        return x
+    cases = " ".join(
+        f"WHEN {d.quote(key)} THEN {d.quote(name)}" for key, name in sorted(column["canonical"].items())
+    )
+    return f"CASE {d.lowered(x)} {cases} ELSE {x} END"
+
+
+def _literal(column: Recipe, value: Any, d: Dialect) -> str:
+    if column["type"] == "integer":
+        return d.integer(value)
+    return d.quote(value) if column["type"] == "timestamp" else double_sql(value)
+
+
+def _known(column: Recipe, x: str, d: Dialect) -> str:
+    """Null out values that equal a null token written in another way (-999.0 for -999)."""
+    if column["type"] not in PARSERS:
+        return x
+    nulls = [_literal(column, value, d) for value in sorted(null_values(column))]
+    return f"CASE WHEN {x} NOT IN ({', '.join(nulls)}) THEN {x} END" if nulls else x
+
+
+def null_values(column: Recipe) -> set[Any]:
+    """Give the values that the column's null tokens stand for when read as its type."""
+    rule, parse = column.get("notation"), PARSERS[column["type"]]
+    read = (lambda text: plain_number(text, rule)) if rule else parse
+    return {value for token in column["null_tokens"] if (value := read(token)) is not None}
+
+
+def _value(column: Recipe, parsed: str, d: Dialect) -> str:
+    x = _known(column, parsed, d)
+    if column["range"] is None:
+        return x
+    low, high = (_literal(column, bound, d) for bound in column["range"])
+    if column["outside"] == "clip":
+        return f"CASE WHEN {x} < {low} THEN {low} WHEN {x} > {high} THEN {high} ELSE {x} END"
+    return f"CASE WHEN {x} BETWEEN {low} AND {high} THEN {x} END"
+
+
+def _outside(column: Recipe, parsed: str, d: Dialect) -> str:
+    low, high = (_literal(column, bound, d) for bound in column["range"])
+    return f"{_known(column, parsed, d)} NOT BETWEEN {low} AND {high}"
+
+
+def _issue(column: Recipe, given: str, parsed: str, d: Dialect) -> str:
+    rules = [f"WHEN {given} IS NOT NULL AND {parsed} IS NULL THEN 'bad literal'"]
+    if column["range"] is not None:
+        rules.append(f"WHEN {_outside(column, parsed, d)} THEN 'outside range'")
+    rules.append(f"WHEN {_known(column, parsed, d)} IS NULL THEN 'missing'")
+    return f"CASE {' '.join(rules)} END"
+
+
+def _rejects(column: Recipe, parsed: str, d: Dialect) -> str:
+    rules = []
+    if column["missing"] == "reject":
+        rules.append(f"({_value(column, parsed, d)}) IS NULL")
+    if column["range"] is not None and column["outside"] == "reject":
+        rules.append(f"({_outside(column, parsed, d)})")
+    return " OR ".join(rules)
+
+
+def _operand(column: Recipe, x: str) -> str:
+    return f"CAST({x} AS DOUBLE)" if column["type"] == "integer" else x
+
+
+def fenced_sql(column: Recipe, x: str, params: Params) -> str:
+    """Write a column's operand (integers as DOUBLE) with its outliers clipped or nulled, nothing imputed."""
+    operand = _operand(column, x)
+    fence = params.get("fences", {}).get(column["name"])
+    if not column.get("outliers") or fence is None:
+        return operand
+    low, high = map(double_sql, fence)
+    if column["outliers"]["action"] == "null":
+        return f"(CASE WHEN {operand} BETWEEN {low} AND {high} THEN {operand} END)"
+    return f"(CASE WHEN {operand} < {low} THEN {low} WHEN {operand} > {high} THEN {high} ELSE {operand} END)"
+
+
+def _imputed(column: Recipe, x: str, params: Params, d: Dialect) -> str:
+    operand = fenced_sql(column, x, params)
+    fill = fill_of(column, params)
+    if isinstance(fill, bool):
+        operand = f"coalesce({operand}, {str(fill).upper()})"
+    elif fill is not None:
+        operand = f"coalesce({operand}, {d.quote(fill) if isinstance(fill, str) else double_sql(fill)})"
+    return _converted(column, operand)
+
+
+def _converted(column: Recipe, x: str) -> str:
+    if not column.get("convert"):
+        return x
+    factor, offset = map(double_sql, column["convert"])
+    return bounded_sql(f"({x} * {factor} + {offset})")
+
+
+def expression_sql(node: Node, names: Mapping[str, str], d: Dialect) -> str:
+    """Write an expression; ``names`` gives the SQL of each name. Raises ValueError for an unknown node."""
+    operator, *arguments = node
+    if operator == "text":
+        return d.quote(arguments[0])
+    if operator in LEAVES:
+        return LEAVES[operator](*arguments)
+    if operator == "column":
+        return f"({names[arguments[0]]})"
+    if operator == "case":
+        pairs, default = arguments
+        whens = [f"WHEN {expression_sql(c, names, d)} THEN {expression_sql(v, names, d)}" for c, v in pairs]
+        return f"(CASE {' '.join(whens)} ELSE {expression_sql(default, names, d)} END)"
+    if operator == "extract":
+        return d.part(arguments[0], expression_sql(arguments[1], names, d))
+    if operator == "substr":
+        x, start, length = arguments
+        rest = "" if length is None else f", {length}"
+        return f"substr({expression_sql(x, names, d)}, {start}{rest})"
+    operands = [expression_sql(argument, names, d) for argument in arguments]
+    if operator in INFIX:
+        return f"({f' {INFIX[operator]} '.join(operands)})"
+    if operator in CALLS:
+        return f"{operator}({', '.join(operands)})"
+    if operator in TEMPLATES:
+        return TEMPLATES[operator].format(*operands)
+    if operator in WRITTEN:
+        return WRITTEN[operator](d, operands)
+    raise ValueError(f"the recipe holds {operator!r}, which this code does not know")
+
+
+LEAVES: dict[str, Callable[..., str]] = {
+    "number": double_sql,
+    "boolean": lambda value: "TRUE" if value else "FALSE",
+    "null": lambda: "NULL",
+}
+
+INFIX = {name: name for name in ("+", "-", "*", "=", "<>", "<", "<=", ">", ">=", "||")} | {
+    "and": "AND",
+    "or": "OR",
+}
+
+CALLS = frozenset({"abs", "exp", "coalesce", "nullif"})
+
+TEMPLATES = {
+    "/": "(CASE WHEN {1} <> 0e0 THEN {0} / {1} END)",
+    "negate": "(- {0})",
+    "not": "(NOT {0})",
+    "is_null": "({0} IS NULL)",
+    "ln": "(CASE WHEN {0} > 0e0 THEN ln({0}) END)",
+    "log10": "(CASE WHEN {0} > 0e0 THEN log10({0}) END)",
+    "sqrt": "(CASE WHEN {0} >= 0e0 THEN sqrt({0}) END)",
+    "length": "CAST(length({0}) AS DOUBLE)",
+}
+
+
+def _power(d: Dialect, operands: list[str]) -> str:
+    base, exponent = operands
+    return (
+        f"(CASE WHEN {base} > 0e0 OR ({base} = 0e0 AND {exponent} >= 0e0) "
+        f"OR ({base} < 0e0 AND {exponent} = {d.rounded('floor', exponent)}) "
+        f"THEN power({base}, {exponent}) END)"
+    )
+
+
+def _among(function: str) -> Callable[[Dialect, list[str]], str]:
+    """Spark's least and greatest want two operands at least."""
+    return lambda _, operands: f"{function}({', '.join(operands)})" if len(operands) > 1 else operands[0]
+
+
+WRITTEN: dict[str, Callable[[Dialect, list[str]], str]] = {
+    "finite": lambda d, operands: f"(CASE WHEN {d.finite(operands[0])} THEN {operands[0]} END)",
+    "floor": lambda d, operands: d.rounded("floor", operands[0]),
+    "ceil": lambda d, operands: d.rounded("ceil", operands[0]),
+    "power": _power,
+    "least": _among("least"),
+    "greatest": _among("greatest"),
+    "concat": lambda d, operands: d.joined(operands),
+    "lower": lambda d, operands: d.lowered(operands[0]),
+    "upper": lambda d, operands: d.raised(operands[0]),
+    "days": lambda d, operands: d.days(*operands),
+    "in": lambda _, operands: f"({operands[0]} IN ({', '.join(operands[1:])}))",
+}
