@@ -128,10 +128,12 @@ def _by_rank(split: Split, pinned: bool) -> str:
     rows = f"count(*) OVER (PARTITION BY {stratum})"
     holdout = 0.0 if pinned else split.holdout
     validation = split.validation / (1 - split.holdout) if pinned else split.holdout + split.validation
-    judges = f"WHEN {place} < floor({holdout!r} * {rows} + 0.5) THEN 'holdout' " if holdout else ""
-    return (
-        f"CASE {judges}WHEN {place} < floor({validation!r} * {rows} + 0.5) THEN 'validation' ELSE 'train' END"
-    )
+    judges = f"WHEN {place} < {_most(holdout, rows)} THEN 'holdout' " if holdout else ""
+    return f"CASE {judges}WHEN {place} < {_most(validation, rows)} THEN 'validation' ELSE 'train' END"
+
+
+def _most(share: float, rows: str) -> str:
+    return f"floor({share!r}e0 * {rows} + 0.5e0)"
 
 
 def _unit(split: Split) -> str:
