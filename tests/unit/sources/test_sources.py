@@ -144,8 +144,25 @@ REFUSED = {
     "damaged": (b"PAR1" + b"\0" * 200 + b"PAR1", {"format": "parquet"}, "corrupt", "damaged"),
 }
 
+CASES = {
+    "empty": pytest.mark.case("DA-01"),
+    "header-only": pytest.mark.case("DA-02"),
+    "latin-1": pytest.mark.case("DA-07"),
+    "nul": pytest.mark.case("DA-07"),
+    "semicolons": pytest.mark.case("DA-09"),
+    "twice": pytest.mark.case("DA-10"),
+    "wide": pytest.mark.case("DA-16"),
+    "gzip twice": pytest.mark.case("DA-17"),
+    "damaged": pytest.mark.case("DA-19"),
+    "deep": pytest.mark.case("DA-21"),
+    "long line": pytest.mark.case("DA-21"),
+}
 
-@pytest.mark.parametrize(("body", "shape", "code", "words"), REFUSED.values(), ids=REFUSED.keys())
+
+@pytest.mark.parametrize(
+    ("body", "shape", "code", "words"),
+    [pytest.param(*case, id=name, marks=CASES.get(name, ())) for name, case in REFUSED.items()],
+)
 def test_a_file_is_refused_by_name_with_a_reason_and_leaves_no_row(
     engine: Any, read: Load, body: bytes, shape: dict[str, Any], code: str, words: str
 ) -> None:
