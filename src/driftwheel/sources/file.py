@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KEPT_BAD_LINES = 1_000
+MOST_COLUMNS = 2_000
 BREAKS = re.compile(r"[\r\n]+")
 
 

@@ -2,16 +2,18 @@
 
 import csv
 import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.sources.file import KEPT_BAD_LINES, BadLine, Loaded, SourceFile, one_line
+from driftwheel.sources.file import KEPT_BAD_LINES, MOST_COLUMNS, BadLine, Loaded, SourceFile, one_line
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
 LONGEST_LINE = 1 << 20
+SEPARATORS = re.compile(r"[,;\t|]")
 
 
 class _Bad(ValueError):
@@ -30,7 +32,7 @@ def load(
 
     Numbers keep every digit they were written with; a line break inside a text becomes a space. A line that
     is no object, names a field twice or nests a wanted field is a bad line. Raises Unreadable:
-    line-too-long, json-depth, json-invalid.
+    line-too-long, json-depth, json-invalid, too-many-columns, format-mismatch.
     """
     del shape
     staged = plain.with_name(f"{plain.name}.staged")
@@ -51,6 +53,7 @@ def _stage(file: SourceFile, plain: Path, names: list[str], staged: Path) -> Loa
     columns: dict[str, None] = {}
     bad: list[BadLine] = []
     rows = count = number = 0
+    first = b""
     with plain.open("rb") as stream, staged.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         while line := stream.readline(LONGEST_LINE + 1):
@@ -58,9 +61,11 @@ def _stage(file: SourceFile, plain: Path, names: list[str], staged: Path) -> Loa
             _check_length(file, line, number)
             if not line.strip():
                 continue
+            first = first or line
             try:
                 record = _object(line.decode("utf-8-sig").rstrip())
                 columns |= dict.fromkeys(record)
+                _check_width(file, len(columns), number)
                 writer.writerow([*(_cell(name, record.get(name)) for name in names), file.number, number])
                 rows += 1
             except _Bad as error:
@@ -75,7 +80,7 @@ def _stage(file: SourceFile, plain: Path, names: list[str], staged: Path) -> Loa
                     line=number,
                     hint="flatten the record",
                 ) from error
-    _check(file, rows, bad)
+    _check(file, rows, bad, names, first)
     return Loaded(rows, tuple(columns), tuple(bad), count)
 
 
@@ -90,11 +95,31 @@ def _check_length(file: SourceFile, line: bytes, number: int) -> None:
         )
 
 
-def _check(file: SourceFile, rows: int, bad: list[BadLine]) -> None:
+def _check_width(file: SourceFile, columns: int, number: int) -> None:
+    if columns > MOST_COLUMNS:
+        raise Unreadable(
+            "too-many-columns",
+            f"{file.key} line {number} brings more than {MOST_COLUMNS} different fields into the file",
+            key=file.key,
+            line=number,
+            hint="write what varies as a value, not as the name of a field",
+        )
+
+
+def _check(file: SourceFile, rows: int, bad: list[BadLine], names: list[str], first: bytes) -> None:
     if rows:
         return
     if not bad:
         raise Unreadable("empty-file", f"{file.key} holds no line", key=file.key)
+    fields = {field.strip(' "') for field in SEPARATORS.split(first.decode("utf-8-sig").strip())}
+    if fields & set(names) and not first.lstrip().startswith(b"{"):
+        raise Unreadable(
+            "format-mismatch",
+            f"{file.key} is CSV; model.yaml declares jsonl",
+            key=file.key,
+            line=bad[0].line,
+            hint="drop it as jsonl, or change the source's format in model.yaml",
+        )
     raise Unreadable(
         "json-invalid",
         f"{file.key}: no line can be used; line {bad[0].line}: {bad[0].reason}",

@@ -3,17 +3,23 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import duckdb
 
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.sources.file import Loaded, SourceFile
+from driftwheel.sources.file import MOST_COLUMNS, Loaded, SourceFile
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
 MOST_CELLS = 500_000_000
-"""Wanted values of one file: a Parquet file of a megabyte may hold billions of zeros."""
+ALWAYS_CELLS = 50_000_000
+CELLS_PER_BYTE = 50
+"""Wanted values of one file: beyond 50 million at most 50 for each of its bytes, and 500 million.
+
+A Parquet file of a megabyte may hold billions of zeros; real rows differ in their key at least, which costs
+a byte or more for each of them.
+"""
 
 NESTED = ("STRUCT", "MAP", "UNION", "LIST", "BLOB", "BIT", "INTERVAL")
 
@@ -28,7 +34,7 @@ def load(
 ) -> Loaded:
     """Append the rows of a Parquet file; ``__line`` is the row's number, from 1.
 
-    Raises Unreadable: corrupt, header-only, unsupported-type, decoded-too-large.
+    Raises Unreadable: corrupt, header-only, unsupported-type, too-many-columns, decoded-too-large.
     """
     del shape
     reader = f"read_parquet({quote(str(plain))})"
@@ -36,6 +42,7 @@ def load(
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
         types = {name: str(kind) for name, kind, *_ in described}
+        _check_width(file, len(types))
         taken = [name for name in types if name in wanted]
         for name in taken:
             if types[name].startswith(NESTED) or types[name].endswith("]"):
@@ -46,7 +53,11 @@ def load(
                     column=name,
                     hint="flatten the column in the export",
                 )
-        limit = MOST_CELLS // max(1, len(taken))
+        limit = _most_rows(plain, len(taken))
+        # What the footer says is believed when it is too much; that it is less is left to LIMIT below.
+        told = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({quote(str(plain))})")
+        if int(told.fetchone()[0] or 0) > limit:
+            _refuse_size(file, limit, len(taken))
         values = "".join(f", CAST({identifier(name)} AS VARCHAR) AS {identifier(name)}" for name in taken)
         connection.execute(
             f"INSERT INTO {table} BY NAME SELECT {file.number} AS __file, "
@@ -66,15 +77,34 @@ def load(
     rows = _count(connection, table) - before
     if rows > limit:
         connection.execute(f"DELETE FROM {table} WHERE __file = {file.number}")
-        raise Unreadable(
-            "decoded-too-large",
-            f"{file.key} has more than {limit} rows of {len(taken)} columns",
-            key=file.key,
-            hint="split the file",
-        )
+        _refuse_size(file, limit, len(taken))
     if not rows:
         raise Unreadable("header-only", f"{file.key} has columns and no rows", key=file.key)
     return Loaded(rows, tuple(types))
+
+
+def _most_rows(plain: Path, columns: int) -> int:
+    cells = min(MOST_CELLS, max(ALWAYS_CELLS, CELLS_PER_BYTE * plain.stat().st_size))
+    return cells // max(1, columns)
+
+
+def _refuse_size(file: SourceFile, limit: int, columns: int) -> NoReturn:
+    raise Unreadable(
+        "decoded-too-large",
+        f"{file.key} has more than {limit} rows of {columns} wanted columns, too many for its size",
+        key=file.key,
+        hint="split the file",
+    )
+
+
+def _check_width(file: SourceFile, columns: int) -> None:
+    if columns > MOST_COLUMNS:
+        raise Unreadable(
+            "too-many-columns",
+            f"{file.key} has {columns} columns, at most {MOST_COLUMNS} are read",
+            key=file.key,
+            hint="export the columns model.yaml names",
+        )
 
 
 def _count(connection: Any, table: str) -> int:

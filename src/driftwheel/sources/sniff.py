@@ -12,7 +12,9 @@ from driftwheel.sources.file import SourceFile
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
-CHUNK = 1 << 20
+CHUNK = LONGEST_LINE = 1 << 20
+"""A line longer than a chunk holds no line break in one whole chunk at least: that is how it is found."""
+
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 OTHERS = {
     b"PK\x03\x04": "a zip archive (an .xlsx workbook is one)",
@@ -43,7 +45,7 @@ Real tables shrink 5 to 20 times; DEFLATE itself ends at 1,032 times.
 def opened(file: SourceFile, shape: Source | Enrichment) -> Iterator[Path]:
     """Give the path of the file's content, unpacked; text is UTF-8 whose lines end with a line feed.
 
-    Raises Unreadable: empty-file, format-mismatch, corrupt, decoded-too-large, encoding.
+    Raises Unreadable: empty-file, format-mismatch, corrupt, decoded-too-large, encoding, line-too-long.
     """
     head = _head(file.path)
     if not head:
@@ -122,9 +124,12 @@ def _check_kind(file: SourceFile, shape: Source | Enrichment, head: bytes) -> No
 
 
 def _as_text(file: SourceFile, plain: Path, target: Path) -> Path:
-    """Check the encoding in one pass; rewrite the file only when it holds carriage returns."""
+    """Check encoding and length of lines in one pass; rewrite the file only when it holds carriage returns.
+
+    What reads lines later on never meets one it could not hold in memory.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    offset, line, returns = 0, 1, False
+    offset, line, returns, began = 0, 1, False, 0
     with plain.open("rb") as stream:
         while chunk := stream.read(CHUNK):
             if offset == 0:
@@ -139,6 +144,10 @@ def _as_text(file: SourceFile, plain: Path, target: Path) -> Path:
             if (nul := chunk.find(b"\0")) >= 0:
                 _refuse_encoding(file, offset + nul, line + chunk[:nul].count(b"\n"), "a NUL byte")
             returns = returns or b"\r" in chunk
+            first, last = _breaks(chunk)
+            if offset + first - began > LONGEST_LINE:
+                _refuse_length(file, line)
+            began = offset + last + 1 if last >= 0 else began
             line += chunk.count(b"\n")
             offset += len(chunk)
     try:
@@ -146,6 +155,25 @@ def _as_text(file: SourceFile, plain: Path, target: Path) -> Path:
     except UnicodeDecodeError:
         _refuse_encoding(file, offset, line)
     return _with_newlines(plain, target) if returns else plain
+
+
+def _breaks(chunk: bytes) -> tuple[int, int]:
+    """Find the first and the last line break of a chunk; without one its length and -1."""
+    found = [(chunk.find(mark), chunk.rfind(mark)) for mark in (b"\n", b"\r") if mark in chunk]
+    return min((first for first, _ in found), default=len(chunk)), max(
+        (last for _, last in found), default=-1
+    )
+
+
+def _refuse_length(file: SourceFile, line: int) -> NoReturn:
+    which = f"line {line}, the header," if line == 1 else f"line {line}"
+    raise Unreadable(
+        "line-too-long",
+        f"{file.key} {which} is longer than {LONGEST_LINE} bytes",
+        key=file.key,
+        line=line,
+        hint="write one record a line; is this a text file at all?",
+    )
 
 
 def _check_mark(file: SourceFile, chunk: bytes) -> None:
