@@ -200,7 +200,7 @@ def _check_quotes(file: SourceFile, plain: Path, delimiter: str, fields: int) ->
 
 
 def _lines(file: SourceFile, plain: Path) -> Iterator[str]:
-    csv.field_size_limit(1 << 30)
+    csv.field_size_limit(LONGEST_LINE)  # an unclosed quote must not swallow the rest of a large file
     with plain.open("rb") as stream:
         number = 0
         while line := stream.readline(LONGEST_LINE + 1):
