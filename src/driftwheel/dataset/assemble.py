@@ -170,8 +170,7 @@ def join(space: Workspace, found: Assembled) -> None:
     Both sides are compared after cleaning.
     """
     own = {name for n in found.readable("source") for name in found.files[n].columns}
-    space.execute("CREATE TABLE joined AS SELECT * FROM source")
-    space.execute("DROP TABLE source")
+    space.execute("ALTER TABLE source RENAME TO joined")
     for number, enrichment in enumerate(space.spec.enrich):
         table, on = f"enrich_{number}", enrichment.on
         seen = {name for n in found.readable(f"enrich-{number}") for name in found.files[n].columns}

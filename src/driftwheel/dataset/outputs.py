@@ -59,12 +59,16 @@ def write_holdout(space: Workspace) -> str:
     query = f"SELECT __key, __label, {columns} FROM parted WHERE __split = 'holdout' ORDER BY __key"
     with (
         path.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream,  # no name, no time
+        gzip.GzipFile(
+            filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0
+        ) as stream,  # no name, no time
     ):
         for batch in space.batches(query):
-            for key, label, *values in batch:
-                line = {"key": key, "label": label, "record": dict(zip(names, values, strict=True))}
-                stream.write(_json(line).encode() + b"\n")
+            lines = [
+                _json({"key": key, "label": label, "record": dict(zip(names, values, strict=True))})
+                for key, label, *values in batch
+            ]
+            stream.write("".join(f"{line}\n" for line in lines).encode())
     return file_sha256(path)
 
 
@@ -118,5 +122,10 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+)
+
+
 def _json(document: Any) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(document)

@@ -16,36 +16,42 @@ LEAKAGE_ROWS = 20_000
 
 def column_profiles(space: Workspace) -> dict[str, Any]:
     """Describe every cleaned column of ``rows``: numbers by quantiles and bins, others by frequent values."""
-    return {column["name"]: _column(space, column) for column in space.recipe["columns"]}
+    columns = space.recipe["columns"]
+    issues = [identifier(f"__issue.{column['name']}") for column in columns]
+    rows, *counted = space.one(f"SELECT count(*), {', '.join(map(_counts, issues))} FROM rows")
+    found = {}
+    for place, column in enumerate(columns):
+        missing, bad, outside = counted[3 * place : 3 * place + 3]
+        about = {"type": column["type"], "given": rows - missing, "missing": missing}
+        about |= {"bad_literal": bad, "outside_range": outside}
+        found[column["name"]] = about | _column(space, column)
+    return found
+
+
+def _counts(issue: str) -> str:
+    kinds = ("missing", "bad literal", "outside range")
+    return ", ".join(f"count(*) FILTER (WHERE {issue} = '{kind}')" for kind in kinds)
 
 
 def _column(space: Workspace, column: dict[str, Any]) -> dict[str, Any]:
-    x, issue = identifier(column["name"]), identifier(f"__issue.{column['name']}")
-    given, missing, bad, outside = space.one(
-        f"SELECT count(*) FILTER (WHERE {issue} IS DISTINCT FROM 'missing'), "
-        f"count(*) FILTER (WHERE {issue} = 'missing'), count(*) FILTER (WHERE {issue} = 'bad literal'), "
-        f"count(*) FILTER (WHERE {issue} = 'outside range') FROM rows"
-    )
-    found = {"type": column["type"], "given": given, "missing": missing}
-    found |= {"bad_literal": bad, "outside_range": outside}
+    x = identifier(column["name"])
     if column["type"] in {"number", "integer"}:
-        return found | _numbers(space, f"CAST({x} AS DOUBLE)")
+        return _numbers(space, f"CAST({x} AS DOUBLE)")
     if column["type"] == "timestamp":
         first, last = space.one(f"SELECT min({x}), max({x}) FROM rows")
-        return found | {"first": first, "last": last}
-    top = space.rows(
-        f"SELECT CAST({x} AS VARCHAR), count(*) FROM rows WHERE {x} IS NOT NULL "
-        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {TOP}"
+        return {"first": first, "last": last}
+    counted = (
+        f"(SELECT CAST({x} AS VARCHAR) AS value, count(*) AS n FROM rows WHERE {x} IS NOT NULL GROUP BY 1)"
     )
-    distinct = space.one(f"SELECT count(DISTINCT {x}) FROM rows")[0]
-    return found | {"distinct": distinct, "top": [[_short(value), count] for value, count in top]}
+    top = space.rows(f"SELECT value, n, count(*) OVER () FROM {counted} ORDER BY n DESC, value LIMIT {TOP}")
+    distinct = top[0][2] if top else 0
+    return {"distinct": distinct, "top": [[_short(value), count] for value, count, _ in top]}
 
 
 def _numbers(space: Workspace, x: str) -> dict[str, Any]:
-    low, high, mean, *quantiles = space.one(
-        f"SELECT min({x}), max({x}), avg({x}), "
-        + ", ".join(f"quantile_disc({x}, {q})" for q in (0.05, 0.25, 0.5, 0.75, 0.95))
-        + " FROM rows"
+    shares = [0.05, 0.25, 0.5, 0.75, 0.95]
+    low, high, mean, quantiles = space.one(
+        f"SELECT min({x}), max({x}), avg({x}), quantile_disc({x}, {shares}) FROM rows"
     )
     if low is None:
         return {"minimum": None, "maximum": None, "mean": None}

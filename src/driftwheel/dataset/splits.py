@@ -16,14 +16,14 @@ SPLITS = ("train", "validation", "holdout")
 
 
 def keep_usable(space: Workspace, refused_files: Iterable[int]) -> dict[str, int]:
-    """Write ``rows``: labelled, inside the window, one per key; count what stayed behind.
+    """Make ``rows``, a view: labelled, inside the window, one per key; count what stayed behind.
 
     Of rows with one key those from data files win over captured ones, then the latest file by S3 key, then
     the last line.
     """
     left_out = ", ".join(map(str, refused_files)) or "-1"
     usable = f"__rejected IS NULL AND coalesce(__file, -2) NOT IN ({left_out})"
-    space.execute(f"CREATE VIEW usable AS SELECT * FROM cleaned WHERE {usable}")
+    space.execute(f"CREATE VIEW usable AS SELECT rowid AS __row, * FROM cleaned WHERE {usable}")
     window = "TRUE"
     if space.spec.window.policy == "sliding":
         days = space.spec.window.days
@@ -31,18 +31,24 @@ def keep_usable(space: Workspace, refused_files: Iterable[int]) -> dict[str, int
             "CAST(__time AS TIMESTAMP) > (SELECT max(CAST(__time AS TIMESTAMP)) FROM usable "
             f"WHERE __label IS NOT NULL) - INTERVAL {days} DAY"
         )
+    labelled = f"(SELECT * FROM usable WHERE __label IS NOT NULL AND {window})"
+    # Only keys that occur twice are sorted, and only what orders them: most tables have few.
     space.execute(
-        "CREATE TABLE rows AS SELECT * FROM usable "
-        f"WHERE __label IS NOT NULL AND {window} QUALIFY row_number() OVER (PARTITION BY __key "
-        "ORDER BY __origin = 'data' DESC, __file DESC, __line DESC) = 1"
+        "CREATE TABLE older AS SELECT __row FROM (SELECT __row, __key, __origin, __file, __line "
+        f"FROM {labelled} WHERE __key IN (SELECT __key FROM {labelled} GROUP BY 1 HAVING count(*) > 1)) "
+        "QUALIFY row_number() OVER (PARTITION BY __key "
+        "ORDER BY __origin = 'data' DESC, __file DESC, __line DESC) > 1"
     )
-    unlabelled, labelled, inside = space.one(
+    space.execute(
+        f"CREATE VIEW rows AS SELECT * FROM {labelled} WHERE __row NOT IN (SELECT __row FROM older)"
+    )
+    unlabelled, given, inside = space.one(
         "SELECT count(*) FILTER (WHERE __label IS NULL), count(__label), "
         f"count(*) FILTER (WHERE __label IS NOT NULL AND {window}) FROM usable"
     )
     return {
         "unlabelled": unlabelled,
-        "outside_window": labelled - inside,
+        "outside_window": given - inside,
         "duplicates": inside - space.count("rows"),
     }
 
@@ -59,7 +65,8 @@ def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
     if split.by in {"key", "group"} and pinned is not None:
         pool = f"(SELECT * FROM {pool} WHERE {_outside_holdout(split)})"
     case = _case(space, pool, split, pinned is not None)
-    space.execute(f"CREATE TABLE parted AS SELECT *, {case} AS __split FROM {pool}")
+    kept = ", ".join([*map(identifier, space.columns), "__key", "__label", "__time", "__origin"])
+    space.execute(f"CREATE TABLE parted AS SELECT {kept}, {case} AS __split FROM {pool}")
     found = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))
     for name in SPLITS if pinned is None else SPLITS[:2]:
         if not found.get(name):

@@ -78,4 +78,5 @@ def open_workspace(
         "autoload_known_extensions": False,
     }
     with duckdb.connect(str(folder / "rows.duckdb"), config=config) as connection:
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")  # nobody opens the file again
         yield Workspace(connection, folder, spec, recipe)

@@ -7,13 +7,16 @@ from typing import Any
 from driftwheel.recipe import sql
 from driftwheel.recipe.dialect import Dialect
 from driftwheel.recipe.literals import (
+    boolean_sql,
     double_sql,
     fold,
     identifier,
     integer_sql,
+    lower_sql,
     number_sql,
     quote,
     timestamp_sql,
+    upper_sql,
 )
 from driftwheel.recipe.sql import Params, Recipe
 
@@ -92,6 +95,18 @@ class DuckDialect(Dialect):
         """Index a list literal."""
         listed = ", ".join(map(double_sql, values))
         return f"list_extract([{listed}], CAST({code} AS BIGINT) + 1)" if values else "CAST(NULL AS DOUBLE)"
+
+    def lowered(self, x: str) -> str:
+        """Lower the 26 ASCII letters."""
+        return f"({lower_sql(x)})"
+
+    def raised(self, x: str) -> str:
+        """Raise the 26 ASCII letters."""
+        return f"({upper_sql(x)})"
+
+    def boolean(self, x: str) -> str:
+        """Read a boolean."""
+        return boolean_sql(x)
 
     def total(self, x: str) -> str:
         """Sum with Kahan's compensation."""

@@ -71,8 +71,7 @@ def _insert(
     columns = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(header)))
     taken = [(f"c{n}", name) for n, name in enumerate(header) if name in wanted]
     # A declared name never starts with __: what is ours cannot meet what is the owner's.
-    picked = ", ".join(["__n", *(f"{position} AS {identifier(name)}" for position, name in taken)])
-    found = ", ".join(["row_number() OVER () AS __n", *(position for position, _ in taken)])
+    picked = ", ".join(f"{position} AS {identifier(name)}" for position, name in taken)
     # One thread: rows then come in the file's order, and the reader's errors name their lines.
     reader = (
         f"read_csv({quote(str(plain))}, columns={{{columns}}}, delim={quote(delimiter)}, quote='\"', "
@@ -80,7 +79,10 @@ def _insert(
         f"max_line_size={LONGEST_LINE}, store_rejects=true, rejects_table='{BAD}', "
         f"rejects_scan='{SCANS}', rejects_limit={COUNTED_BAD_LINES})"
     )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {found} FROM {reader}")
+    connection.execute(
+        f"INSERT INTO {table} BY NAME SELECT {picked}{',' if picked else ''} {file.number} AS __file, "
+        f"row_number() OVER () + 1 AS __line FROM {reader}"
+    )
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE passed_over AS "
         "SELECT line, count(*) OVER (ORDER BY line) AS i, reason FROM (SELECT line, min(CASE error_type "
@@ -91,17 +93,17 @@ def _insert(
     )
     # Before the i-th bad line stand line - 1 - i rows: the rows after them lie i lines further down.
     connection.execute(
-        f"INSERT INTO {table} BY NAME SELECT s.* EXCLUDE (__n), {file.number} AS __file, "
-        f"s.__n + 1 + coalesce(p.i, 0) AS __line FROM (SELECT {picked} FROM staged) s "
-        "ASOF LEFT JOIN (SELECT line - 1 - i AS before, max(i) AS i FROM passed_over GROUP BY 1) p "
-        "ON s.__n > p.before"
+        f"UPDATE {table} SET __line = {table}.__line + m.i FROM (SELECT s.__line, max(p.i) AS i FROM "
+        f"(SELECT __line FROM {table} WHERE __file = {file.number}) s "
+        "ASOF JOIN (SELECT line - i AS before, max(i) AS i FROM passed_over GROUP BY 1) p "
+        "ON s.__line > p.before GROUP BY 1) m "
+        f"WHERE {table}.__file = {file.number} AND {table}.__line = m.__line"
     )
     count = int(connection.execute("SELECT count(*) FROM passed_over").fetchone()[0])
     kept = connection.execute(
         f"SELECT line, reason FROM passed_over ORDER BY line LIMIT {KEPT_BAD_LINES}"
     ).fetchall()
-    for name in ("staged", "passed_over"):
-        connection.execute(f"DROP TABLE {name}")
+    connection.execute("DROP TABLE passed_over")
     expected = f" (the header has {len(header)})"
     return tuple(
         BadLine(int(line), reason + (expected if reason.endswith("fields") else "")) for line, reason in kept
