@@ -10,6 +10,7 @@ from driftwheel_cli import (
     inspection,
     local_stack,
     logs,
+    replay_command,
     report_command,
     serving,
     traffic,
@@ -64,7 +65,17 @@ def cli(ctx: click.Context, stack: str | None, local: Path | None) -> None:
     ctx.obj = Options(stack, local)
 
 
-for family in (local_stack, deliveries, inspection, report_command, traffic, serving, verdicts, logs):
+for family in (
+    local_stack,
+    deliveries,
+    inspection,
+    report_command,
+    traffic,
+    serving,
+    verdicts,
+    replay_command,
+    logs,
+):
     for command in family.COMMANDS:
         cli.add_command(command)
 

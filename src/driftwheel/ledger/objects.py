@@ -1,11 +1,12 @@
 """The object ledger: every delivered object version ends in exactly one terminal state.
 
 pending → used | superseded | quarantined | rejected | duplicate | ignored. The identity of an object version
-is (key, versionId), or its ETag and sequencer in an unversioned bucket; never the event's id.
+is (key, versionId), or its ETag and sequencer in an unversioned bucket; never the event's id. Only a person
+leads one back: a quarantined version is pending again by ``reopen``.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from driftwheel.ledger.table import Item, Table
@@ -93,6 +94,44 @@ class Objects:
         if done is None:
             done = self._table.get(_pk(object_.model), object_.sk)
         return _row(done or asdict(object_))
+
+    def reopen(self, object_: ObjectRow) -> bool:
+        """Return a quarantined object version to pending; False when it is not quarantined (any more).
+
+        A later version that was delivered meanwhile supersedes it, as it would have when both were pending.
+        """
+        changes = {"state": "pending", "reason": f"replayed, was {object_.reason}", "run_id": ""}
+        reopened = self._table.update(
+            _pk(object_.model),
+            object_.sk,
+            changes,
+            condition="#state = :quarantined",
+            values={"quarantined": "quarantined"},
+        )
+        if reopened is None:
+            return False
+        newer = self.successor(object_)
+        if newer is not None:
+            self.settle(object_, "superseded", f"by version {newer.version}")
+        return newer is None
+
+    def supersede(self, object_: ObjectRow, version: str) -> bool:
+        """Say that a quarantined object version was delivered again; False when it is not quarantined."""
+        changes = {"state": "superseded", "reason": f"by version {version}, its quarantined copy"}
+        done = self._table.update(
+            _pk(object_.model),
+            object_.sk,
+            changes,
+            condition="#state = :quarantined",
+            values={"quarantined": "quarantined"},
+        )
+        return done is not None
+
+    def successor(self, object_: ObjectRow) -> ObjectRow | None:
+        """Find the last version of the same key when it is a later one; lost ones do not count."""
+        versions = [row for row in self.of_key(object_.model, object_.key) if row.state != "ignored"]
+        last = current(replace(row, state="used") for row in versions)
+        return last[0] if last and last[0].version != object_.version else None
 
     def of_key(self, model: str, key: str) -> list[ObjectRow]:
         """Every version of a key that was ever delivered."""

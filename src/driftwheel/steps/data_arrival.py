@@ -21,7 +21,7 @@ def arrive(run: Run, objects: Objects, ledger: ObjectLedger, artifact_bucket: st
             source_bytes += entry["size"]
             continue
         refused.append(refusal)
-        set_aside(run.model, entry, refusal, objects, ledger, artifact_bucket)
+        set_aside(run, entry, refusal, objects, ledger, artifact_bucket)
     outcome = "ready" if readable else "refused"
     if not readable and not refused:
         refused.append(Refusal(code="no-data", message=f"the data set of {run.model} holds no source file"))
@@ -29,25 +29,25 @@ def arrive(run: Run, objects: Objects, ledger: ObjectLedger, artifact_bucket: st
 
 
 def set_aside(
-    model: str,
+    run: Run,
     entry: dict[str, Any],
     refusal: Refusal,
     objects: Objects,
     ledger: ObjectLedger,
     artifact_bucket: str,
 ) -> None:
-    """Quarantine one object version: its bytes copied as received, its state settled with the reason."""
+    """Quarantine one object version: bytes copied as received, its state settled with reason and run."""
     delivered = Delivered(
-        model=model,
+        model=run.model,
         received="",
         sequencer="",
         **{k: entry[k] for k in ("role", "bucket", "key", "version", "etag", "size")},
     )
     name = entry["key"].rsplit("/", 1)[-1]
-    target = S3Uri(artifact_bucket, quarantine_key(model, entry["version"] or entry["etag"], name))
+    target = S3Uri(artifact_bucket, quarantine_key(run.model, entry["version"] or entry["etag"], name))
     kept = objects.copy(entry["bucket"], entry["key"], entry["version"], target)
     state: State = "quarantined" if kept else "ignored"
-    ledger.settle(delivered, state, f"{refusal.code}: {refusal.message}")
+    ledger.settle(delivered, state, f"{refusal.code}: {refusal.message}", run.run_id)
 
 
 def _refusal(entry: dict[str, Any], size: int | None) -> Refusal | None:

@@ -62,7 +62,7 @@ def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> Prep
     prepared = prepare(run.spec, inputs, place.folder, memory_mb=place.memory_mb)
     refused = [*entries.gone, *prepared.refused]
     for key, refusal in refused:
-        set_aside(run.model, entries.by_key[key], refusal, objects, ledger.objects, place.artifact_bucket)
+        set_aside(run, entries.by_key[key], refusal, objects, ledger.objects, place.artifact_bucket)
     _keep_rejected(run, objects, place)
     reasons = [refusal for _, refusal in refused] + ([prepared.problem] if prepared.problem else [])
     where = RunLayout(place.artifact_bucket, run.model, run.run_id).step("preprocessing")
