@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from driftwheel.dataset import assemble, checks, outputs, profile, splits
 from driftwheel.dataset.assemble import Assembled, CaptureFile, DataFile, LabelFile
+from driftwheel.dataset.redundancy import redundant
 from driftwheel.dataset.shift import find_shifts
 from driftwheel.dataset.workspace import Workspace, open_workspace
 from driftwheel.recipe.declare import declare, recipe_digest
@@ -145,6 +146,7 @@ def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[st
         "label": labels,
         "time": profile.spans(space),
         "suspected_leakage": leakage,
+        "notes": redundant(space, params),
         "suspected_shift": shifts,
     }
     outputs.write_json(folder / "profile.json", _finite(document))
