@@ -10,6 +10,7 @@ from driftwheel_cli import (
     inspection,
     local_stack,
     logs,
+    profile_command,
     replay_command,
     report_command,
     serving,
@@ -67,6 +68,7 @@ def cli(ctx: click.Context, stack: str | None, local: Path | None) -> None:
 
 for family in (
     local_stack,
+    profile_command,
     deliveries,
     inspection,
     report_command,

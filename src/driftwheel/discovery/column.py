@@ -1,0 +1,245 @@
+# ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
+"""What one column of texts is: its type by the recipe's own grammar, its gaps, its oddities."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from driftwheel.discovery.spellings import Alike, near_duplicates
+from driftwheel.recipe.duck import DUCK
+from driftwheel.recipe.literals import (
+    boolean_sql,
+    collapse_sql,
+    double_sql,
+    identifier,
+    integer_sql,
+    number_sql,
+    quote,
+    timestamp_sql,
+    trim_sql,
+)
+from driftwheel.recipe.notation import form_rule, iso_text_sql, number_rule, plain_number_sql
+
+NULLS = ("NA", "N/A", "n/a", "na", "NULL", "null", "None", "nan", "NaN", "-", "?", "NaT", "#N/A")
+"""Words that often stand for a missing value; among numbers and dates they can stand for nothing else."""
+
+SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0)
+READABLE = 0.98
+"""Share of the given values a type must read to be proposed."""
+
+FORMS = (
+    "DD/MM/YYYY",
+    "MM/DD/YYYY",
+    "DD.MM.YYYY",
+    "DD-MM-YYYY",
+    "YYYY/MM/DD",
+    "YYYYMMDD",
+    "D/M/YYYY",
+    "M/D/YYYY",
+)
+CLOCKS = ("", " hh:mm", " hh:mm:ss")
+NOTATIONS = ((".", ","), (",", "."), (",", " "), (".", " "), (".", "'"), (",", None), (".", None))
+SIGNS = re.compile(r"[$€£¥%]|\b[A-Z]{3}\b")
+SHARES = (0.01, 0.25, 0.5, 0.75, 0.99)
+ID_NAMES = ("id", "key", "number", "no")
+SAMPLE = 1_000
+TOP = 500
+BINS = 20
+
+
+@dataclass
+class Found:
+    """A column: counts of its values, the type proposed, and what a person should look at (``notes``)."""
+
+    name: str
+    type: str
+    rows: int
+    given: int
+    distinct: int
+    null_tokens: list[str] = field(default_factory=list)
+    forms: list[str] = field(default_factory=list)
+    notation: dict[str, Any] | None = None
+    numbers: dict[str, float] = field(default_factory=dict)
+    histogram: dict[str, Any] | None = None
+    top: list[tuple[str, int]] = field(default_factory=list)
+    alike: list[Alike] = field(default_factory=list)
+    identifier: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def missing(self) -> float:
+        """Share of the rows without a value."""
+        return 1 - self.given / self.rows if self.rows else 0.0
+
+    @property
+    def scattered(self) -> bool:
+        """Is it a text with hardly any value twice?"""
+        return self.textual and self.distinct > max(TOP, self.given / 2)
+
+    @property
+    def textual(self) -> bool:
+        """Is it a category or a text?"""
+        return self.type in {"category", "text"}
+
+
+def look_at(connection: Any, name: str) -> Found:
+    """Look at one column of the table ``raw``."""
+    x = f"({trim_sql(identifier(name))})"
+    rows, given, distinct, padded, longest = connection.execute(
+        f"SELECT count(*), count(nullif({x}, '')), count(DISTINCT nullif({x}, '')), "
+        f"count(*) FILTER (WHERE {x} <> {identifier(name)}), max(length({x})) FROM raw"
+    ).fetchone()
+    words = connection.execute(
+        f"SELECT {x}, count(*) FROM raw WHERE {x} IN ({', '.join(map(quote, NULLS))}) "
+        "GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+    found = Found(name, "category", rows, given, distinct)
+    if padded:
+        found.notes.append(f"{padded:,} values have blanks around them: trimmed")
+    if not given:
+        found.notes.append("no row has a value")
+        return found
+    tokens = [word for word, _ in words]
+    values = (
+        f"(SELECT {x} AS v FROM raw WHERE {x} <> '' AND {x} NOT IN ({', '.join(map(quote, tokens or ['']))}))"
+    )
+    _decide(connection, found, values, longest)
+    if found.textual:
+        _describe_texts(connection, found, name)
+        if tokens and len(words) == 1 and found.type == "category":
+            found.notes.append(
+                f"'{tokens[0]}' stays a value ({words[0][1]:,} rows); is it a word for missing?"
+            )
+    else:
+        found.null_tokens = tokens
+        found.given -= sum(count for _, count in words)
+        if found.type in {"number", "integer"}:
+            _describe_numbers(connection, found, values)
+    if found.distinct == 1:
+        found.notes.append("it is the same in every row: it can teach a model nothing")
+    return found
+
+
+def _decide(connection: Any, found: Found, values: str, longest: int) -> None:
+    count, whole, number, boolean, moment, zeros, digits = connection.execute(
+        f"SELECT count(*), count({integer_sql('v')}), count({number_sql('v')}), count({boolean_sql('v')}), "
+        f"count({timestamp_sql('v')}), count(*) FILTER (WHERE regexp_full_match(v, '0[0-9]+')), "
+        f"max(length(v)) FILTER (WHERE regexp_full_match(v, '[0-9]+')) FROM {values}"
+    ).fetchone()
+    if not count:
+        return
+    found.identifier = found.distinct == found.given and found.given > 1
+    if boolean == count and 2 <= found.distinct <= 4:  # a lone 1 is a number
+        found.type = "boolean"
+    elif zeros or ((digits or 0) > 18 and whole + zeros < count + 1):
+        found.identifier = True
+        found.notes.append(
+            "digits with leading zeros, or too many for an integer: kept as text, exactly as written"
+        )
+    elif whole >= READABLE * count:
+        found.type = "integer"
+    elif number >= READABLE * count:
+        found.type = "number"
+    elif moment >= READABLE * count:
+        found.type = "timestamp"
+    else:
+        _decide_written(connection, found, values, count)
+    readable = {"integer": whole, "number": number, "timestamp": moment}.get(found.type)
+    if readable is not None and readable < count and not found.forms and not found.notation:
+        found.notes.append(f"{count - readable:,} values are no {found.type}: they become missing")
+    called = found.name.lower().endswith(ID_NAMES)
+    found.identifier = found.identifier and (found.textual or (found.type == "integer" and called))
+    if found.type == "category" and longest > 60 and found.distinct > found.given / 2:
+        found.type = "text"
+
+
+def _decide_written(connection: Any, found: Found, values: str, count: int) -> None:
+    def fits(read: str) -> bool:
+        some, of = connection.execute(
+            f"SELECT count({read}), count(*) FROM (SELECT v FROM {values} LIMIT {SAMPLE})"
+        ).fetchone()
+        if some < READABLE / 2 * of:  # most kinds are ruled out by a few rows
+            return False
+        return bool(
+            connection.execute(f"SELECT count({read}) FROM {values}").fetchone()[0] >= READABLE * count
+        )
+
+    forms = (form + clock for form in FORMS for clock in CLOCKS)
+    fitting = [form for form in forms if fits(timestamp_sql(iso_text_sql("v", [form_rule(form)], DUCK)))]
+    if fitting:
+        found.type, found.forms = "timestamp", fitting[:1]
+        others = [form for form in fitting if form.replace("D/M", "M/D") != form]
+        if len(others) > 1 or (len(fitting) > 1 and fitting[0][:2] != fitting[1][:2]):
+            found.notes.append(f"its dates fit {' and '.join(fitting[:2])}: say which is meant")
+        return
+    sample = connection.execute(f"SELECT v FROM {values} LIMIT {SAMPLE}").fetchall()
+    symbols = sorted({sign for (text,) in sample for sign in SIGNS.findall(text)})[:4]
+    for decimal, group in NOTATIONS:
+        if decimal == "." and group is None and not symbols:
+            continue
+        if fits(plain_number_sql("v", number_rule(decimal, group, symbols), DUCK)):
+            found.type = "number"
+            found.notation = {"decimal": decimal, "group": group, "symbols": symbols}
+            return
+
+
+def _number_of(found: Found) -> str:
+    if found.notation is None:
+        return number_sql("v")
+    rule = number_rule(found.notation["decimal"], found.notation["group"], found.notation["symbols"])
+    return plain_number_sql("v", rule, DUCK)
+
+
+def _describe_numbers(connection: Any, found: Found, values: str) -> None:
+    table = f"(SELECT {_number_of(found)} AS n FROM {values})"
+    low, high, mean, quantiles = connection.execute(
+        f"SELECT min(n), max(n), avg(n), quantile_disc(n, {list(SHARES)}) FROM {table}"
+    ).fetchone()
+    if low is None:
+        return
+    names = ("p01", "p25", "p50", "p75", "p99")
+    found.numbers = {"minimum": low, "maximum": high, "mean": mean} | dict(zip(names, quantiles, strict=True))
+    spread = found.numbers["p75"] - found.numbers["p25"]
+    far = connection.execute(
+        f"SELECT count(*) FROM {table} WHERE n < {double_sql(quantiles[1] - 3 * spread)} "
+        f"OR n > {double_sql(quantiles[3] + 3 * spread)}"
+    ).fetchone()[0]
+    if far and spread > 0:
+        found.notes.append(f"{far:,} values lie more than 3 interquartile ranges outside the middle half")
+    listed = ", ".join(map(double_sql, SENTINELS))
+    for value, times in connection.execute(
+        f"SELECT n, count(*) FROM {table} WHERE n IN ({listed}) GROUP BY 1 ORDER BY 1"
+    ).fetchall():
+        outside = value < quantiles[1] - 3 * spread or value > quantiles[3] + 3 * spread
+        if outside and value in {low, high}:
+            found.notes.append(
+                f"{value:g} stands {times:,} times far outside the others: a word for missing?"
+            )
+    width = (high - low) / BINS or 1.0
+    place = f"CAST(floor((n - {double_sql(low)}) / {double_sql(width)}) AS INTEGER)"
+    counts = dict(
+        connection.execute(
+            f"SELECT least({place}, {BINS - 1}), count(*) FROM {table} WHERE n IS NOT NULL GROUP BY 1"
+        ).fetchall()
+    )
+    edges = [low + width * n for n in range(BINS + 1)]
+    found.histogram = {"edges": edges, "counts": [counts.get(n, 0) for n in range(BINS)]}
+
+
+def _describe_texts(connection: Any, found: Found, name: str) -> None:
+    text = collapse_sql(identifier(name))
+    found.top = connection.execute(
+        f"SELECT v, count(*) AS n FROM (SELECT {text} AS v FROM raw) WHERE v <> '' "
+        f"GROUP BY 1 ORDER BY n DESC, v LIMIT {TOP}"
+    ).fetchall()
+    if found.scattered:
+        found.notes.append(f"{found.distinct:,} different values: an id, or encode it (hash, target_mean)")
+    elif not found.identifier:
+        found.alike = near_duplicates(found.top)
+
+
+def worth_showing(notes: Sequence[str], most: int = 8) -> list[str]:
+    """Keep the first notes; say how many are left out."""
+    rest = len(notes) - most
+    return [*notes[:most], *([f"and {rest} more"] if rest > 0 else [])]
