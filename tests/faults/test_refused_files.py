@@ -86,12 +86,12 @@ def test_fewer_rows_than_the_minimum_are_told_with_both_numbers(tmp_path: Path, 
 
 @pytest.mark.case("DA-03")
 def test_too_few_rows_of_one_class_refuse_the_data_set_with_the_number(tmp_path: Path) -> None:
-    found = made(tmp_path, {"a.csv": table(60, late=False), "b.csv": table(2, late=True, start=900)})
+    found = made(tmp_path, {"a.csv": table(60, late=False) + table(2, late=True, start=900)[len(HEADER) :]})
 
-    codes = [refusal.code for _, refusal in found.refused] + ([found.problem.code] if found.problem else [])
-    assert found.outcome == "refused"
-    assert set(codes) <= {"label-single-class", "too-few-rows", "no-data"}
-    assert codes
+    assert (found.outcome, found.refused) == ("refused", [])
+    assert found.problem is not None
+    assert (found.problem.code, found.problem.column) == ("too-few-rows", "late")
+    assert "2 of 62 rows have the label 1, 3 of each class are needed" in found.problem.message
 
 
 @pytest.mark.case("DA-04")

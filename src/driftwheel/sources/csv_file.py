@@ -6,17 +6,16 @@ DuckDB's reader runs without guessing: no sniffing of dialects, no padding of sh
 
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.sources.file import KEPT_BAD_LINES, BadLine, Loaded, SourceFile
+from driftwheel.sources.csv_records import LONGEST_LINE, MOVED, check_records, lines_of
+from driftwheel.sources.file import KEPT_BAD_LINES, MOST_COLUMNS, BadLine, Loaded, SourceFile
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
-LONGEST_LINE = 1 << 20
-MOST_COLUMNS = 2_000
 COUNTED_BAD_LINES = 1_000_000
 DELIMITERS = {";": '";"', "\t": '"\\t"', "|": '"|"', ",": '","'}
 """Common delimiters and how ``model.yaml`` writes them."""
@@ -34,19 +33,21 @@ def load(
 ) -> Loaded:
     """Append the rows of a CSV file.
 
-    ``__line`` is the physical line; where blank lines or line breaks inside quotes stand before it, it is the
-    number of the record instead. Lines with too few or too many fields are bad lines, never padded. Raises
-    Unreadable: header-only, duplicate-column, too-many-columns, line-too-long, wrong-delimiter, parse-error.
+    ``__line`` is the line a record begins in. Lines with too few or too many fields are bad lines, never
+    padded. Raises Unreadable: header-only, duplicate-column, too-many-columns, line-too-long,
+    wrong-delimiter, parse-error.
     """
     header = _header(file, plain, shape.delimiter)
     _check_header(file, header, shape.delimiter, wanted)
-    _check_quotes(file, plain, shape.delimiter, len(header))
+    moved = check_records(connection, file, plain, shape.delimiter, len(header))
     before = _count(connection, table)
     try:
         bad, count = _insert(connection, file, plain, shape.delimiter, header, wanted, table)
+        if moved:
+            _renumber(connection, file, table)
         rows = _count(connection, table) - before
     finally:
-        for name in (BAD, SCANS):
+        for name in (BAD, SCANS, MOVED):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
     if not rows and not count:
         raise Unreadable(
@@ -89,7 +90,9 @@ def _insert(
         "WHEN 'MISSING COLUMNS' THEN 'too few fields' WHEN 'TOO MANY COLUMNS' THEN 'too many fields' "
         "WHEN 'UNQUOTED VALUE' THEN 'text after a closing quote' "
         f"WHEN 'LINE SIZE OVER MAXIMUM' THEN 'longer than {LONGEST_LINE} bytes' "
-        f"ELSE lower(CAST(error_type AS VARCHAR)) END) AS reason FROM {BAD} GROUP BY line)"
+        f"ELSE lower(CAST(error_type AS VARCHAR)) END) AS reason FROM (SELECT r.line - coalesce(m.blanks, 0) "
+        f"AS line, error_type FROM {BAD} r ASOF LEFT JOIN {MOVED} m ON r.line >= m.record + m.blanks) "
+        "GROUP BY line)"
     )
     # Before the i-th bad line stand line - 1 - i rows: the rows after them lie i lines further down.
     connection.execute(
@@ -101,7 +104,8 @@ def _insert(
     )
     count = int(connection.execute("SELECT count(*) FROM passed_over").fetchone()[0])
     kept = connection.execute(
-        f"SELECT line, reason FROM passed_over ORDER BY line LIMIT {KEPT_BAD_LINES}"
+        f"SELECT p.line + coalesce(m.shift, 0), reason FROM passed_over p ASOF LEFT JOIN {MOVED} m "
+        f"ON p.line >= m.record ORDER BY line LIMIT {KEPT_BAD_LINES}"
     ).fetchall()
     connection.execute("DROP TABLE passed_over")
     expected = f" (the header has {len(header)})"
@@ -110,13 +114,23 @@ def _insert(
     ), count
 
 
+def _renumber(connection: Any, file: SourceFile, table: str) -> None:
+    """Turn the numbers of records into the lines they begin in."""
+    connection.execute(
+        f"UPDATE {table} SET __line = {table}.__line + m.shift FROM (SELECT s.__line, max(n.shift) AS shift "
+        f"FROM (SELECT __line FROM {table} WHERE __file = {file.number}) s "
+        f"ASOF JOIN {MOVED} n ON s.__line >= n.record GROUP BY 1) m "
+        f"WHERE {table}.__file = {file.number} AND {table}.__line = m.__line"
+    )
+
+
 def _count(connection: Any, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
 def _header(file: SourceFile, plain: Path, delimiter: str) -> list[str]:
     try:
-        names = [name.strip() for name in next(csv.reader(_lines(file, plain), delimiter=delimiter), [])]
+        names = [name.strip() for name in next(csv.reader(lines_of(file, plain), delimiter=delimiter), [])]
     except csv.Error:
         names = []
     if not any(names):
@@ -166,53 +180,3 @@ def _check_delimiter(file: SourceFile, header: list[str], delimiter: str, wanted
                 line=1,
                 hint=f"set delimiter: {written} in model.yaml, or export with the declared one",
             )
-
-
-def _check_quotes(file: SourceFile, plain: Path, delimiter: str, fields: int) -> None:
-    """Refuse a quote that is not closed where it should be: DuckDB would silently drop the rows behind it.
-
-    A line whose quotes are odd in number begins or ends a value of several lines, or one is missing. Only
-    then Python's reader goes over the file: slower, but it knows where each record began. A record of several
-    lines must have as many fields as the header.
-    """
-    with plain.open("rb") as stream:
-        if not any(line.count(b'"') % 2 for line in stream):
-            return
-    last = 0
-    reader = csv.reader(_lines(file, plain), delimiter=delimiter, strict=True)
-    while True:
-        broken = unclosed = False
-        try:
-            record = next(reader, None)
-        except csv.Error as error:
-            record, broken, unclosed = [], True, "end of data" in str(error)
-        if record is None:
-            return
-        spans = reader.line_num - last
-        if unclosed or (spans > 1 and (broken or len(record) != fields)):
-            raise Unreadable(
-                "parse-error",
-                f"{file.key} line {last + 1}: a quote is opened and not closed before line {reader.line_num}",
-                key=file.key,
-                line=last + 1,
-                hint='close it, or write a quote inside a field as ""',
-            )
-        # A broken record of one line is a bad line, which DuckDB counts.
-        last = reader.line_num
-
-
-def _lines(file: SourceFile, plain: Path) -> Iterator[str]:
-    csv.field_size_limit(LONGEST_LINE)  # an unclosed quote must not swallow the rest of a large file
-    with plain.open("rb") as stream:
-        number = 0
-        while line := stream.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE and number == 1:
-                raise Unreadable(
-                    "line-too-long",
-                    f"{file.key}: the header is longer than {LONGEST_LINE} bytes",
-                    key=file.key,
-                    line=1,
-                    hint="is this a text file with one record a line?",
-                )
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")

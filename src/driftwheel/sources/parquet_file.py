@@ -58,6 +58,8 @@ def load(
         told = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({quote(str(plain))})")
         if int(told.fetchone()[0] or 0) > limit:
             _refuse_size(file, limit, len(taken))
+        if _contradicts_itself(connection, plain, taken):
+            _refuse_damaged(file)
         values = "".join(f", CAST({identifier(name)} AS VARCHAR) AS {identifier(name)}" for name in taken)
         connection.execute(
             f"INSERT INTO {table} BY NAME SELECT {file.number} AS __file, "
@@ -68,12 +70,7 @@ def load(
     except duckdb.Error as error:
         if "No space left" in str(error):  # ours to mend, the file is not to blame
             raise
-        raise Unreadable(
-            "corrupt",
-            f"{file.key} starts like a Parquet file and cannot be read: it is damaged or cut off",
-            key=file.key,
-            hint="upload it again; compare its size with the original",
-        ) from error
+        _refuse_damaged(file, error)
     rows = _count(connection, table) - before
     if rows > limit:
         connection.execute(f"DELETE FROM {table} WHERE __file = {file.number}")
@@ -81,6 +78,25 @@ def load(
     if not rows:
         raise Unreadable("header-only", f"{file.key} has columns and no rows", key=file.key)
     return Loaded(rows, tuple(types))
+
+
+def _contradicts_itself(connection: Any, plain: Path, names: list[str]) -> bool:
+    """Tell whether a flat column holds another number of values than its row group has rows."""
+    found = connection.execute(
+        "SELECT count(*) FROM parquet_metadata(?) "
+        "WHERE list_contains(?, path_in_schema) AND num_values <> row_group_num_rows",
+        [str(plain), names],
+    )
+    return int(found.fetchone()[0]) > 0
+
+
+def _refuse_damaged(file: SourceFile, cause: Exception | None = None) -> NoReturn:
+    raise Unreadable(
+        "corrupt",
+        f"{file.key} starts like a Parquet file and cannot be read: it is damaged or cut off",
+        key=file.key,
+        hint="upload it again; compare its size with the original",
+    ) from cause
 
 
 def _most_rows(plain: Path, columns: int) -> int:

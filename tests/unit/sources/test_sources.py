@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import random
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,72 @@ def test_a_declared_delimiter_is_used(engine: Any, read: Load) -> None:
     read(PLAIN.replace(b",", b";"), delimiter=";")
 
     assert rows(engine) == ROWS
+
+
+LINES = {
+    "blank lines": (b"id,place,size\n\n1,a,1\n\n\n2,b,2\nx\n3,c,3\n\ny\n4,d,4\n\n\n", [3, 6, 8, 11], [7, 10]),
+    "values of two lines": (
+        b'id,place,size\n1,"a\n\nb",1\n2,b,2\nx\n3,"c\nd",3\ny\n4,d,4\n',
+        [2, 5, 7, 10],
+        [6, 9],
+    ),
+    "both": (b'id,place,size\n\n1,"a\nb",1\nx\n\n2,b,2\n\n3,"c\n",3\ny\n\n\n4,d,4\n', [3, 7, 9, 14], [5, 11]),
+    "a header of two lines": (b'id,place,"si\nze"\n1,a,1\nx\n\n2,b,2\n', [3, 6], [4]),
+    "a line of blanks": (b"id,place,size\n1,a,1\n  \n\n2,b,2\n", [2, 5], [3]),
+    "carriage returns": (b"id,place,size\r\n\r\n1,a,1\r\nx\r\n2,b,2\r\n", [3, 5], [4]),
+}
+
+
+@pytest.mark.case("DA-06")
+@pytest.mark.parametrize(("body", "good", "bad"), LINES.values(), ids=LINES)
+def test_a_row_is_named_by_the_line_it_begins_in(
+    engine: Any, read: Load, body: bytes, good: list[int], bad: list[int]
+) -> None:
+    read(PLAIN, number=1)
+
+    loaded = read(body)
+
+    found = engine.execute("SELECT __line FROM source WHERE __file = 0 ORDER BY id").fetchall()
+    assert [line for (line,) in found] == good
+    assert [line.line for line in loaded.bad_lines] == bad
+    assert loaded.rows == len(good)
+    others = engine.execute("SELECT __line FROM source WHERE __file = 1 ORDER BY id").fetchall()
+    assert others == [(2,), (3,)]
+
+
+def jumble(dice: random.Random) -> tuple[str, dict[str, int], list[int]]:
+    """Write a file of good, bad, blank and long records; give it with the lines its records begin in."""
+    body, line = "id,place,size\n", 2
+    good: dict[str, int] = {}
+    bad: list[int] = []
+    for n in range(dice.randrange(5, 30)):
+        good[str(n)] = line
+        breaks = "\n" * dice.randrange(1, 4)
+        record = dice.choice(
+            [f'{n},"a{breaks}b",1', f'{n},"a ""q"" b",1', f"{n},p,1", "", "x", "x,y,z,1", 'x,"y"z,1']
+        )
+        if record.partition(",")[0] != str(n):
+            del good[str(n)]
+            bad += [line] if record else []
+        body += record + "\n"
+        line += record.count("\n") + 1
+    return body + "last,p,1\n", good | {"last": line}, bad
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_record_of_a_jumbled_file_keeps_its_line(engine: Any, read: Load, seed: int) -> None:
+    body, good, bad = jumble(random.Random(seed))
+
+    loaded = read(body.encode())
+
+    assert {row[0]: row[3] for row in rows(engine)} == good
+    assert [line.line for line in loaded.bad_lines] == bad
+
+
+def test_a_blank_line_of_a_file_of_one_column_is_a_row(engine: Any, read: Load) -> None:
+    read(b"id\n1\n\n2\n")
+
+    assert [(row[0], row[3]) for row in rows(engine)] == [("1", 2), (None, 3), ("2", 4)]
 
 
 REFUSED = {

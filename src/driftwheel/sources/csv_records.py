@@ -1,0 +1,110 @@
+"""Where each record of a CSV file begins: a record is no line where lines are blank or quotes span them."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from driftwheel.recipe.literals import quote
+from driftwheel.sources.file import SourceFile
+from driftwheel.sources.refusal import Unreadable
+
+LONGEST_LINE = 1 << 20
+CHUNK = 1 << 20
+BLANK_BEFORE_MORE = re.compile(rb"\n\n+[^\n]")
+MOVED = "driftwheel_moved"
+
+
+def check_records(connection: Any, file: SourceFile, plain: Path, delimiter: str, fields: int) -> bool:
+    """Write the table ``driftwheel_moved`` and tell whether it has rows; raises Unreadable: parse-error.
+
+    From record ``record`` on (the header is 1) a record begins ``shift`` lines below its number; ``blanks``
+    of them are blank lines, which DuckDB counts, unlike the lines inside quotes. In a plain file the table is
+    empty: only where a line's quotes are odd in number, or blank lines stand between others, Python's reader
+    goes over the file. It is slower, but knows where each record began, and finds a quote that is never
+    closed, behind which DuckDB would silently drop the rows.
+    """
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {MOVED} (record BIGINT, shift BIGINT, blanks BIGINT)")
+    if not _spans_lines(plain) and not _has_blank_lines(plain):
+        return False
+    staged = plain.with_name(f"{plain.name}.moved")
+    try:
+        with staged.open("w", encoding="ascii") as out:
+            rows = 0
+            for row in _moves(file, plain, delimiter, fields):
+                out.write(",".join(map(str, row)) + "\n")
+                rows += 1
+        connection.execute(
+            f"COPY {MOVED} FROM {quote(str(staged))} (FORMAT csv, HEADER false, AUTO_DETECT false)"
+        )
+    finally:
+        staged.unlink(missing_ok=True)
+    return rows > 0
+
+
+def lines_of(file: SourceFile, plain: Path) -> Iterator[str]:
+    """Give the lines of a file as text, for Python's reader."""
+    csv.field_size_limit(LONGEST_LINE)  # an unclosed quote must not swallow the rest of a large file
+    with plain.open("rb") as stream:
+        number = 0
+        while line := stream.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE and number == 1:
+                raise Unreadable(
+                    "line-too-long",
+                    f"{file.key}: the header is longer than {LONGEST_LINE} bytes",
+                    key=file.key,
+                    line=1,
+                    hint="is this a text file with one record a line?",
+                )
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
+
+
+def _spans_lines(plain: Path) -> bool:
+    with plain.open("rb") as stream:
+        return any(line.count(b'"') % 2 for line in stream)
+
+
+def _has_blank_lines(plain: Path) -> bool:
+    held = b""
+    with plain.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            piece = held + chunk
+            if b"\n\n" in piece and BLANK_BEFORE_MORE.search(piece):
+                return True
+            held = b"\n\n" if piece.endswith(b"\n\n") else piece[-1:]
+    return False
+
+
+def _moves(file: SourceFile, plain: Path, delimiter: str, fields: int) -> Iterator[tuple[int, int, int]]:
+    """Give record, shift and blanks wherever they change; a record of several lines must be whole."""
+    reader = csv.reader(lines_of(file, plain), delimiter=delimiter, strict=True)
+    number = last = blanks = shift = 0
+    while True:
+        record, broken, unclosed = [""], False, False
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            broken, unclosed = True, "end of data" in str(error)
+        spans = reader.line_num - last
+        if unclosed or (spans > 1 and (broken or len(record) != fields)):
+            raise Unreadable(
+                "parse-error",
+                f"{file.key} line {last + 1}: a quote is opened and not closed before line {reader.line_num}",
+                key=file.key,
+                line=last + 1,
+                hint='close it, or write a quote inside a field as ""',
+            )
+        # A broken record of one line is a bad line, which DuckDB counts. A blank line is a record of a file
+        # of one column, and nothing in any other.
+        if record or fields == 1:
+            number += 1
+            if last + 1 - number != shift:
+                shift = last + 1 - number
+                yield number, shift, blanks
+        else:
+            blanks += 1
+        last = reader.line_num
