@@ -15,6 +15,7 @@ from driftwheel.ledger.runs import RunRow
 from driftwheel.spec import ModelSpec
 from driftwheel_cli.arrivals import run_document
 from driftwheel_cli.connection import Stack
+from driftwheel_cli.sections import refusals
 
 READS = ("source", "enrich", "columns", "target", "split", "quality")
 """The parts of model.yaml that decide which files and rows are refused."""
@@ -57,17 +58,27 @@ class RejectedRows:
 
 def refused_files(stack: Stack, spec: ModelSpec) -> list[RefusedFile]:
     """List the quarantined object versions of a model, in the order of their keys."""
-    specs: dict[str, dict[str, Any] | None] = {}
-    found = []
-    for row in stack.ledger.objects.of_model(spec.model):
-        if row.state != "quarantined":
-            continue
-        if row.run_id not in specs:
-            specs[row.run_id] = _spec_of(stack, spec.model, row.run_id)
-        found.append(
-            RefusedFile(row, row.reason.partition(":")[0], _way(stack, spec, row, specs[row.run_id]))
-        )
-    return found
+    rows = [row for row in stack.ledger.objects.of_model(spec.model) if row.state == "quarantined"]
+    oldest = min((row.received for row in rows), default="")
+    runs = [
+        run for run in stack.ledger.runs.of_model(spec.model) if run.ended_at and run.started_at >= oldest
+    ]
+    refusing = [_Refusing.of(run, run_document(stack, run)) for run in runs] if rows else []
+    return [RefusedFile(row, row.reason.partition(":")[0], _way(stack, spec, row, refusing)) for row in rows]
+
+
+@dataclass(frozen=True)
+class _Refusing:
+    """A run that ended: since when, which keys it refused, and the model.yaml it went by."""
+
+    started_at: str
+    keys: frozenset[str]
+    spec: dict[str, Any]
+
+    @classmethod
+    def of(cls, run: RunRow, document: dict[str, Any]) -> "_Refusing":
+        keys = (str(refusal.get("key")) for refusal in refusals(document))
+        return cls(run.started_at, frozenset(keys), document.get("spec") or {})
 
 
 def rejected_rows(stack: Stack, spec: ModelSpec, run: RunRow | None = None) -> list[RejectedRows]:
@@ -82,7 +93,7 @@ def rejected_rows(stack: Stack, spec: ModelSpec, run: RunRow | None = None) -> l
     way: Way = "reread"
     if run.run_id != last.run_id:
         way = "later run"
-    elif _reads_alike(spec, document.get("spec")):
+    elif _reads_alike(spec, document.get("spec") or {}):
         way = "unchanged"
     counts = _count_rows(stack, run)
     return [RejectedRows(run.run_id, key, code, n, way) for (key, code), n in sorted(counts.items())]
@@ -94,22 +105,17 @@ def quarantined_copy(stack: Stack, row: ObjectRow) -> S3Uri:
     return S3Uri(stack.names.artifact_bucket, quarantine_key(row.model, row.version or row.etag, name))
 
 
-def _way(stack: Stack, spec: ModelSpec, row: ObjectRow, refused_by: dict[str, Any] | None) -> Way:
+def _way(stack: Stack, spec: ModelSpec, row: ObjectRow, runs: list[_Refusing]) -> Way:
     if stack.ledger.objects.successor(row) is not None:
         return "replaced"
-    if refused_by is not None and _reads_alike(spec, refused_by):
-        return "unchanged"
+    told = (run for run in runs if row.key in run.keys and run.started_at >= row.received)
+    if any(_reads_alike(spec, run.spec) for run in told):
+        return "unchanged"  # not only by the last: model.yaml may have gone back to what it was before
     if stack.objects.size(row.bucket, row.key, row.version) is not None:
         return "reopen"
     if stack.objects.exists(S3Uri(row.bucket, row.key)):
         return "replaced"  # by a version the trigger has not entered yet
     return "restore" if stack.objects.exists(quarantined_copy(stack, row)) else "gone"
-
-
-def _spec_of(stack: Stack, model: str, run_id: str) -> dict[str, Any] | None:
-    """Read the model.yaml a run went by; None when it is not known."""
-    run = stack.ledger.runs.get(model, run_id) if run_id else None
-    return run_document(stack, run).get("spec") if run is not None else None
 
 
 def _last_reading(stack: Stack, model: str) -> tuple[RunRow | None, dict[str, Any]]:
@@ -121,9 +127,9 @@ def _last_reading(stack: Stack, model: str) -> tuple[RunRow | None, dict[str, An
     return None, {}
 
 
-def _reads_alike(spec: ModelSpec, other: dict[str, Any] | None) -> bool:
+def _reads_alike(spec: ModelSpec, other: dict[str, Any]) -> bool:
     now = spec.model_dump(mode="json", exclude_none=True)
-    return other is not None and all(now.get(part) == other.get(part) for part in READS)
+    return bool(other) and all(now.get(part) == other.get(part) for part in READS)
 
 
 def _count_rows(stack: Stack, run: RunRow) -> Counter[tuple[str, str]]:

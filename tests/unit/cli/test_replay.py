@@ -42,10 +42,11 @@ def refused(world: World, key: str = KEY, body: bytes = b"a,b\n1,2\n") -> Delive
 
 
 def run_ended(world: World, rows: list[dict[str, Any]]) -> None:
-    """End a run that went by the registered model.yaml and rejected these rows."""
+    """End a run that went by the registered model.yaml, refused the file and rejected these rows."""
     world.start_run()
     spec = world.stack.spec("flights").model_dump(mode="json", exclude_none=True)
-    world.end_run("promoted", spec=spec, preprocessing={"outcome": "ready", "refused": []})
+    refusals = [{"code": "schema-break", "message": "60 of 100 values", "key": KEY}]
+    world.end_run("promoted", spec=spec, preprocessing={"outcome": "ready", "refused": refusals})
     lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     key = f"quarantine/flights/{RUN}/rows.jsonl.gz"
     world.stack.client("s3").put_object(Bucket="artifacts", Key=key, Body=gzip.compress(lines))
@@ -128,6 +129,25 @@ def test_rows_that_a_later_run_has_read_again_are_history(world: World, stuck: D
     world.stack.ledger.runs.end("flights", later, "promoted", "serves", T1)
 
     assert [found["way"] for found in world.json("replay", "flights", "--run", RUN)["rows"]] == ["later run"]
+
+
+def test_a_model_yaml_that_went_back_to_what_it_was_is_not_a_mended_one(
+    world: World, stuck: Delivered
+) -> None:
+    before = world.stack.spec("flights")
+    mend(world)
+    world.call("replay", "flights", "--all")
+    other, at = "2222222222222222", "2026-01-02T05:00:00+00:00"
+    world.start_run(other, started_at=at)
+    document = {"spec": world.stack.spec("flights").model_dump(mode="json"), "preprocessing": {"refused": []}}
+    world.put(f"runs/flights/{other}/run.json", document)
+    world.stack.ledger.runs.end("flights", other, "promoted", "serves", at)
+    world.stack.ledger.objects.settle(stuck, "quarantined", "schema-break: again", other)
+    world.stack.ledger.models.register(before, version="v3", at=T1)
+
+    found = world.json("replay", "flights", "--file", KEY)
+
+    assert [(file["run_id"], file["way"]) for file in found["files"]] == [(other, "unchanged")]
 
 
 def test_a_dry_run_and_a_bare_call_only_say_what_there_is(
