@@ -52,12 +52,8 @@ def replay(
 
     Exit codes: 0 done, or nothing to do; 1 not possible now; 2 wrong usage.
 
-    \b
-    Examples:
-      driftwheel replay flights
-      driftwheel replay flights --all --dry-run
-      driftwheel replay flights --file data/flights/may.csv
-    """  # noqa: D301  # \b is click's own mark
+    Example: driftwheel replay flights --file data/flights/may.csv
+    """
     if sum(map(bool, (run_id, key, everything))) > 1:
         raise click.UsageError("choose one of --run, --file and --all")
     stack = options.open()
