@@ -212,6 +212,16 @@ def test_numbers_too_large_to_be_squared_are_no_crash(folder: Path) -> None:
 
 
 @pytest.mark.case("DA-22")
+def test_a_word_that_a_column_keeps_as_missing_is_named_by_its_row_too(folder: Path) -> None:
+    lines = [f"q{n},Norway,{'heavy' if n in {40, 60} else n},{n % 3 == 0}" for n in range(100)]
+
+    found, out = prepared(folder, *lines)
+
+    assert found.rows["rejected"] == 0
+    assert "data/a.csv line 142: 'weight' is no number (2 such values)" in profile(out)["notes"]
+
+
+@pytest.mark.case("DA-22")
 def test_a_word_among_a_million_numbers_is_named_by_its_row(folder: Path) -> None:
     columns = BASE["columns"] | {"weight": {"type": "number", "missing": "reject"}}
     lines = [f"q{n},Norway,{n % 50 if n != 999_899 else 'heavy'},{n % 3 == 0}" for n in range(1_000_000)]

@@ -5,7 +5,7 @@ A file that breaks its contract is refused alone: the others still make a data s
 whole is a refusal of the whole, and its files stay pending for more data or a mended declaration.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from driftwheel.dataset.assemble import Assembled, FileFacts
 from driftwheel.dataset.workspace import Workspace
@@ -73,6 +73,24 @@ def _retyped(space: Workspace, number: int, facts: FileFacts) -> Refusal | None:
                 ),
             )
     return None
+
+
+def unreadable_values(space: Workspace, found: Assembled, names: Iterable[str]) -> list[str]:
+    """Say where each of these columns first holds a value that is not of its type, and how many there are.
+
+    Too few to refuse a file, and where the column's rule keeps or fills them no row is rejected either.
+    """
+    kinds = {column["name"]: column["type"] for column in space.recipe["columns"]}
+    notes = []
+    for name in names:
+        issue = identifier(f"__issue.{name}")
+        for file, line, count in space.rows(
+            f"SELECT __file, min(__line), count(*) FROM usable WHERE {issue} = 'bad literal' "
+            "GROUP BY 1 ORDER BY 1 NULLS LAST LIMIT 5"
+        ):
+            where = "captured traffic" if file is None else found.files[file].key
+            notes.append(f"{where} line {line}: '{name}' is no {kinds[name]} ({count} such values)")
+    return notes
 
 
 def _rejected(space: Workspace, number: int, facts: FileFacts) -> Refusal | None:

@@ -132,6 +132,8 @@ def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[st
     leakage = profile.suspected_leakage(space, params)
     shifts = find_shifts(space, found, inputs.baseline) if inputs.baseline else []
     labels = profile.label_profile(space)
+    columns = profile.column_profiles(space)
+    unreadable = [name for name, facts in columns.items() if facts["bad_literal"]]
     outputs.write_json(folder / "recipe.json", recipe)
     outputs.write_json(folder / "params.json", params)
     document = {
@@ -142,11 +144,11 @@ def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[st
         "captured": found.captured,
         "unmatched": found.unmatched,
         "rejected_by_rule": profile.rejected_by_rule(space),
-        "columns": profile.column_profiles(space),
+        "columns": columns,
         "label": labels,
         "time": profile.spans(space),
         "suspected_leakage": leakage,
-        "notes": redundant(space, params),
+        "notes": [*checks.unreadable_values(space, found, unreadable), *redundant(space, params)],
         "suspected_shift": shifts,
     }
     outputs.write_json(folder / "profile.json", _finite(document))
