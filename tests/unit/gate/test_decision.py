@@ -208,6 +208,8 @@ def test_a_near_perfect_error_is_as_suspicious_as_a_near_perfect_score(predictio
     assert "suspicious_metric" in codes(evaluate(data, Evaluation(metric="mae"), "regression", seed=1))
 
 
+@pytest.mark.case("DA-15")
+@pytest.mark.case("DA-23")
 def test_a_suspected_column_or_the_spec_can_ask_for_a_person(predictions_file, labels, scores):
     data = predictions_file(labels, scores(1.8), scores(1.0))
 
