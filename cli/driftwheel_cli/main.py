@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from driftwheel_cli import (
+    compare_command,
     deliveries,
     inspection,
     local_stack,
@@ -69,6 +70,7 @@ def cli(ctx: click.Context, stack: str | None, local: Path | None) -> None:
 for family in (
     local_stack,
     profile_command,
+    compare_command,
     deliveries,
     inspection,
     report_command,

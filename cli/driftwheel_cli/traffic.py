@@ -70,8 +70,14 @@ def predict(
 @click.argument("model")
 @click.option("--all", "every", is_flag=True, help="Show the tests that found nothing as well.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON: the whole report.")
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the report as one page that opens offline.",
+)
 @click.pass_obj
-def drift(options: Options, model: str, every: bool, as_json: bool) -> None:
+def drift(options: Options, model: str, every: bool, as_json: bool, html: Path | None) -> None:
     """Check live traffic for drift now.
 
     The champion's traffic since its promotion is compared with what it learned from; each
@@ -94,6 +100,12 @@ def drift(options: Options, model: str, every: bool, as_json: bool) -> None:
     if told is None:
         raise CommandFailed(f"drift_check did not look at {model}: it has no champion")
     report = stack.objects.read_json(S3Uri.parse(told["report_uri"]))
+    if html:
+        # matplotlib takes half a second to import; every other command does without it.
+        from driftwheel_cli.report.drift import write_drift_report  # noqa: PLC0415
+
+        about = [f"live traffic of {model}; the whole report: {told['report_uri']}"]
+        write_drift_report(report, model, about, html)
     if as_json:
         print_json(report | {"report_uri": told["report_uri"]})
     else:

@@ -1,6 +1,6 @@
 """The page of one run: what was decided, on which numbers, from which data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,27 +50,36 @@ def write_report(
 
 def page_of(found: Artifacts, states: Sequence[State] = ()) -> str:
     """Lay a run out as HTML: every value escaped, no script, nothing fetched."""
-    environment = Environment(
+    verdict, profile = found.verdict, found.profile
+    return (
+        environment()
+        .get_template("run.html")
+        .render(
+            run=found.run,
+            headline=headline(found),
+            verdict=verdict,
+            forest=Markup(drawings.comparison(verdict)) if verdict else "",  # noqa: S704  # drawn here, escaped there
+            flow=[(words, profile["rows"].get(name, 0)) for name, words in FLOW.items()] if profile else [],
+            columns=[_column(name, column) for name, column in _columns(profile)],
+            unshown=max(0, len((profile or {}).get("columns", {})) - MOST_COLUMNS),
+            timeline=Markup(drawings.timeline((profile or {}).get("time") or {})),  # noqa: S704
+            profile=profile,
+            training=found.training,
+            drift=found.drift,
+            drifted=drifted(found.drift),
+            aside=[refusal_sentence(refusal) for refusal in refusals(found.run)],
+            states=states,
+        )
+    )
+
+
+def environment() -> Environment:
+    """Open the templates: whatever they show is escaped."""
+    found = Environment(
         loader=PackageLoader("driftwheel_cli.report", "."), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters |= {"digits": digits, "share": share}
-    verdict, profile = found.verdict, found.profile
-    return environment.get_template("run.html").render(
-        run=found.run,
-        headline=headline(found),
-        verdict=verdict,
-        forest=Markup(drawings.comparison(verdict)) if verdict else "",  # noqa: S704  # drawn here, escaped there
-        flow=[(words, profile["rows"].get(name, 0)) for name, words in FLOW.items()] if profile else [],
-        columns=[_column(name, column) for name, column in _columns(profile)],
-        unshown=max(0, len((profile or {}).get("columns", {})) - MOST_COLUMNS),
-        timeline=Markup(drawings.timeline((profile or {}).get("time") or {})),  # noqa: S704
-        profile=profile,
-        training=found.training,
-        drift=found.drift,
-        drifted=_drifted(found.drift),
-        aside=[refusal_sentence(refusal) for refusal in refusals(found.run)],
-        states=states,
-    )
+    found.filters |= {"digits": digits, "share": share}
+    return found
 
 
 def headline(found: Artifacts) -> str:
@@ -123,7 +132,7 @@ def _column(name: str, column: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _drifted(report: dict[str, Any] | None) -> list[dict[str, Any]]:
+def drifted(report: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Give the columns that moved, the most important first, each with its strongest test and its picture."""
     found = []
     for feature in (report or {}).get("features", []):

@@ -1,37 +1,34 @@
 """The page of ``driftwheel profile``: every column with its picture, its gaps and what to look at."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from driftwheel.discovery import Survey
 from driftwheel.discovery.column import Found, worth_showing
 from driftwheel_cli.report import drawings
-from driftwheel_cli.report.page import digits, share
+from driftwheel_cli.report.page import environment
 
 MOST_PICTURES = 100
 
 
 def page_of(found: Survey, model: str) -> str:
     """Lay a survey out as HTML: every value escaped, no script, nothing fetched."""
-    environment = Environment(
-        loader=PackageLoader("driftwheel_cli.report", "."), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters |= {"digits": digits, "share": share}
-    return environment.get_template(
-        "profile.html"
-    ).render(
-        model=model,
-        found=found,
-        columns=[
-            {
-                "found": column,
-                "picture": Markup(_picture(column)) if place < MOST_PICTURES else "",  # noqa: S704  # drawn here
-                "notes": worth_showing(column.notes),
-                "leaking": found.leaking.get(column.name),
-                "alike": column.alike[:12],
-            }
-            for place, column in enumerate(found.columns)
-        ],
+    return (
+        environment()
+        .get_template("profile.html")
+        .render(
+            model=model,
+            found=found,
+            columns=[
+                {
+                    "found": column,
+                    "picture": Markup(_picture(column)) if place < MOST_PICTURES else "",  # noqa: S704  # drawn here
+                    "notes": worth_showing(column.notes),
+                    "leaking": found.leaking.get(column.name),
+                    "alike": column.alike[:12],
+                }
+                for place, column in enumerate(found.columns)
+            ],
+        )
     )
 
 

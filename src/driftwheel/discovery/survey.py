@@ -78,14 +78,7 @@ def survey(
 
     Raises Unreadable for a file that cannot be read, SpecInvalid when there is no such target.
     """
-    config: dict[str, Any] = {
-        "memory_limit": f"{MEMORY_MB}MB",
-        "threads": 2,
-        "temp_directory": str(folder / "spill"),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    with duckdb.connect(str(folder / "raw.duckdb"), config=config) as connection:
+    with duckdb.connect(str(folder / "raw.duckdb"), config=configuration(folder)) as connection:
         progress("reading")
         found = read(connection, files, folder)
         if target is not None and target not in found.columns:
@@ -113,6 +106,17 @@ def survey(
         progress("leakage")
         result.leaking = _leaking(connection, result)
     return result
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """Bound DuckDB's memory; what does not fit goes to ``folder``."""
+    return {
+        "memory_limit": f"{MEMORY_MB}MB",
+        "threads": 2,
+        "temp_directory": str(folder / "spill"),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
 
 
 def _likely_target(columns: list[Found]) -> str:

@@ -35,7 +35,11 @@ class _Scored:
 
 
 def check(
-    baseline: Mapping[str, Any], window: Window, spec: Drift, units: Mapping[str, str] | None = None
+    baseline: Mapping[str, Any],
+    window: Window,
+    spec: Drift,
+    units: Mapping[str, str] | None = None,
+    whole: str = "the model's importance",
 ) -> DriftReport:
     """Compare a window with the baseline of the model that answered it.
 
@@ -48,7 +52,8 @@ def check(
     ``spec.major_share`` of the model's importance or labels show a clear loss of quality, ``minor`` for any
     other finding, ``none``, or ``insufficient_data`` below ``spec.minimum_rows``.
 
-    ``units`` are the columns' declared units; they sharpen the search for a changed unit.
+    ``units`` are the columns' declared units; they sharpen the search for a changed unit. ``whole`` names
+    what the baseline's weights are shares of.
     """
     before = summary_from_json(baseline)
     if window.summary.rows < spec.minimum_rows:
@@ -83,7 +88,7 @@ def check(
     if loss and loss.magnitude != "none" and adjusted[-1] < spec.significance:
         findings.append(loss.finding())
     findings.sort(key=_importance)
-    return _verdict(window, before.rows, spec, len(p_values), findings, features)
+    return _verdict(window, before.rows, spec, len(p_values), findings, features, whole)
 
 
 def _answers(baseline: Mapping[str, Any], window: Window) -> dict[str, Pair]:
@@ -144,6 +149,7 @@ def _verdict(
     tests_made: int,
     findings: list[Finding],
     features: list[FeatureReport],
+    whole: str,
 ) -> DriftReport:
     strong = [f for f in findings if f.kind == "drift" and f.magnitude == "strong"]
     weight = sum(f.weight for f in strong)
@@ -154,14 +160,14 @@ def _verdict(
     elif weight >= spec.major_share or any(f.feature == QUALITY for f in strong):
         severity = "major"
         sentence = (
-            f"Major drift: {_names(strong)}; strongly drifted columns carry {weight:.0%} of the model's "
-            f"importance (major from {spec.major_share:.0%})."
+            f"Major drift: {_names(strong)}; strongly drifted columns carry {weight:.0%} of {whole} "
+            f"(major from {spec.major_share:.0%})."
         )
     elif findings:
         severity = "minor"
         sentence = (
-            f"Minor drift: {_names(findings)}; strongly drifted columns carry {weight:.0%} of the model's "
-            f"importance (major from {spec.major_share:.0%})."
+            f"Minor drift: {_names(findings)}; strongly drifted columns carry {weight:.0%} of {whole} "
+            f"(major from {spec.major_share:.0%})."
         )
     else:
         severity = "none"

@@ -35,7 +35,7 @@ def declare(spec: ModelSpec) -> dict[str, Any]:
 
     ``inputs`` are the columns a request needs. Raises SpecInvalid naming the field and the remedy.
     """
-    columns = {name: _column(name, column) for name, column in spec.columns.items()}
+    columns = {name: declare_column(name, column) for name, column in spec.columns.items()}
     names = {name: TYPES.get(column.type, column.type) for name, column in spec.columns.items()}
     target = _target(spec, names)
     if spec.target.expression is None:
@@ -68,7 +68,8 @@ def recipe_digest(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _column(name: str, column: Column) -> dict[str, Any]:
+def declare_column(name: str, column: Column) -> dict[str, Any]:
+    """Compile one column; raises SpecInvalid naming its field."""
     place = f"columns.{name}"
     textual = column.type in {"category", "text"}
     tokens = {collapse(fold(token)) if textual else trim(token) for token in column.null_tokens}

@@ -250,6 +250,7 @@ def test_the_flights_example_can_be_read_back(tmp_path):
             "medians": dict.fromkeys(spec.columns, 1.0),
             "modes": {},
             "categories": {name: [] for name in spec.columns},
+            "encodings": {name: {"prior": 0.0, "keys": [], "means": []} for name in spec.encode},
         },
     )
     record = {"time_hour": "2013-06-01T10:00:00Z", "carrier": "UA", "temp": 71.6}

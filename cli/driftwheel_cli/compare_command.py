@@ -1,0 +1,92 @@
+"""``compare``: two files beside each other, with the tests of a drift check; no stack is asked."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from driftwheel.sources import Unreadable
+from driftwheel.spec import Drift, load_spec
+from driftwheel_cli.failures import CommandFailed
+from driftwheel_cli.rendering import print_line, printable
+
+EXIT_CODES = {"none": 0, "minor": 3, "major": 3, "fault": 4, "insufficient_data": 5}
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+NEW = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("baseline", type=FILE)
+@click.argument("current", type=FILE)
+@click.option(
+    "--model",
+    type=FILE,
+    metavar="FILE",
+    help="A model.yaml that says what the columns are; else they are inferred.",
+)
+@click.option(
+    "--minimum-rows",
+    type=click.IntRange(50),
+    default=500,
+    show_default=True,
+    help="Fewer rows give no answer.",
+)
+@click.option("--json", "json_path", type=NEW, metavar="FILE", help="Write the whole report as JSON.")
+@click.option(
+    "--violations", type=NEW, metavar="FILE", help="Write constraint_violations.json as Model Monitor does."
+)
+@click.option("--html", type=NEW, metavar="FILE", help="Write a page that opens offline.")
+def compare(
+    baseline: Path,
+    current: Path,
+    model: Path | None,
+    minimum_rows: int,
+    json_path: Path | None,
+    violations: Path | None,
+    html: Path | None,
+) -> None:
+    """Say whether one data file has drifted from another, or is broken; nothing leaves this machine.
+
+    Reads CSV, JSON Lines and Parquet, plain or gzip. Every finding has an effect that matters and a p-value
+    corrected for all tests made; broken data (another unit, gaps, a dead sensor) is told from drift.
+
+    Exit codes: 0 no drift, 3 drift, 4 data fault, 5 too few rows; 1 a file cannot be read, 2 wrong usage.
+
+    Example: driftwheel compare january.csv july.csv --html drift.html
+    """
+    # DuckDB and numpy take half a second to import; other commands do without them.
+    from driftwheel.discovery.comparison import compare as compare_files  # noqa: PLC0415
+    from driftwheel.drift.monitor_files import constraint_violations  # noqa: PLC0415
+
+    spec = load_spec(model.read_bytes(), str(model)) if model else None
+    drift = (spec.drift if spec else Drift()).model_copy(update={"minimum_rows": minimum_rows})
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            report = compare_files(baseline, current, Path(folder), spec, drift)
+        except Unreadable as error:
+            hint = f"; {error.refusal.hint}" if error.refusal.hint else ""
+            raise CommandFailed(f"{error.refusal.code}: {error.refusal.message}{hint}") from error
+    document = report.to_json()
+    print_line(printable(report.sentence))
+    for finding in report.findings:
+        print_line(
+            f"{printable(finding.feature)} ({finding.kind}, {finding.code}): {printable(finding.sentence)}"
+        )
+    if json_path:
+        json_path.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
+    if violations:
+        violations.write_text(json.dumps(constraint_violations(report), indent=1), encoding="utf-8")
+    if html:
+        from driftwheel_cli.report.drift import write_drift_report  # noqa: PLC0415  # matplotlib is slow to import
+
+        about = [
+            f"{current.name}, {report.rows:,} rows, beside {baseline.name}, {report.baseline_rows:,} rows"
+        ]
+        print_line(str(write_drift_report(document, f"{baseline.name} and {current.name}", about, html)))
+    sys.exit(EXIT_CODES[report.severity])
+
+
+COMMANDS = (compare,)
