@@ -70,11 +70,6 @@ def compare(
             hint = f"; {error.refusal.hint}" if error.refusal.hint else ""
             raise CommandFailed(f"{error.refusal.code}: {error.refusal.message}{hint}") from error
     document = report.to_json()
-    print_line(printable(report.sentence))
-    for finding in report.findings:
-        print_line(
-            f"{printable(finding.feature)} ({finding.kind}, {finding.code}): {printable(finding.sentence)}"
-        )
     if json_path:
         json_path.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
     if violations:
@@ -85,7 +80,12 @@ def compare(
         about = [
             f"{current.name}, {report.rows:,} rows, beside {baseline.name}, {report.baseline_rows:,} rows"
         ]
-        print_line(str(write_drift_report(document, f"{baseline.name} and {current.name}", about, html)))
+        write_drift_report(document, f"{baseline.name} and {current.name}", about, html)
+    print_line(printable(report.sentence))
+    for finding in report.findings:
+        print_line(
+            f"{printable(finding.feature)} ({finding.kind}, {finding.code}): {printable(finding.sentence)}"
+        )
     sys.exit(EXIT_CODES[report.severity])
 
 

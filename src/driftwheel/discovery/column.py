@@ -214,7 +214,8 @@ def _describe_numbers(connection: Any, found: Found, values: str) -> None:
         outside = value < quantiles[1] - 3 * spread or value > quantiles[3] + 3 * spread
         if outside and value in {low, high}:
             found.notes.append(
-                f"{value:g} stands {times:,} times far outside the others: a word for missing?"
+                f"{value:g} stands {times:,} times far outside the others: a word for missing? "
+                f'then null_tokens: ["", "{value:g}"]'
             )
     width = (high - low) / BINS or 1.0
     place = f"CAST(floor((n - {double_sql(low)}) / {double_sql(width)}) AS INTEGER)"

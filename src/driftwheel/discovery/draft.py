@@ -8,6 +8,7 @@ from typing import Any
 from driftwheel.discovery.column import Found, worth_showing
 from driftwheel.discovery.survey import Survey
 from driftwheel.errors import SpecInvalid
+from driftwheel.recipe.literals import quote
 
 UNITS = {
     "f": "degF", "fahrenheit": "degF", "c": "degC", "celsius": "degC", "km": "km", "kg": "kg", "lb": "lb",
@@ -119,10 +120,12 @@ def _target(found: Survey) -> list[str]:
             f"--target {answer.name}: it has {answer.distinct} different values; a target is a number, "
             "true or false, or one of two words. Write target.expression yourself, for example late = 'yes'"
         )
-    positive = answer.top[-1][0]
-    text = positive.replace("'", "''")
+    if answer.numbers:
+        text = f"{answer.numbers['maximum']:.17g}"
+    else:
+        text = quote(answer.top[-1][0])
     column = "answer" if answer.name != "answer" else "target"
-    expression = f"{answer.name} = '{text}'"
+    expression = f"{answer.name} = {text}"
     return [*lines, f"target: {_flow({'column': column, 'expression': expression})}"]
 
 

@@ -122,12 +122,17 @@ def configuration(folder: Path) -> dict[str, Any]:
 def _likely_target(columns: list[Found]) -> str:
     by_name = [column.name for word in TARGETS for column in columns if column.name.lower() == word]
     booleans = [column.name for column in columns if column.type == "boolean" and column.distinct > 1]
-    if not by_name and not booleans:
+    words = [c.name for c in columns if c.textual and c.distinct == 2]
+    numbers = [
+        c.name for c in columns if c.type in {"number", "integer"} and c.distinct > 1 and not c.identifier
+    ]
+    likely = [*by_name, *booleans[::-1], *words[::-1], *numbers[::-1]]
+    if not likely:
         raise SpecInvalid(
-            "no column looks like an answer (none is called target or label, none is true or false); "
-            "name it with --target COLUMN"
+            "no column looks like an answer (none is called target or label, none is true or false, none has "
+            "two values or is a number); name it with --target COLUMN"
         )
-    return (by_name or booleans[::-1])[0]
+    return likely[0]
 
 
 def _time(columns: list[Found]) -> str | None:
