@@ -120,10 +120,7 @@ def _target(found: Survey) -> list[str]:
             f"--target {answer.name}: it has {answer.distinct} different values; a target is a number, "
             "true or false, or one of two words. Write target.expression yourself, for example late = 'yes'"
         )
-    if answer.numbers:
-        text = f"{answer.numbers['maximum']:.17g}"
-    else:
-        text = quote(answer.top[-1][0])
+    text = f"{answer.numbers['maximum']:.17g}" if answer.numbers else quote(answer.top[-1][0])
     column = "answer" if answer.name != "answer" else "target"
     expression = f"{answer.name} = {text}"
     return [*lines, f"target: {_flow({'column': column, 'expression': expression})}"]

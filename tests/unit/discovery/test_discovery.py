@@ -201,3 +201,26 @@ def test_spellings_are_near_when_case_punctuation_or_a_letter_differs() -> None:
         ("Germny", "Germany"),
         ("UNITED-STATES", "United States"),
     ]
+
+
+def test_without_a_likely_answer_the_last_column_that_could_be_one_is_proposed(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    body = "".join(f"{n:020d},{n % 5},{n % 90 / 7}\n" for n in range(300))
+    path.write_text(f"id,size,delay\n{body}", encoding="utf-8")
+
+    text = draft(looked(path, tmp_path), "t")
+
+    assert load_spec(text).target.column == "delay"
+    assert "choose another with --target" in text
+
+
+def test_two_numbers_are_the_classes_of_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    body = "".join(f"{n:020d},{n % 90},{1 + (n % 4 == 0)}\n" for n in range(400))
+    path.write_text(f"id,size,code\n{body}", encoding="utf-8")
+
+    spec, result = prepared(draft(looked(path, tmp_path, "code"), "t"), path, tmp_path, "data/t/t.csv")
+
+    assert spec.target.expression == "code = 2"
+    assert result.outcome == "ready", result.problem
+    assert result.positives == pytest.approx(1 / 4)
