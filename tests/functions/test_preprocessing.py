@@ -178,6 +178,23 @@ def test_a_challenger_is_judged_on_the_champions_rows(world: World, prepare: Any
     assert second["rows"]["train"] > first["rows"]["train"]
 
 
+@pytest.mark.case("DA-23")
+def test_a_file_that_jumped_away_from_the_champions_data_is_named_for_the_gate(
+    world: World, prepare: Any, event: Events
+) -> None:
+    freeze(world, files())
+    first = prepare()
+    other = "runs/flights/1111111111111111"
+    swapped = flights(range(20, 31), lambda n: 0 if n % 25 == 0 else 40)
+    freeze(world, files(**{"data/flights/b.csv": swapped}), run=other)
+    arguments = {"run_id": "1111111111111111", "data_uri": f"s3://{world.artifacts}/{other}/data.json"}
+
+    second = prepare(**arguments, champion=champion(world, event, first))
+
+    assert second["outcome"] == "ready"
+    assert second["suspected_shift"] == ["data/flights/b.csv: 96% of its labels are positive, 25% before"]
+
+
 def test_a_champions_holdout_that_changed_stops_the_run(world: World, prepare: Any, event: Events) -> None:
     freeze(world, files())
     first = prepare()

@@ -1,8 +1,8 @@
 # ruff: noqa: S608  # every name and text below is quoted by the dialect
 """The recipe over a data set too large for a function: runs in SageMaker's Spark 3.5 processing container.
 
-Reads ``input/plan/`` (plan.json: the source, enrich and split parts of the specification; recipe.json; and
-params.json when the parameters are given, not to be fitted), ``input/source/`` and ``input/enrich-<n>/`` (the
+Reads ``input/plan/`` (plan.json: the source, enrich, split and window parts of the specification; recipe.json;
+and params.json when the parameters are given, not to be fitted), ``input/source/`` and ``input/enrich-<n>/`` (the
 dropped files). Writes one Parquet folder per split with the columns of ``dataset.outputs.write_splits``,
 params.json, and manifest.json last. Rows, keys, splits and values are those of ``dataset.prepare``.
 
@@ -89,6 +89,10 @@ def _sql(session: Any, query: str) -> Any:
 
 
 def _check(plan: Plan, recipe: Mapping[str, Any]) -> None:
+    if plan["window"]["policy"] != "expanding":
+        raise ValueError(
+            "window: on Spark only an expanding window is prepared; drop the files you want to keep"
+        )
     kinds = {column["name"]: column["type"] for column in recipe["columns"]}
     for name in (*plan["source"]["key"], *plan["split"]["columns"]):
         if kinds[name] not in TEXT_KEYS:
@@ -135,8 +139,9 @@ def _frame(session: Any, path: Path, shape: Plan) -> Any:
         return reader.option("primitivesAsString", "true").json(str(path))
     reader = reader.option("sep", shape["delimiter"]).option("quote", '"').option("escape", '"')
     names = reader.option("header", "true").csv(str(path)).columns
-    # "keep" empties as they are: an empty text and nothing are both missing to the recipe.
-    schema = ", ".join(f"{identifier(name.strip())} STRING" for name in (*names, CORRUPT))
+    # An empty text and nothing are both missing to the recipe: it does not matter which Spark reads.
+    plain = [name.removeprefix("\ufeff").strip() for name in names]
+    schema = ", ".join(f"{identifier(name)} STRING" for name in (*plain, CORRUPT))
     return reader.option("header", "true").option("multiLine", "true").schema(schema).csv(str(path))
 
 

@@ -33,6 +33,7 @@ REPORT: dict[str, Any] = {
             "name": "temp",
             "weight": 0.3,
             "status": "drifted",
+            "moved": [{"name": "from 70", "before": 0.1, "now": 0.4}],
             "tests": [
                 {
                     "kind": "psi",
@@ -229,6 +230,17 @@ def test_every_test_is_shown_when_asked_for(checked: World) -> None:
 
 def test_a_drift_check_for_machines_is_the_whole_report(checked: World) -> None:
     assert checked.json("drift", "flights")["features"] == REPORT["features"]
+
+
+def test_a_drift_check_is_written_as_a_page(checked: World, tmp_path: Path) -> None:
+    page = tmp_path / "drift.html"
+
+    assert checked.call("drift", "flights", "--html", str(page)).exit_code == 0
+
+    text = page.read_text(encoding="utf-8")
+    assert "Major drift: temp" in text
+    assert "humid is 100 times smaller" in text
+    assert "default-src 'none'" in text
 
 
 def test_a_function_that_failed_is_quoted(checked: World) -> None:

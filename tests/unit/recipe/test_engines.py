@@ -186,7 +186,7 @@ def test_spark_gives_the_same_rows_splits_and_features(kind, batch, records, tmp
     write(tmp_path / "input/source/f.csv", FLIGHT, records)
     write(tmp_path / "input/enrich-0/w.csv", SKY, records)
     (tmp_path / "input/plan").mkdir()
-    plan = SPEC.model_dump(mode="json", include={"source", "enrich", "split"})
+    plan = SPEC.model_dump(mode="json", include={"source", "enrich", "split", "window"})
     (tmp_path / "input/plan/plan.json").write_text(json.dumps(plan))
     shutil.copy(folder / "recipe.json", tmp_path / "input/plan/recipe.json")
     with master_of(kind, tmp_path) as master:
