@@ -1,10 +1,11 @@
 # ruff: noqa: S608  # every name and text below is quoted by the dialect
 """The recipe over a data set too large for a function: runs in SageMaker's Spark 3.5 processing container.
 
-Reads ``input/plan/`` (plan.json: the source, enrich, split and window parts of the specification; recipe.json;
-and params.json when the parameters are given, not to be fitted), ``input/source/`` and ``input/enrich-<n>/`` (the
-dropped files). Writes one Parquet folder per split with the columns of ``dataset.outputs.write_splits``,
-params.json, and manifest.json last. Rows, keys, splits and values are those of ``dataset.prepare``.
+Reads ``input/plan/`` (plan.json: the source, enrich, split and window parts of the specification;
+recipe.json; and params.json when the parameters are given, not to be fitted), ``input/source/`` and
+``input/enrich-<n>/`` (the dropped files). Writes one Parquet folder per split with the columns of
+``dataset.outputs.write_splits``, params.json, and manifest.json last. Rows, keys, splits and values are those
+of ``dataset.prepare``.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/use-spark-processing-container.html
 """
