@@ -4,7 +4,7 @@ import itertools
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftwheel.errors import SpecInvalid
@@ -160,6 +160,7 @@ def test_both_engines_read_every_notation_alike(connection):
 NUMERIC = st.text(st.sampled_from(list("0123456789.,'%$€ eE+-\u00a0")), max_size=12)
 
 
+@settings(max_examples=30, deadline=None)  # each reads dozens of texts in every notation
 @given(texts=st.lists(NUMERIC, min_size=30, max_size=60))
 def test_generated_texts_are_read_alike(connection, texts):
     for text, cleaned in zip(texts, batch(connection, texts), strict=True):

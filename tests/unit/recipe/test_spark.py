@@ -139,7 +139,7 @@ def test_every_expression_gives_what_the_server_gives(session):
     check(session, test_expressions.EXPRESSIONS)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     texts=st.lists(
         st.one_of(test_expressions.numbers, test_expressions.booleans, test_expressions.texts),
