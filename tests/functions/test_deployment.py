@@ -83,6 +83,7 @@ def test_a_later_deployment_updates_the_endpoint_under_alarms(leased: World, eve
     assert sagemaker.asked("create_endpoint") == []
 
 
+@pytest.mark.case("DE-07")
 def test_a_retried_deployment_does_not_update_twice(leased: World, event: Events) -> None:
     sagemaker = Recorder(describe_endpoint={"EndpointConfigName": NAME})
 
@@ -92,6 +93,7 @@ def test_a_retried_deployment_does_not_update_twice(leased: World, event: Events
     assert len(Tokens(leased.table).all()) == 1
 
 
+@pytest.mark.case("DE-08")
 def test_a_run_whose_champion_moved_meanwhile_does_not_deploy(leased: World, event: Events) -> None:
     Champions(leased.table).move(champion(1))
     sagemaker = Recorder()
@@ -102,6 +104,7 @@ def test_a_run_whose_champion_moved_meanwhile_does_not_deploy(leased: World, eve
     assert sagemaker.calls == []
 
 
+@pytest.mark.case("SF-12")
 def test_a_run_without_its_lease_does_not_deploy(world: World, event: Events) -> None:
     with pytest.raises(LeaseLost):
         start(world, event("deployment"), Recorder())

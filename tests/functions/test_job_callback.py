@@ -104,6 +104,7 @@ def test_a_completed_job_ends_the_wait_with_what_was_described_not_with_the_even
     assert tokens.all() == []
 
 
+@pytest.mark.case("SM-04")
 @pytest.mark.parametrize(("status", "reason"), [("Failed", "AlgorithmError: no rows"), ("Stopped", "")])
 def test_a_job_that_ended_badly_fails_the_wait_and_quotes_the_reason(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder, status: str, reason: str
@@ -132,6 +133,7 @@ def test_the_reconciler_keeps_a_running_wait_alive(
     assert len(tokens.all()) == 1
 
 
+@pytest.mark.case("EV-01")
 def test_an_event_delivered_twice_completes_the_token_once(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
 ) -> None:
@@ -148,6 +150,7 @@ def test_an_event_delivered_twice_completes_the_token_once(
     assert len(states.asked("send_task_success")) == 1
 
 
+@pytest.mark.case("SM-06")
 def test_a_wait_that_nobody_holds_any_more_stops_its_job(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
 ) -> None:
@@ -310,6 +313,7 @@ def test_an_aborted_execution_stops_its_job_and_frees_its_lease(
     assert world.messages() == [{"kind": "run_finished", "model": "flights"}]
 
 
+@pytest.mark.case("SF-10")
 def test_a_model_package_whose_run_waits_no_longer_is_rejected(
     world: World, wake_up: Wake, sagemaker: Recorder
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_retry_gives_the_same_files_and_keeps_its_claim(world: World, prepare:
     assert bytes_of(world, f"{RUN}/preprocessing/manifest.json") == before
 
 
+@pytest.mark.case("EV-05")
 def test_rows_another_run_decided_on_cost_no_second_training(world: World, prepare: Any) -> None:
     freeze(world, files())
     first = prepare()

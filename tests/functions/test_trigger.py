@@ -178,6 +178,7 @@ def test_data_whose_run_was_aborted_gets_another_run_but_not_for_ever(
     assert len({execution["name"] for execution in executions(states)}) == 3
 
 
+@pytest.mark.case("SF-04")
 def test_a_person_may_repeat_a_run_that_failed_and_nobody_else_does(
     world: World, states: Any, send: Send
 ) -> None:

@@ -15,6 +15,7 @@ def cut_loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     loop.down()
 
 
+@pytest.mark.case("OP-05")
 def test_a_kill_during_training_loses_nothing(cut_loop: Loop, parcels: Parcels) -> None:
     loop = cut_loop
     slow = SPEC.replace("rounds: 40", "rounds: 1500, early_stopping_rounds: 1500")

@@ -3,9 +3,12 @@
 import json
 from typing import Any
 
+import pytest
+
 from .conftest import SPEC, Loop, Parcels
 
 
+@pytest.mark.case("EV-12")
 def test_dropped_files_become_a_champion_that_answers(loop: Loop, parcels: Parcels) -> None:
     loop.drop("models/parcels/model.yaml", SPEC.encode())
     rows = parcels.rows(3_000)
@@ -23,6 +26,7 @@ def test_dropped_files_become_a_champion_that_answers(loop: Loop, parcels: Parce
     assert states == {"data/parcels/a.csv": "used", "data/parcels/b.csv": "used"}
 
 
+@pytest.mark.case("EV-06")
 def test_the_same_file_again_starts_no_run(loop: Loop, parcels: Parcels) -> None:
     bucket = loop.names["landing_bucket"]
     body = loop.client("s3").get_object(Bucket=bucket, Key="data/parcels/a.csv")["Body"].read()
@@ -36,6 +40,7 @@ def test_the_same_file_again_starts_no_run(loop: Loop, parcels: Parcels) -> None
     assert len(loop.runs()) == 1
 
 
+@pytest.mark.case("EV-05")
 def test_the_same_rows_under_another_name_are_not_trained_twice(loop: Loop, parcels: Parcels) -> None:
     del parcels
     bucket = loop.names["landing_bucket"]
@@ -49,6 +54,7 @@ def test_the_same_rows_under_another_name_are_not_trained_twice(loop: Loop, parc
     assert len(jobs) == 1
 
 
+@pytest.mark.case("DE-01")
 def test_worse_data_is_trained_and_rejected_and_the_champion_stays(loop: Loop, parcels: Parcels) -> None:
     before = loop.ledger.champions.get("parcels")
 

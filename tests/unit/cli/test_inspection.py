@@ -75,6 +75,8 @@ def test_status_shows_champion_metrics_endpoint_pending_files_decision_and_drift
     assert "InService" in listed
 
 
+@pytest.mark.case("DE-12")
+@pytest.mark.case("OP-03")
 def test_status_sees_an_endpoint_that_serves_another_config(world: World) -> None:
     world.register()
     world.champion()
@@ -85,6 +87,8 @@ def test_status_sees_an_endpoint_that_serves_another_config(world: World) -> Non
     assert "NOT the champion's config" in world.call("status", "flights").stdout
 
 
+@pytest.mark.case("DE-12")
+@pytest.mark.case("OP-03")
 def test_status_of_a_champion_whose_endpoint_was_deleted_says_so(world: World) -> None:
     world.register()
     world.champion()
@@ -92,6 +96,7 @@ def test_status_of_a_champion_whose_endpoint_was_deleted_says_so(world: World) -
     assert "somebody deleted it" in world.call("status", "flights").stdout
 
 
+@pytest.mark.case("OP-03")
 def test_status_names_the_run_in_flight_and_its_state(world: World) -> None:
     world.register()
     world.start_run()
@@ -114,6 +119,7 @@ def test_runs_are_listed_newest_first_and_limited(world: World) -> None:
     assert "0.01 worse" in world.call("runs").stdout
 
 
+@pytest.mark.case("OP-03")
 @pytest.mark.parametrize("command", ["run", "runs"])
 def test_one_run_shows_states_reasons_numbers_files_and_refusals(world: World, command: str) -> None:
     world.register()
@@ -168,6 +174,7 @@ def test_a_run_step_functions_has_forgotten_is_shown_from_its_record(world: Worl
     assert "gain_shown" in result.stdout
 
 
+@pytest.mark.case("OP-03")
 def test_a_run_that_waits_for_a_person_says_how_to_answer(world: World) -> None:
     world.register()
     world.start_run()

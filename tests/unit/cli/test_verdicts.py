@@ -242,6 +242,7 @@ def roll(world: World) -> Any:
     return roll_back(stands, target, "complaints", "artifacts", clients, ledger, waiter)
 
 
+@pytest.mark.case("DE-10")
 def test_a_rollback_moves_endpoint_and_pointer_and_is_written_down(
     promoted: World, messages: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +264,7 @@ def test_a_rollback_moves_endpoint_and_pointer_and_is_written_down(
     assert messages() == [{"kind": "reconsider", "model": "flights"}]
 
 
+@pytest.mark.case("DE-10")
 def test_a_rollback_that_died_before_the_pointer_is_finished_by_the_next(promoted: World) -> None:
     promoted.fakes["sagemaker"] = Endpoint(f"driftwheel-flights-{EARLIER}")
 
@@ -272,6 +274,7 @@ def test_a_rollback_that_died_before_the_pointer_is_finished_by_the_next(promote
     assert promoted.fakes["sagemaker"].asked("update_endpoint") == []
 
 
+@pytest.mark.case("DE-03")
 def test_an_endpoint_that_undoes_the_rollback_keeps_the_pointer(promoted: World) -> None:
     promoted.fakes["sagemaker"] = Endpoint(f"driftwheel-flights-{RUN}", undone=True)
 
@@ -334,6 +337,7 @@ def test_a_rollback_beside_a_run_at_work_is_refused(promoted: World) -> None:
     assert promoted.fakes["sagemaker"].calls == []
 
 
+@pytest.mark.case("DE-10")
 def test_a_deleted_config_is_named(promoted: World) -> None:
     promoted.fakes["sagemaker"].answers["describe_endpoint_config"] = "ValidationException"
 

@@ -62,6 +62,7 @@ def client_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "said so"}}, "GetParameter")
 
 
+@pytest.mark.case("OP-03")
 @pytest.mark.parametrize(
     ("error", "local", "says"),
     [

@@ -191,6 +191,7 @@ def test_properties_keep_only_characters_the_registry_takes(reason):
     assert request["CustomerMetadataProperties"]["driftwheel:reason"]
 
 
+@pytest.mark.case("SM-12")
 def test_names_are_stable_short_and_never_invented():
     assert resource_name("driftwheel", "flights", "ab12") == "driftwheel-flights-ab12"
     long = [resource_name("driftwheel", "m" * 70, run) for run in ("a", "b", "a")]
@@ -198,6 +199,7 @@ def test_names_are_stable_short_and_never_invented():
     assert all(len(name) == 63 for name in long)
 
 
+@pytest.mark.case("SM-12")
 @pytest.mark.parametrize("part", ["under_score", "dot.ted", "-leading", "trailing-", "", "späße"])
 def test_a_name_sagemaker_would_refuse_is_refused(part):
     with pytest.raises(ValueError, match="not a SageMaker name"):

@@ -84,6 +84,7 @@ def test_the_kept_trees_end_at_the_best_round(tmp_path):
     assert fitted.booster.num_boosted_rounds() == fitted.best_round + 1
 
 
+@pytest.mark.case("SM-05")
 @pytest.mark.parametrize("stopped_after", [1, 7, 20])
 def test_a_training_resumed_after_sigterm_grows_the_trees_of_an_uninterrupted_one(tmp_path, stopped_after):
     whole = run(tmp_path / "whole")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -73,6 +74,7 @@ def item(number: int) -> dict[str, Any]:
     return {"pk": {"S": f"{number}"}, "n": {"N": f"{number}"}}
 
 
+@pytest.mark.case("OP-05")
 def test_everything_acknowledged_before_kill_9_is_there_after_the_restart(tmp_path: Path):
     first = Server(tmp_path)
     machine, queue = first.ready["machine"], first.ready["queue"]

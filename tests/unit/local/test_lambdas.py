@@ -100,6 +100,7 @@ def test_a_deep_recursion_is_an_error_like_any_other(stack):
     assert (payload["errorType"], error) == ("RecursionError", "Unhandled")
 
 
+@pytest.mark.case("SF-08")
 def test_a_timeout_kills_the_process_and_the_next_call_gets_a_new_one(stack):
     stack.function(
         "slow",
@@ -157,6 +158,7 @@ def test_a_process_that_exits_is_a_runtime_exit_error(stack):
     assert payload["errorMessage"].endswith("Error: Runtime exited with error: exit status 3")
 
 
+@pytest.mark.case("SF-08")
 def test_a_killed_process_names_its_signal(stack):
     stack.function("killed", "import os, signal\ndef handler(e, c): os.kill(os.getpid(), signal.SIGKILL)")
 
@@ -643,6 +645,7 @@ def test_workers_end_with_the_stack(stack):
         os.kill(pid, 0)
 
 
+@pytest.mark.case("OP-05")
 def test_workers_end_when_the_stack_is_killed(stack):
     stack.function("pid", "import os, time\ndef handler(e, c): return os.getpid()")
     stack.invoke("pid")

@@ -165,6 +165,7 @@ def test_a_failing_function_leaves_its_messages_invisible_until_the_timeout(stac
     assert [batch[0]["attributes"]["ApproximateReceiveCount"] for batch in batches] == ["1", "2"]
 
 
+@pytest.mark.case("EV-11")
 def test_a_message_goes_to_the_dead_letter_queue_after_the_allowed_receives(stack):
     dead = _queue(stack, "dead")
     redrive = {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:dead", "maxReceiveCount": 2}
@@ -185,6 +186,7 @@ def test_a_message_goes_to_the_dead_letter_queue_after_the_allowed_receives(stac
     assert message["Body"] == "poison"
 
 
+@pytest.mark.case("EV-11")
 def test_only_the_failed_items_of_a_partial_response_stay(stack):
     url = _queue(stack)
     _collector(

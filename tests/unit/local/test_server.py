@@ -113,6 +113,7 @@ def request(stack, method="GET", body=None, **headers):
     return found
 
 
+@pytest.mark.case("SE-18")
 def test_only_requests_that_name_this_door_come_in(stack):
     host = stack.endpoint_url.removeprefix("http://")
 
@@ -193,6 +194,7 @@ def up(process, root):
     return state, lambda service: session.client(service, endpoint_url=state["endpoint_url"])
 
 
+@pytest.mark.case("OP-05")
 def test_a_killed_stack_comes_back_with_what_it_had_and_a_told_one_ends_clean(tmp_path, build):
     first = run(tmp_path, build)
     state, client = up(first, tmp_path)

@@ -297,6 +297,7 @@ def test_a_state_machine_timeout_ends_the_execution_and_its_task(world: World):
     assert refused(lambda: world.states.send_task_success(taskToken=token, output="1")) == "TaskTimedOut"
 
 
+@pytest.mark.case("SF-10")
 def test_stop_execution_aborts_at_once_and_releases_the_waiting_task(world: World):
     before = threading.active_count()
     arn = world.machine(
@@ -347,6 +348,7 @@ def test_every_status_change_is_published_once_and_in_order(world: World):
     ]
 
 
+@pytest.mark.case("SF-09")
 def test_a_used_execution_name_answers_the_running_execution_only_for_the_same_input(world: World):
     arn = world.machine({"Step": callback()})
     start = world.states.start_execution
@@ -382,6 +384,7 @@ def test_inputs_above_the_payload_limit_are_refused_at_the_call(world: World):
     assert broken == "InvalidExecutionInput"
 
 
+@pytest.mark.case("SF-07")
 def test_a_task_result_above_the_payload_limit_fails_the_state(world: World):
     world.handler = lambda _event: {"text": "x" * 262_144}
 

@@ -260,6 +260,8 @@ def test_a_canary_gets_its_share_until_the_bake_ends(account):
     assert {account.predict({"value": 0})["sum"] for _ in range(10)} == {2}
 
 
+@pytest.mark.case("DE-03")
+@pytest.mark.case("DE-06")
 @pytest.mark.parametrize("state", ["before", "while"])
 def test_an_alarm_rolls_back_silently(account, state):
     account.alarms["errors"] = "ALARM" if state == "before" else "OK"
@@ -286,6 +288,7 @@ def test_an_alarm_rolls_back_silently(account, state):
     assert statuses[-3:] == ["UPDATING", "ROLLING_BACK", "IN_SERVICE"]
 
 
+@pytest.mark.case("DE-02")
 def test_a_broken_model_rolls_back_silently(account):
     account.endpoint(offset=1)
     second_config(account, broken=True)
@@ -299,6 +302,7 @@ def test_a_broken_model_rolls_back_silently(account):
     assert account.predict({"value": 0}) == {"sum": 1}
 
 
+@pytest.mark.case("DE-09")
 def test_a_rollback_without_its_old_config_fails_for_good(account):
     account.endpoint(offset=1)
     second_config(account, broken=True)
@@ -321,6 +325,7 @@ def test_a_deployment_over_its_time_limit_rolls_back(account):
     assert account.settled()["EndpointConfigName"] == "one"
 
 
+@pytest.mark.case("DE-08")
 def test_an_endpoint_in_progress_can_be_neither_updated_nor_deleted(account):
     account.world.site.time_scale = 0.05
     account.model("one")
@@ -460,6 +465,7 @@ def test_instances_beyond_the_quota_are_refused(account):
     assert "'ml.m5.large for endpoint usage' is 1 Instances" in error["Message"]
 
 
+@pytest.mark.case("DE-15")
 def test_an_instance_that_dies_is_replaced(account):
     account.endpoint()
     (host,) = hosts(account)
@@ -489,6 +495,7 @@ def test_endpoints_come_back_after_a_restart_on_their_last_good_config(account):
     assert refused(account.model, name="one", offset=1)["Code"] == "ValidationException"
 
 
+@pytest.mark.case("DE-07")
 def test_an_update_cut_off_by_a_crash_leaves_the_old_config(account):
     account.world.site.time_scale = 0.05
     _quick(account)

@@ -132,6 +132,7 @@ def test_a_container_that_takes_too_long_is_an_error(served, monkeypatch):
     assert "timed out" in answer["OriginalMessage"]
 
 
+@pytest.mark.case("DE-15")
 def test_a_container_that_dies_on_a_request_is_an_error_and_comes_back(served):
     answer = model_error(served, {"die": 1})
 
@@ -223,6 +224,7 @@ def test_refused_requests_are_not_captured(served):
     assert captured(served) == []
 
 
+@pytest.mark.case("DE-15")
 def test_no_record_is_lost_in_a_swap_or_at_the_end(served):
     served.model("two", 2)
     served.config("two", "two", capture=100)

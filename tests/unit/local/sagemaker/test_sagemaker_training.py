@@ -158,6 +158,7 @@ def test_every_transition_is_announced_in_the_documented_shape(account):
     assert "ModelArtifacts" not in last
 
 
+@pytest.mark.case("SM-04")
 def test_a_failure_file_becomes_the_failure_reason_cut_to_1024_characters(account):
     account.train(mode="fail")
 
@@ -170,6 +171,7 @@ def test_a_failure_file_becomes_the_failure_reason_cut_to_1024_characters(accoun
     assert account.details("SageMaker Training")[-1]["FailureReason"] == job["FailureReason"]
 
 
+@pytest.mark.case("SM-13")
 def test_a_crash_without_failure_file_names_the_command(account):
     account.train(mode="crash")
 
@@ -181,6 +183,7 @@ def test_a_crash_without_failure_file_names_the_command(account):
     assert reason.endswith("exit code: 1")
 
 
+@pytest.mark.case("SM-10")
 def test_a_used_training_job_name_is_refused(account):
     account.train()
     account.trained()
@@ -192,6 +195,7 @@ def test_a_used_training_job_name_is_refused(account):
     assert "arn:aws:sagemaker:us-east-1:123456789012:training-job/job" in error["Message"]
 
 
+@pytest.mark.case("SM-05")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -215,6 +219,7 @@ def test_createtrainingjob_refuses_what_aws_refuses(account, changes, message):
     assert message in error["Message"]
 
 
+@pytest.mark.case("SM-05")
 def test_spot_training_with_enough_waiting_time_is_accepted(account):
     account.train(**SPOT, StoppingCondition__MaxWaitTimeInSeconds=3600)
 
@@ -290,6 +295,7 @@ def test_a_stopped_job_may_save_its_model_after_sigterm(account):
     assert "partial" in account.untar(account.get(job["ModelArtifacts"]["S3ModelArtifacts"]))
 
 
+@pytest.mark.case("SM-06")
 def test_a_job_that_ignores_sigterm_is_killed_after_the_grace(account):
     account.train(mode="stubborn", StoppingCondition={"MaxRuntimeInSeconds": 1})
 
@@ -322,6 +328,7 @@ def test_a_job_stopped_before_it_starts_never_runs(account):
     assert "TrainingStartTime" not in job
 
 
+@pytest.mark.case("SM-05")
 def test_checkpoints_are_synced_and_come_back_to_the_next_job(account):
     checkpoint = {"S3Uri": f"s3://{BUCKET}/checkpoints/run"}
     account.train("first", mode="checkpoint", CheckpointConfig=checkpoint)
@@ -334,6 +341,7 @@ def test_checkpoints_are_synced_and_come_back_to_the_next_job(account):
     assert account.report("second")["checkpoints"] == ["round-1"]
 
 
+@pytest.mark.case("SM-13")
 def test_a_memory_limit_ends_a_greedy_program(account):
     account.world.limits.memory_bytes = 300_000_000
     account.train(mode="memory")
