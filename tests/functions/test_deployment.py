@@ -53,6 +53,14 @@ def champion(sequence: int) -> ChampionRow:
     return ChampionRow("flights", sequence, "other", "e", "old", "s3://m", "arn", "s3://b", "now", "better")
 
 
+def serves(config: str, status: str = "InService") -> dict[str, Any]:
+    return {
+        "EndpointName": "driftwheel-flights",
+        "EndpointStatus": status,
+        "EndpointConfigName": config,
+    }
+
+
 def test_the_first_deployment_creates_model_config_and_endpoint_in_that_order(
     leased: World, event: Events
 ) -> None:
@@ -71,7 +79,7 @@ def test_the_first_deployment_creates_model_config_and_endpoint_in_that_order(
 
 
 def test_a_later_deployment_updates_the_endpoint_under_alarms(leased: World, event: Events) -> None:
-    sagemaker = Recorder(describe_endpoint={"EndpointConfigName": "old"})
+    sagemaker = Recorder(describe_endpoint=serves("old"))
 
     start(leased, event("deployment"), sagemaker)
 
@@ -85,12 +93,30 @@ def test_a_later_deployment_updates_the_endpoint_under_alarms(leased: World, eve
 
 @pytest.mark.case("DE-07")
 def test_a_retried_deployment_does_not_update_twice(leased: World, event: Events) -> None:
-    sagemaker = Recorder(describe_endpoint={"EndpointConfigName": NAME})
+    sagemaker = Recorder(describe_endpoint=serves(NAME))
 
     start(leased, event("deployment"), sagemaker)
 
     assert sagemaker.asked("update_endpoint") == []
     assert len(Tokens(leased.table).all()) == 1
+
+
+@pytest.mark.case("DE-11")
+@pytest.mark.case("DE-12")
+@pytest.mark.parametrize(("status", "deleted"), [("Failed", 1), ("Deleting", 0)])
+def test_an_endpoint_that_failed_is_cleared_away_and_made_anew(
+    leased: World, event: Events, status: str, deleted: int
+) -> None:
+    sagemaker = Recorder(describe_endpoint=serves("old", status))
+    with pytest.raises(CapacityExceeded, match="is being deleted"):
+        start(leased, event("deployment"), sagemaker)
+    assert len(sagemaker.asked("delete_endpoint")) == deleted
+    assert sagemaker.asked("update_endpoint") == []
+
+    sagemaker.answers["describe_endpoint"] = "ValidationException"
+    start(leased, event("deployment"), sagemaker)
+
+    assert len(sagemaker.asked("create_endpoint")) == 1
 
 
 @pytest.mark.case("DE-08")
@@ -120,7 +146,7 @@ def test_a_busy_endpoint_is_waited_for(leased: World, event: Events) -> None:
             )
 
     with pytest.raises(CapacityExceeded, match="in-progress"):
-        start(leased, event("deployment"), Busy(describe_endpoint={"EndpointConfigName": "old"}))
+        start(leased, event("deployment"), Busy(describe_endpoint=serves("old")))
 
 
 def train(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:

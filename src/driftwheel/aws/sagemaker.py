@@ -60,6 +60,18 @@ def update_endpoint(client: Any, request: Request) -> None:
         raise
 
 
+def clear_failed_endpoint(client: Any, found: Request) -> None:
+    """Delete an endpoint that failed, then raise CapacityExceeded: its name is free when we look again.
+
+    Deleting is all SageMaker allows for one: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html
+    """
+    if found["EndpointStatus"] not in {"Failed", "Deleting"}:
+        return
+    if found["EndpointStatus"] == "Failed":
+        client.delete_endpoint(EndpointName=found["EndpointName"])
+    raise CapacityExceeded(f"endpoint {found['EndpointName']} had failed and is being deleted")
+
+
 def stop_training_job(client: Any, name: str) -> bool:
     """Stop a job if it still runs; False when it had ended or never was."""
     found = existing(client, "training_job", {"TrainingJobName": name})

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from driftwheel.errors import ChampionMoved
+from driftwheel.hooks import reached
 from driftwheel.ledger.table import Table
 
 
@@ -44,6 +45,7 @@ class Champions:
         """
         fields = {k: v for k, v in asdict(champion).items() if k != "model"}
         fresh = champion.sequence == 1
+        reached("before_champion_cas")
         moved = self._table.update(
             "CHAMPION",
             champion.model,
@@ -58,6 +60,7 @@ class Champions:
                 raise ChampionMoved(
                     f"{champion.model}: wanted sequence {champion.sequence}, champion is {stands}"
                 )
+        reached("after_champion_cas")
         history = asdict(champion) | {"pk": f"CHAMPION#{champion.model}", "sk": f"{champion.sequence:08d}"}
         self._table.put(history)
 

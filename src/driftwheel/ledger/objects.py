@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from driftwheel.hooks import reached
 from driftwheel.ledger.table import Item, Table
 
 State = Literal["pending", "used", "superseded", "quarantined", "rejected", "duplicate", "ignored"]
@@ -54,7 +55,8 @@ class Objects:
         """Enter a delivery: the second of one version changes nothing but its count.
 
         A newer version of a key supersedes older pending ones; an older one that arrives late is superseded
-        itself; the same bytes again (same key, same ETag) are a duplicate.
+        itself; the same bytes as the version before it (same ETag) are a duplicate. A delivery that was
+        cut off after its entry is finished by its redelivery.
         """
         item = asdict(object_) | {
             "pk": _pk(object_.model),
@@ -62,24 +64,37 @@ class Objects:
             "state": "pending",
             "deliveries": 1,
         }
+        entered = ObjectRow(**asdict(object_))
         if not self._table.put_new(item):
             again = self._table.update(
                 _pk(object_.model), object_.sk, {}, condition="attribute_exists(pk)", add={"deliveries": 1}
             )
-            return _row(again or item)
-        for other in self.of_key(object_.model, object_.key):
-            if other.version == object_.version or other.state not in {"pending", "used"}:
+            entered = _row(again or item)
+        reached("after_ledger_put")
+        return self._place(entered) if entered.state == "pending" else entered
+
+    def _place(self, row: ObjectRow) -> ObjectRow:
+        """Put a pending version into the order of its key's versions.
+
+        Two deliveries may do this at once, each seeing the other half done: both come to the same end.
+        """
+        versions = [other for other in self.of_key(row.model, row.key) if other.version != row.version]
+        standing = [other for other in versions if other.state in {"pending", "used", "duplicate"}]
+        newer = [other for other in standing if later(other.sequencer, row.sequencer)]
+        for other in newer:
+            if other.state == "duplicate" and other.etag == row.etag and len(newer) == 1:
                 continue
-            if later(object_.sequencer, other.sequencer):
-                if other.etag == object_.etag:
-                    return self.settle(
-                        object_, "duplicate", f"unchanged: same bytes as version {other.version}"
-                    )
-                if other.state == "pending":
-                    self.settle(other, "superseded", f"by version {object_.version}")
-            else:
-                return self.settle(object_, "superseded", f"by version {other.version}")
-        return ObjectRow(**asdict(object_))
+            if other.state != "pending" or other.etag != row.etag or len(newer) > 1:
+                return self.settle(row, "superseded", f"by version {other.version}")
+            self.settle(other, "duplicate", f"unchanged: same bytes as version {row.version}")
+        older = [other for other in standing if other not in newer and other.state != "duplicate"]
+        before = max(older, key=lambda other: padded(other.sequencer), default=None)
+        if before is not None and before.etag == row.etag:
+            return self.settle(row, "duplicate", f"unchanged: same bytes as version {before.version}")
+        for other in older:
+            if other.state == "pending":
+                self.settle(other, "superseded", f"by version {row.version}")
+        return row
 
     def settle(self, object_: Delivered, state: State, reason: str, run_id: str = "") -> ObjectRow:
         """Move a pending object version to its terminal state; a settled one stays as it is."""
@@ -143,13 +158,16 @@ class Objects:
 
 
 def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
-    """Pick the version of each key that belongs in a data set: the latest pending or used one."""
+    """Pick the version of each key that belongs in a data set: the latest pending or used one.
+
+    A later duplicate stands for its key too: it may have brought back what an older version said.
+    """
     latest: dict[str, ObjectRow] = {}
-    for row in rows:
-        if row.state not in {"pending", "used"}:
-            continue
+    versions = [row for row in rows if row.state in {"pending", "used", "duplicate"}]
+    counted = {row.key for row in versions if row.state != "duplicate"}
+    for row in versions:
         other = latest.get(row.key)
-        if other is None or later(row.sequencer, other.sequencer):
+        if row.key in counted and (other is None or later(row.sequencer, other.sequencer)):
             latest[row.key] = row
     return [latest[key] for key in sorted(latest)]
 
@@ -162,8 +180,12 @@ def later(one: str, other: str) -> bool:
     >>> later("0055AED6DCD90281E6", "0055AED6DCD90281E5")
     True
     """
-    width = max(len(one), len(other))
-    return one.upper().ljust(width, "0") > other.upper().ljust(width, "0")
+    return padded(one) > padded(other)
+
+
+def padded(sequencer: str) -> str:
+    """Write a sequencer so that texts compare as sequencers do."""
+    return sequencer.upper().rstrip("0")
 
 
 def _pk(model: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from driftwheel.hooks import reached
 from driftwheel.ledger.table import Table
 
 Kind = Literal["training_job", "processing_job", "endpoint", "model_package"]
@@ -47,6 +48,7 @@ class Tokens:
 
     def settle(self, parked: Parked) -> bool:
         """Forget a wait that has ended; False when a newer attempt has parked another token."""
+        reached("before_delete_token")
         return self._table.delete(
             "TOKEN", parked.arn.lower(), condition="#token = :token", values={"token": parked.token}
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from driftwheel.algorithms.images import image_uri
-from driftwheel.aws.sagemaker import create_once, existing, update_endpoint
+from driftwheel.aws.sagemaker import clear_failed_endpoint, create_once, existing, update_endpoint
 from driftwheel.deployment.endpoint import (
     VARIANT,
     create_endpoint_request,
@@ -14,6 +14,7 @@ from driftwheel.deployment.endpoint import (
 )
 from driftwheel.deployment.names import resource_name
 from driftwheel.errors import ChampionMoved
+from driftwheel.hooks import reached
 from driftwheel.layout import RunLayout, S3Uri, capture_prefix
 from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
@@ -70,6 +71,7 @@ def deploy(
     _create_model_and_config(run, name, waiting.region, place, clients)
     tokens.park(_parked(run, waiting, endpoint, name, place, before + 1))
     _move(run, endpoint, name, place, clients)
+    reached("after_update_endpoint")
     return name
 
 
@@ -167,6 +169,7 @@ def _move(run: Run, endpoint: str, name: str, place: Site, clients: Clients) -> 
             clients.sagemaker, "endpoint", request, {"EndpointName": endpoint}, {"EndpointConfigName": name}
         )
         return
+    clear_failed_endpoint(clients.sagemaker, found)
     if found["EndpointConfigName"] == name:
         return
     alarms = alarm_requests(endpoint, place.alert_topic_arn)

@@ -7,6 +7,7 @@ from driftwheel.algorithms.request import TrainingData, TrainingJob, TrainingPla
 from driftwheel.aws.objects import Objects
 from driftwheel.aws.sagemaker import create_once
 from driftwheel.deployment.names import resource_name
+from driftwheel.hooks import reached
 from driftwheel.layout import RunLayout, S3Uri, code_key
 from driftwheel.ledger.tokens import Parked, Tokens
 from driftwheel.run import Run, digest
@@ -79,6 +80,7 @@ def launch(
     )
     same = {key: request[key] for key in ("RoleArn", "HyperParameters")}
     create_once(client, "training_job", request, {"TrainingJobName": name}, same)
+    reached("after_create_job")
     return name
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from driftwheel.aws import executions
 from driftwheel.aws.objects import Objects
 from driftwheel.errors import SpecInvalid
+from driftwheel.hooks import reached
 from driftwheel.layout import DATA, LABELS, MODELS, RunLayout, capture_prefix
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decision, Decisions
@@ -153,6 +154,7 @@ def start(
     lease = ledger.leases.acquire(spec.model, run_id, now=int(situation.now), seconds=STARTING_SECONDS)
     if lease is None:
         return Wait(situation.now + 1, "run_in_flight", "another run took the lease just now")
+    reached("after_lease")
     started_at = known.started_at if known else now.isoformat()
     layout = RunLayout(wheel.artifact_bucket, spec.model, run_id)
     wheel.objects.write_json(layout.data_manifest, {"model": spec.model, "run_id": run_id} | frozen)

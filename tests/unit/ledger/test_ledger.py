@@ -30,6 +30,7 @@ FIRST = Delivered(
     "flights", "source", "landing", "data/flights/a.csv", "v1", "e1", 10, "0055", "2026-01-01T00:00:00Z"
 )
 SECOND = replace(FIRST, version="v2", etag="e2", sequencer="0056")
+NEW = {"state": "pending", "reason": "", "run_id": "", "deliveries": 1}
 
 
 def _locked(call: Callable[..., Any], lock: threading.RLock) -> Callable[..., Any]:
@@ -106,6 +107,53 @@ def test_the_same_bytes_under_a_new_version_are_a_duplicate(table: Table) -> Non
     again = objects.deliver(replace(SECOND, etag="e1"))
 
     assert (again.state, again.reason) == ("duplicate", "unchanged: same bytes as version v1")
+
+
+@pytest.mark.case("EV-03")
+@pytest.mark.case("EV-06")
+@pytest.mark.parametrize("etags", ["aba", "abb", "aab", "aaa", "abc"])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_in_whatever_order_versions_arrive_the_newest_bytes_are_in_the_data_set(
+    table: Table, etags: str, order: tuple[int, ...]
+) -> None:
+    objects = Objects(table)
+    versions = [
+        replace(FIRST, version=f"v{n}", etag=etag, sequencer=f"005{n}") for n, etag in enumerate(etags)
+    ]
+
+    for number in order:
+        objects.deliver(versions[number])
+
+    [row] = current(objects.of_model("flights"))
+    assert row.etag == etags[2]
+
+
+@pytest.mark.case("EV-03")
+@pytest.mark.case("EV-06")
+@pytest.mark.parametrize("second", ["e1", "e2"])
+def test_two_versions_entered_at_once_leave_one_that_counts(table: Table, second: str) -> None:
+    objects, newer = Objects(table), replace(SECOND, etag=second)
+    for version in (FIRST, newer):
+        table.put_new(vars(version) | {"pk": "OBJECT#flights", "sk": version.sk} | NEW)
+
+    for version in (newer, FIRST, newer):
+        objects.deliver(version)
+
+    states = [row.state for row in objects.of_model("flights")]
+    assert states.count("pending") == 1
+    [row] = current(objects.of_model("flights"))
+    assert row.etag == second
+
+
+@pytest.mark.case("EV-10")
+def test_a_delivery_that_was_cut_off_after_its_entry_is_finished_by_its_redelivery(table: Table) -> None:
+    objects = Objects(table)
+    objects.deliver(SECOND)
+    table.put_new(vars(FIRST) | {"pk": "OBJECT#flights", "sk": FIRST.sk} | NEW)
+
+    again = objects.deliver(FIRST)
+
+    assert (again.state, again.reason) == ("superseded", "by version v2")
 
 
 def test_a_used_version_stays_in_the_data_set_until_a_newer_one_replaces_it(table: Table) -> None:
