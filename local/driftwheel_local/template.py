@@ -138,6 +138,23 @@ def load_template(
     return Template(path, source, resources, outputs, scope, assets)
 
 
+def cloudformation(
+    source: Mapping[str, Any], folder: Path, *, parameters: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Answer the whole template as CloudFormation receives it from `sam deploy`: what scanners have to see.
+
+    `source` is a template as `read_template` answers it, `folder` is where its local paths begin.
+    """
+    scope = Scope(
+        parameters=_parameters(source.get("Parameters", {}), parameters or {}),
+        pseudo=_pseudo_parameters("123456789012", "us-east-1", "driftwheel"),
+        mappings=source.get("Mappings", {}),
+        conditions=source.get("Conditions", {}),
+    )
+    body, _ = _package(copy.deepcopy(dict(source)), folder)
+    return _translate(body, scope, "us-east-1")
+
+
 def _pseudo_parameters(account: str, region: str, stack_name: str) -> dict[str, Any]:
     return {
         "AWS::AccountId": account,
