@@ -11,6 +11,7 @@ from driftwheel_cli import (
     inspection,
     local_stack,
     logs,
+    plan_command,
     profile_command,
     replay_command,
     report_command,
@@ -70,6 +71,7 @@ def cli(ctx: click.Context, stack: str | None, local: Path | None) -> None:
 for family in (
     local_stack,
     profile_command,
+    plan_command,
     compare_command,
     deliveries,
     inspection,
