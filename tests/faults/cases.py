@@ -51,7 +51,6 @@ CASES = {
     "DE-09": "old configs and models are kept for the way back",
     "DE-10": "a rollback by hand, twice, to a version that is gone",
     "DE-11": "the first deployment ever fails",
-    "DE-11": "the next deployment clears the failed endpoint away; until then it stays, failed",
     "DE-12": "somebody deletes the endpoint or changes its config",
     "DE-13": "wrong input to the endpoint",
     "DE-14": "one row through training and through serving",

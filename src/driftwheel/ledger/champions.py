@@ -60,6 +60,7 @@ class Champions:
                 raise ChampionMoved(
                     f"{champion.model}: wanted sequence {champion.sequence}, champion is {stands}"
                 )
+            champion = now
         reached("after_champion_cas")
         history = asdict(champion) | {"pk": f"CHAMPION#{champion.model}", "sk": f"{champion.sequence:08d}"}
         self._table.put(history)

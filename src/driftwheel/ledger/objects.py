@@ -160,16 +160,19 @@ class Objects:
 def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
     """Pick the version of each key that belongs in a data set: the latest pending or used one.
 
-    A later duplicate stands for its key too: it may have brought back what an older version said.
+    A later duplicate counts for its bytes: it may have brought back what an older version said.
     """
-    latest: dict[str, ObjectRow] = {}
-    versions = [row for row in rows if row.state in {"pending", "used", "duplicate"}]
-    counted = {row.key for row in versions if row.state != "duplicate"}
-    for row in versions:
-        other = latest.get(row.key)
-        if row.key in counted and (other is None or later(row.sequencer, other.sequencer)):
-            latest[row.key] = row
-    return [latest[key] for key in sorted(latest)]
+    versions: dict[str, list[ObjectRow]] = {}
+    for row in rows:
+        if row.state in {"pending", "used", "duplicate"}:
+            versions.setdefault(row.key, []).append(row)
+    found = []
+    for _, of_key in sorted(versions.items()):
+        ordered = sorted(of_key, key=lambda row: padded(row.sequencer), reverse=True)
+        standing = [row for row in ordered if row.state != "duplicate"]
+        if standing:
+            found.append(next((row for row in standing if row.etag == ordered[0].etag), ordered[0]))
+    return found
 
 
 def later(one: str, other: str) -> bool:

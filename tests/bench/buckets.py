@@ -1,0 +1,77 @@
+# ruff: noqa: N803
+"""S3 in memory: versioned objects, read by version or whole."""
+
+import hashlib
+import io
+import itertools
+import threading
+from typing import Any
+
+from .faults import Faults, refused
+
+
+class MemoryS3:
+    """The few operations the product calls."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.versions: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
+        self._faults = faults
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:
+        def write() -> dict[str, Any]:
+            with self._lock:
+                version = f"v{next(self._numbers):06d}"
+                self.versions.setdefault((Bucket, Key), []).append((version, Body))
+                return {"VersionId": version, "ETag": f'"{hashlib.md5(Body).hexdigest()}"'}
+
+        answer: dict[str, Any] = self._faults.call("PutObject", write)
+        return answer
+
+    def get_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:
+        answer: dict[str, Any] = self._faults.call(
+            "GetObject", lambda: {"Body": Body(self._read(Bucket, Key, VersionId, "GetObject"))}
+        )
+        return answer
+
+    def head_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:
+        answer: dict[str, Any] = self._faults.call(
+            "HeadObject", lambda: {"ContentLength": len(self._read(Bucket, Key, VersionId, "HeadObject"))}
+        )
+        return answer
+
+    def copy_object(self, *, CopySource: dict[str, str], Bucket: str, Key: str) -> dict[str, Any]:
+        body = self._read(
+            CopySource["Bucket"], CopySource["Key"], CopySource.get("VersionId", ""), "CopyObject"
+        )
+        return self.put_object(Bucket=Bucket, Key=Key, Body=body)
+
+    def get_paginator(self, operation: str) -> "MemoryS3":
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, *, Bucket: str, Prefix: str) -> list[dict[str, Any]]:
+        found = [
+            {
+                "Key": key,
+                "ETag": f'"{hashlib.md5(versions[-1][1]).hexdigest()}"',
+                "Size": len(versions[-1][1]),
+            }
+            for (bucket, key), versions in sorted(self.versions.items())
+            if bucket == Bucket and key.startswith(Prefix)
+        ]
+        return [{"Contents": found}]
+
+    def _read(self, bucket: str, key: str, version: str, operation: str) -> bytes:
+        for known, body in reversed(self.versions.get((bucket, key), [])):
+            if not version or known == version:
+                return body
+        raise refused("NoSuchVersion" if version else "NoSuchKey", operation)
+
+
+class Body(io.BytesIO):
+    """A streaming body."""
+
+    def iter_chunks(self, size: int) -> Any:
+        return iter(lambda: self.read(size), b"")

@@ -1,0 +1,194 @@
+# ruff: noqa: N803, BLE001, A002
+"""The shipped state machine, stepped by hand: its own Retry, Catch and Choice, without its waits."""
+
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .faults import Faults, Killed, refused
+
+ROOT = Path(__file__).parents[2]
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:driftwheel-model-loop"
+
+
+def definition() -> dict[str, Any]:
+    """Read the ASL with each function's ARN replaced by its step's name."""
+    text = (ROOT / "statemachine" / "model_loop.asl.json").read_text(encoding="utf-8")
+
+    def step(match: re.Match[str]) -> str:
+        return re.sub("(?<!^)(?=[A-Z])", "_", match.group(1)).lower()
+
+    found: dict[str, Any] = json.loads(re.sub(r"\$\{(\w+?)FunctionArn\}", step, text))
+    return found
+
+
+@dataclass
+class Execution:
+    """One execution: where it is, what it carries, and the token it waits for."""
+
+    name: str
+    arn: str
+    data: dict[str, Any]
+    state: str
+    status: str = "RUNNING"
+    error: str = ""
+    cause: str = ""
+    token: str = ""
+    entered: int = 0
+    tries: Counter[int] = field(default_factory=Counter)
+    answer: tuple[str, Any] | None = None
+
+
+class Machine:
+    """Executions, and the Step Functions client the product talks to."""
+
+    def __init__(self, faults: Faults, invoke: Callable[[str, Any], Any], ended: Callable[..., None]) -> None:
+        self.executions: dict[str, Execution] = {}
+        self.largest_payload = 0
+        self._states = definition()["States"]
+        self._start = definition()["StartAt"]
+        self._faults, self._invoke, self._ended = faults, invoke, ended
+        self._lock = threading.RLock()
+
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:
+        arn = stateMachineArn.replace(":stateMachine:", ":execution:") + f":{name}"
+
+        def execute() -> dict[str, Any]:
+            with self._lock:
+                known = self.executions.get(name)
+                if known is not None:
+                    raise refused("ExecutionAlreadyExists", "StartExecution")
+                self.executions[name] = Execution(name, arn, json.loads(input), self._start)
+                self.largest_payload = max(self.largest_payload, len(input.encode()))
+                return {"executionArn": arn}
+
+        answer: dict[str, Any] = self._faults.call("StartExecution", execute)
+        return answer
+
+    def send_task_success(self, *, taskToken: str, output: str) -> dict[str, Any]:
+        return self._answer(taskToken, ("success", json.loads(output)), "SendTaskSuccess")
+
+    def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> dict[str, Any]:
+        return self._answer(taskToken, (error, cause), "SendTaskFailure")
+
+    def send_task_heartbeat(self, *, taskToken: str) -> dict[str, Any]:
+        def execute() -> dict[str, Any]:
+            self._waiting(taskToken, "SendTaskHeartbeat")
+            return {}
+
+        answer: dict[str, Any] = self._faults.call("SendTaskHeartbeat", execute)
+        return answer
+
+    def _answer(self, token: str, answer: tuple[str, Any], operation: str) -> dict[str, Any]:
+        def execute() -> dict[str, Any]:
+            with self._lock:
+                self._waiting(token, operation).answer = answer
+                return {}
+
+        found: dict[str, Any] = self._faults.call(operation, execute)
+        return found
+
+    def _waiting(self, token: str, operation: str) -> Execution:
+        for execution in self.executions.values():
+            if execution.token == token and execution.status == "RUNNING" and execution.answer is None:
+                return execution
+        raise refused("TaskTimedOut", operation)
+
+    def running(self) -> list[Execution]:
+        return [execution for execution in self.executions.values() if execution.status == "RUNNING"]
+
+    def abort(self, execution: Execution, status: str = "ABORTED") -> None:
+        """End it from outside, as StopExecution does."""
+        execution.status, execution.token = status, ""
+        self._ended(execution)
+
+    def advance(self, execution: Execution) -> bool:
+        """Do what the execution can do now; False while it only waits."""
+        state = self._states[execution.state]
+        if state["Type"] == "Choice":
+            self._enter(execution, self._chosen(state, execution.data))
+            return True
+        if state["Type"] == "Fail":
+            failure = execution.data["failure"]
+            execution.error, execution.cause = failure["Error"], failure["Cause"]
+            execution.status = "FAILED"
+            self._ended(execution)
+            return True
+        if not state["Resource"].endswith(".waitForTaskToken"):
+            self._attempt(execution, state, state["Resource"], execution.data, waits=False)
+            return True
+        if execution.answer is not None:
+            kind, value = execution.answer
+            execution.answer, execution.token = None, ""
+            if kind == "success":
+                self._leave(execution, state, value)
+            else:
+                self._failed(execution, state, kind, value)
+            return True
+        if execution.token:
+            return False
+        execution.entered += 1
+        execution.token = f"{execution.arn}#{execution.entered}"
+        payload = {"run": execution.data, "task_token": execution.token, "execution_arn": execution.arn}
+        self._attempt(execution, state, self._step(state), payload, waits=True)
+        return True
+
+    @staticmethod
+    def _step(state: dict[str, Any]) -> str:
+        return str(state["Parameters"]["FunctionName"])
+
+    def _attempt(
+        self, execution: Execution, state: dict[str, Any], step: str, payload: Any, *, waits: bool
+    ) -> None:
+        try:
+            answer = self._invoke(step, payload)
+        except Killed:
+            self._failed(execution, state, "Lambda.Unknown", "the process ended")
+        except Exception as error:  # every fault of a function reaches the state machine by its class name
+            self._failed(execution, state, type(error).__name__, str(error))
+        else:
+            if not waits:
+                self._leave(execution, state, answer)
+
+    def _leave(self, execution: Execution, state: dict[str, Any], answer: Any) -> None:
+        execution.data = execution.data | {state["ResultPath"].removeprefix("$."): answer}
+        self.largest_payload = max(self.largest_payload, len(json.dumps(execution.data).encode()))
+        if state.get("End"):
+            execution.status = "SUCCEEDED"
+            return
+        self._enter(execution, state["Next"])
+
+    def _enter(self, execution: Execution, name: str) -> None:
+        execution.state, execution.tries, execution.token = name, Counter(), ""
+
+    def _failed(self, execution: Execution, state: dict[str, Any], error: str, cause: str) -> None:
+        execution.token, execution.answer = "", None
+        for number, retrier in enumerate(state.get("Retry", [])):
+            if error in retrier["ErrorEquals"]:
+                execution.tries[number] += 1
+                if execution.tries[number] <= retrier["MaxAttempts"]:
+                    return
+                break
+        for catcher in state.get("Catch", []):
+            if error in catcher["ErrorEquals"] or "States.ALL" in catcher["ErrorEquals"]:
+                name = catcher["ResultPath"].removeprefix("$.")
+                execution.data = execution.data | {name: {"Error": error, "Cause": cause}}
+                self._enter(execution, catcher["Next"])
+                return
+        execution.status, execution.error, execution.cause = "FAILED", error, cause
+        self._ended(execution)
+
+    @staticmethod
+    def _chosen(state: dict[str, Any], data: dict[str, Any]) -> str:
+        for choice in state["Choices"]:
+            value: Any = data
+            for name in choice["Variable"].removeprefix("$.").split("."):
+                value = value.get(name, {})
+            if value == choice["StringEquals"]:
+                return str(choice["Next"])
+        return str(state["Default"])

@@ -1,0 +1,167 @@
+# ruff: noqa: N803
+"""SageMaker in memory, as strict as AWS: used names are refused, jobs and endpoints take their time."""
+
+import io
+import json
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from .faults import Faults, refused
+
+Request = dict[str, Any]
+
+
+class StrictSageMaker:
+    """Jobs and endpoints change only when the test says that time has passed."""
+
+    def __init__(self, faults: Faults, now: Callable[[], datetime], quota: int = 100) -> None:
+        self.jobs: dict[str, Request] = {}
+        self.models: dict[str, Request] = {}
+        self.configs: dict[str, Request] = {}
+        self.endpoints: dict[str, Request] = {}
+        self.most_at_once = 0
+        self.quota = quota
+        self._faults, self._now = faults, now
+        self._lock = threading.RLock()
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        if operation.startswith("_"):
+            raise AttributeError(operation)
+        method = getattr(type(self), f"_{operation}", None)
+        if method is None:
+            raise AssertionError(f"the product calls {operation}, which this bench does not know")
+
+        def call(**request: Any) -> Any:
+            def execute() -> Any:
+                with self._lock:
+                    return method(self, **request)
+
+            return self._faults.call(operation, execute)
+
+        return call
+
+    def _create_training_job(self, **request: Any) -> Request:
+        name = request["TrainingJobName"]
+        if name in self.jobs:
+            raise refused("ResourceInUse", "CreateTrainingJob", f"{name} is in use")
+        running = sum(job["TrainingJobStatus"] == "InProgress" for job in self.jobs.values())
+        if running >= self.quota:
+            raise refused("ResourceLimitExceeded", "CreateTrainingJob")
+        self.most_at_once = max(self.most_at_once, running + 1)
+        arn = f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}"
+        uri = f"{request['OutputDataConfig']['S3OutputPath']}/{name}/output/model.tar.gz"
+        self.jobs[name] = request | {
+            "TrainingJobArn": arn,
+            "TrainingJobStatus": "InProgress",
+            "ModelArtifacts": {"S3ModelArtifacts": uri},
+        }
+        return {"TrainingJobArn": arn}
+
+    def _describe_training_job(self, *, TrainingJobName: str) -> Request:
+        if TrainingJobName not in self.jobs:
+            raise refused("ValidationException", "DescribeTrainingJob", "Requested resource not found.")
+        return dict(self.jobs[TrainingJobName])
+
+    def _stop_training_job(self, *, TrainingJobName: str) -> Request:
+        self.jobs[TrainingJobName]["TrainingJobStatus"] = "Stopped"
+        return {}
+
+    def _create_model(self, **request: Any) -> Request:
+        if request["ModelName"] in self.models:
+            raise refused("ValidationException", "CreateModel", "Cannot create already existing model")
+        self.models[request["ModelName"]] = request
+        return {}
+
+    def _describe_model(self, *, ModelName: str) -> Request:
+        return dict(self._known(self.models, ModelName))
+
+    def _create_endpoint_config(self, **request: Any) -> Request:
+        if request["EndpointConfigName"] in self.configs:
+            raise refused("ValidationException", "CreateEndpointConfig", "Cannot create already existing")
+        self.configs[request["EndpointConfigName"]] = request
+        return {}
+
+    def _describe_endpoint_config(self, *, EndpointConfigName: str) -> Request:
+        return dict(self._known(self.configs, EndpointConfigName))
+
+    def _create_endpoint(self, **request: Any) -> Request:
+        name = request["EndpointName"]
+        if name in self.endpoints:
+            raise refused("ValidationException", "CreateEndpoint", "Cannot create already existing endpoint")
+        self.endpoints[name] = {
+            "EndpointName": name,
+            "EndpointStatus": "Creating",
+            "EndpointConfigName": request["EndpointConfigName"],
+            "wanted": request["EndpointConfigName"],
+            "LastModifiedTime": self._now(),
+        }
+        return {}
+
+    def _update_endpoint(self, **request: Any) -> Request:
+        found = self._known(self.endpoints, request["EndpointName"])
+        if found["EndpointStatus"] != "InService":
+            raise refused("ValidationException", "UpdateEndpoint", "Cannot update in-progress endpoint")
+        found |= {"EndpointStatus": "Updating", "wanted": request["EndpointConfigName"]}
+        found["LastModifiedTime"] = self._now()
+        return {}
+
+    def _describe_endpoint(self, *, EndpointName: str) -> Request:
+        found = dict(self._known(self.endpoints, EndpointName))
+        wanted = found.pop("wanted")
+        variant = {"VariantName": "serving", "CurrentWeight": 1.0, "CurrentInstanceCount": 1}
+        if found["EndpointStatus"] == "Updating":
+            found["PendingDeploymentSummary"] = {"EndpointConfigName": wanted}
+        return found | {"ProductionVariants": [variant]}
+
+    def _delete_endpoint(self, *, EndpointName: str) -> Request:
+        del self.endpoints[EndpointName]
+        return {}
+
+    @staticmethod
+    def _known(rooms: dict[str, Request], name: str) -> Request:
+        if name not in rooms:
+            raise refused("ValidationException", "Describe", f'Could not find "{name}".')
+        return rooms[name]
+
+    def end_job(self, name: str, status: str = "Completed", reason: str = "") -> None:
+        with self._lock:
+            if self.jobs[name]["TrainingJobStatus"] == "InProgress":
+                self.jobs[name] |= {"TrainingJobStatus": status, "FailureReason": reason}
+
+    def settle_endpoint(self, name: str, *, rolled_back: bool = False) -> None:
+        """End a creation or an update, well or by a rollback that gives no reason."""
+        with self._lock:
+            found = self.endpoints[name]
+            if found["EndpointStatus"] == "Creating":
+                found["EndpointStatus"] = "Failed" if rolled_back else "InService"
+            elif found["EndpointStatus"] == "Updating":
+                found["EndpointStatus"] = "InService"
+                if not rolled_back:
+                    found["EndpointConfigName"] = found["wanted"]
+            found["LastModifiedTime"] = self._now()
+
+    def serving(self, name: str) -> str:
+        """Name the artifact that answers now."""
+        config = self.configs[self.endpoints[name]["EndpointConfigName"]]
+        model = self.models[config["ProductionVariants"][0]["ModelName"]]
+        found: str = _artifact(model)
+        return found
+
+    def _invoke_endpoint(self, *, EndpointName: str, ContentType: str, Body: bytes) -> Request:
+        del ContentType, Body
+        answer = {"predictions": [{"score": score_of(self.serving(EndpointName))}]}
+        return {"Body": io.BytesIO(json.dumps(answer).encode())}
+
+
+def _artifact(model: Request) -> Any:
+    container = model.get("PrimaryContainer") or model["Containers"][0]
+    if "ModelDataUrl" in container:
+        return container["ModelDataUrl"]
+    return container["ModelDataSource"]["S3DataSource"]["S3Uri"]
+
+
+def score_of(artifact: str) -> float:
+    """What a model answers here: a number that tells models apart."""
+    return sum(artifact.encode()) % 997 / 997

@@ -1,0 +1,145 @@
+# ruff: noqa: N803
+"""A DynamoDB table in memory: the five operations and the conditions the ledger uses, one item at a time."""
+
+import copy
+import re
+import threading
+from decimal import Decimal
+from typing import Any
+
+from .faults import Faults, refused
+
+Item = dict[str, Any]
+TERM = re.compile(r"(attribute_exists|attribute_not_exists)\(\s*(\S+?)\s*\)|(\S+) (=|<=) (\S+)")
+
+
+class MemoryTable:
+    """Stands where boto3's ``Table`` resource stands."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.items: dict[str, dict[str, Item]] = {}
+        self._faults = faults
+        self._lock = threading.RLock()
+
+    def get_item(self, *, Key: Item, ConsistentRead: bool) -> Item:
+        assert ConsistentRead
+
+        def read() -> Item:
+            with self._lock:
+                item = self.items.get(Key["pk"], {}).get(Key["sk"])
+                return {"Item": copy.deepcopy(item)} if item else {}
+
+        found: Item = self._faults.call("GetItem", read)
+        return found
+
+    def query(
+        self,
+        *,
+        KeyConditionExpression: str,
+        ExpressionAttributeValues: Item,
+        ScanIndexForward: bool,
+        ConsistentRead: bool,
+        Limit: int = 0,
+        ExclusiveStartKey: Item | None = None,
+    ) -> Item:
+        assert ConsistentRead
+        assert ExclusiveStartKey is None
+        prefix = ExpressionAttributeValues.get(":sk", "")
+
+        def read() -> Item:
+            with self._lock:
+                partition = self.items.get(ExpressionAttributeValues[":pk"], {})
+                keys = sorted((sk for sk in partition if sk.startswith(prefix)), reverse=not ScanIndexForward)
+                return {"Items": [copy.deepcopy(partition[sk]) for sk in keys[: Limit or None]]}
+
+        found: Item = self._faults.call("Query", read)
+        return found
+
+    def put_item(self, *, Item: Item, ConditionExpression: str = "") -> Item:
+        def write() -> Item:
+            with self._lock:
+                partition = self.items.setdefault(Item["pk"], {})
+                self._check(partition.get(Item["sk"]), ConditionExpression, {}, {}, "PutItem")
+                partition[Item["sk"]] = copy.deepcopy(Item)
+                return {}
+
+        answer: dict[str, Any] = self._faults.call("PutItem", write)
+        return answer
+
+    def update_item(
+        self,
+        *,
+        Key: Item,
+        UpdateExpression: str,
+        ExpressionAttributeNames: dict[str, str],
+        ExpressionAttributeValues: Item,
+        ReturnValues: str,
+        ConditionExpression: str = "",
+    ) -> Item:
+        assert ReturnValues == "ALL_NEW"
+        sets, _, adds = UpdateExpression.partition("ADD ")
+
+        def write() -> Item:
+            with self._lock:
+                partition = self.items.setdefault(Key["pk"], {})
+                item = partition.get(Key["sk"])
+                self._check(
+                    item,
+                    ConditionExpression,
+                    ExpressionAttributeNames,
+                    ExpressionAttributeValues,
+                    "UpdateItem",
+                )
+                item = dict(item or Key)
+                for clause in filter(None, sets.removeprefix("SET ").strip().split(", ")):
+                    name, value = clause.split(" = ")
+                    item[ExpressionAttributeNames[name]] = ExpressionAttributeValues[value]
+                for clause in filter(None, adds.split(", ")):
+                    name, value = clause.split(" ")
+                    field = ExpressionAttributeNames[name]
+                    item[field] = item.get(field, Decimal(0)) + ExpressionAttributeValues[value]
+                partition[Key["sk"]] = item
+                return {"Attributes": copy.deepcopy(item)}
+
+        answer: Item = self._faults.call("UpdateItem", write)
+        return answer
+
+    def delete_item(
+        self,
+        *,
+        Key: Item,
+        ExpressionAttributeNames: dict[str, str],
+        ExpressionAttributeValues: Item,
+        ConditionExpression: str = "",
+    ) -> Item:
+        def write() -> Item:
+            with self._lock:
+                partition = self.items.setdefault(Key["pk"], {})
+                names, values = ExpressionAttributeNames, ExpressionAttributeValues
+                self._check(partition.get(Key["sk"]), ConditionExpression, names, values, "DeleteItem")
+                partition.pop(Key["sk"], None)
+                return {}
+
+        answer: Item = self._faults.call("DeleteItem", write)
+        return answer
+
+    @staticmethod
+    def _check(
+        item: Item | None, condition: str, names: dict[str, str], values: Item, operation: str
+    ) -> None:
+        if not condition:
+            return
+        holds = []
+        for found in TERM.finditer(condition):
+            function, argument, left, comparison, right = found.groups()
+            if function:
+                present = item is not None and names.get(argument, argument) in item
+                holds.append(present == (function == "attribute_exists"))
+                continue
+            value = (item or {}).get(names[left])
+            known = value is not None
+            holds.append(known and (value == values[right] if comparison == "=" else value <= values[right]))
+        assert holds, condition
+        assert not (" OR " in condition and " AND " in condition), condition
+        if not (any(holds) if " OR " in condition else all(holds)):
+            raise refused("ConditionalCheckFailedException", operation)

@@ -1,0 +1,337 @@
+# ruff: noqa: N803, BLE001, E501
+"""The whole wheel in memory: the product's trigger, steps, callback and ledger, and a clock the test moves.
+
+Three things are stood in for: what rows are (a file's digest), the training itself, and the gate's
+statistics (every challenger on new rows is better, unless its file says otherwise).
+"""
+
+import contextlib
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import driftwheel.hooks
+from driftwheel.aws.objects import Objects
+from driftwheel.layout import RunLayout, S3Uri
+from driftwheel.ledger.objects import Objects as ObjectLedger
+from driftwheel.ledger.table import Table
+from driftwheel.ledger.tokens import Tokens
+from driftwheel.run import EvaluationGateSection, PreprocessingSection, Run, digest
+from driftwheel.steps import data_arrival, deployment, job_callback, record_outcome, training_launch
+from driftwheel.steps import trigger as triggering
+from driftwheel.triggers.messages import Nudge, parse
+
+from .buckets import MemoryS3
+from .faults import Faults, Killed
+from .machine import MACHINE, Execution, Machine
+from .sagemaker import StrictSageMaker, score_of
+from .table import MemoryTable
+
+SPEC = """
+model: {model}
+source: {{prefix: data/{model}/, key: [id]}}
+columns: {{id: {{type: category, feature: false}}, late: {{type: boolean, feature: false}}, w: {{type: number}}}}
+target: {{column: late}}
+split: {{by: key}}
+deployment: {{mode: canary, size: 10, bake_seconds: 60, capture: 100}}
+triggers: {{quiet_seconds: 5, cooldown_minutes: 0, runs_per_day: 1000}}
+"""
+LANDING, ARTIFACTS = "landing", "artifacts"
+MOST_RECEIVES = 5
+CODE = ("c" * 64, b"code")
+Message = dict[str, Any]
+
+
+@dataclass
+class Queued:
+    """One message of a queue, and how often it was received."""
+
+    body: Message
+    due: datetime
+    receives: int = 0
+
+
+class World:
+    """One stack. Nothing happens until a test lets a message, an execution or SageMaker go on."""
+
+    def __init__(
+        self, faults: Faults | None = None, models: tuple[str, ...] = ("parcels",), quota: int = 100
+    ) -> None:
+        self.faults = faults or Faults()
+        self.models = models
+        self.now = datetime(2026, 1, 2, tzinfo=UTC)
+        self.s3, self.store = MemoryS3(self.faults), MemoryTable(self.faults)
+        self.sagemaker = StrictSageMaker(self.faults, lambda: self.now, quota)
+        self.machine = Machine(self.faults, self._invoke, self._execution_ended)
+        self.table, self.objects = Table(self.store), Objects(self.s3)
+        self.ledger = triggering.Ledger.of(self.table)
+        self.wheel = triggering.Wheel(ARTIFACTS, MACHINE, CODE[0], 72, self.machine, self.objects)
+        self.place = deployment.Site("driftwheel", ARTIFACTS, "role", "key", "topic")
+        self.arrivals: list[Queued] = []
+        self.callbacks: list[Queued] = []
+        self.dead: list[Message] = []
+        self.alerts: Counter[tuple[str, str]] = Counter()
+        self.delivered: dict[tuple[str, str, str], str] = {}
+        self.digests: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+        self.dropped: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def hooked(self) -> Iterator["World"]:
+        """Let the hooks reach this world's faults."""
+        before = driftwheel.hooks._reach
+        driftwheel.hooks._reach = self.faults.reach
+        try:
+            yield self
+        finally:
+            driftwheel.hooks._reach = before
+
+    @contextlib.contextmanager
+    def calm(self) -> Iterator[None]:
+        """Let nothing more go wrong."""
+        faults = self.faults
+        kept = (faults.throttled, faults.lost, faults.killed, faults.plan)
+        faults.throttled, faults.lost, faults.killed, faults.plan = 0.0, 0.0, 0.0, {}
+        try:
+            yield
+        finally:
+            faults.throttled, faults.lost, faults.killed, faults.plan = kept
+
+    # What the outside does
+
+    def register(self) -> None:
+        with self.calm():
+            for model in self.models:
+                self.arrivals.append(
+                    Queued(
+                        self.event(f"models/{model}/model.yaml", SPEC.format(model=model).encode()), self.now
+                    )
+                )
+            self.drain()
+
+    def event(self, key: str, body: bytes) -> Message:
+        """Put an object and word its event as S3 does."""
+        with self.calm():
+            put = self.s3.put_object(Bucket=LANDING, Key=key, Body=body)
+        number = int(put["VersionId"][1:])
+        etag = put["ETag"].strip('"')
+        object_ = {"key": key, "size": len(body), "etag": etag, "version-id": put["VersionId"]}
+        object_ |= {"sequencer": f"{number:012X}"}
+        model = key.split("/")[1]
+        if key.startswith("data/"):
+            self.delivered[model, key, put["VersionId"]] = etag
+        detail = {"bucket": {"name": LANDING}, "object": object_, "reason": "PutObject"}
+        return {"detail-type": "Object Created", "time": "2026-01-02T00:00:00Z", "detail": detail}
+
+    def drop(self, model: str, name: str, body: bytes) -> Message:
+        message = self.event(f"data/{model}/{name}", body)
+        self.arrivals.append(Queued(message, self.now))
+        return message
+
+    def tick(self, seconds: float = 60) -> None:
+        """Let time pass; the schedules' ticks come with it."""
+        self.now += timedelta(seconds=seconds)
+        self.arrivals.append(Queued({"kind": "tick"}, self.now))
+        self.callbacks.append(Queued({"kind": "reconcile"}, self.now))
+
+    # What AWS does
+
+    def receive(self, queue: list[Queued], index: int = 0) -> None:
+        """Hand one message to its function; what fails comes back, and after five times is set aside."""
+        message = queue.pop(index)
+        if message.due > self.now:
+            queue.append(message)
+            return
+        message.receives += 1
+        self.counts["deliveries"] += 1
+        try:
+            if queue is self.arrivals:
+                self._consider(message.body)
+            else:
+                clients = job_callback.Clients(self.sagemaker, self.sagemaker, self.machine, self, "arrival")
+                ledger = job_callback.Ledger.of(self.table)
+                job_callback.wake(message.body, clients, ledger, self.objects, self.now)
+        except (Killed, Exception) as error:
+            self.counts[f"came back: {type(error).__name__}"] += 1
+            if message.receives >= MOST_RECEIVES:
+                self.dead.append(message.body)
+            else:
+                message.due = self.now + timedelta(seconds=30)
+                queue.append(message)
+
+    def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:
+        assert QueueUrl == "arrival"
+        self.arrivals.append(Queued(json.loads(MessageBody), self.now))
+
+    def work(self, dice: random.Random | None = None) -> bool:
+        """Let one job, endpoint, execution or message go on; False when nothing can."""
+        choices: list[tuple[str, Any]] = [
+            ("advance", one) for one in self.machine.running() if self._can(one)
+        ]
+        running = [n for n, job in self.sagemaker.jobs.items() if job["TrainingJobStatus"] == "InProgress"]
+        choices += [("job", name) for name in running]
+        moving = ("Creating", "Updating")
+        choices += [
+            ("endpoint", n) for n, e in self.sagemaker.endpoints.items() if e["EndpointStatus"] in moving
+        ]
+        choices += [("arrival", n) for n, message in enumerate(self.arrivals) if message.due <= self.now]
+        choices += [("callback", n) for n, message in enumerate(self.callbacks) if message.due <= self.now]
+        if not choices:
+            return False
+        kind, what = dice.choice(choices) if dice else choices[0]
+        if kind == "advance":
+            self.machine.advance(what)
+        elif kind == "job":
+            self.end_job(what)
+        elif kind == "endpoint":
+            self.end_endpoint(what)
+        else:
+            self.receive(self.arrivals if kind == "arrival" else self.callbacks, what)
+        return True
+
+    @staticmethod
+    def _can(execution: Execution) -> bool:
+        return not execution.token or execution.answer is not None
+
+    def end_job(self, name: str, status: str = "Completed") -> None:
+        self.sagemaker.end_job(name, status)
+        arn = self.sagemaker.jobs[name]["TrainingJobArn"]
+        self._changed("SageMaker Training Job State Change", arn)
+
+    def end_endpoint(self, name: str, *, rolled_back: bool = False) -> None:
+        self.sagemaker.settle_endpoint(name, rolled_back=rolled_back)
+        self._changed(
+            "SageMaker Endpoint State Change", f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{name}"
+        )
+
+    def _changed(self, kind: str, arn: str) -> None:
+        body = {"detail-type": kind, "resources": [arn.lower()], "detail": {}}
+        self.callbacks.append(Queued(body, self.now))
+
+    def drain(self, dice: random.Random | None = None, most: int = 100_000) -> None:
+        for _ in range(most):
+            if not self.work(dice):
+                return
+        raise AssertionError(f"still at work after {most} steps: {[e.state for e in self.machine.running()]}")
+
+    def settle(self, dice: random.Random | None = None) -> None:
+        """Heal what is left: faults end, what was set aside is redriven, ticks come until nothing changes."""
+        with self.calm():
+            for turn in range(12):
+                self.drain(dice)
+                for body in self.dead:
+                    target = (
+                        self.callbacks
+                        if body.get("resources") or body.get("kind") == "reconcile"
+                        else self.arrivals
+                    )
+                    if body.get("detail-type", "").startswith("Step Functions"):
+                        target = self.callbacks
+                    target.append(Queued(body, self.now))
+                self.dead = []
+                self.tick(600 if turn < 6 else 90_000)
+            self.drain(dice)
+
+    # What the functions do
+
+    def _consider(self, body: Message) -> None:
+        message = parse(body)
+        manual = isinstance(message, Nudge) and message.kind == "manual"
+        for model in triggering.take(message, self.ledger, self.objects, self.now.isoformat()):
+            decided = triggering.reconsider(model, self.ledger, self.wheel, self.now, manual=manual)
+            if decided.look_again is not None:
+                due = self.now + timedelta(seconds=decided.look_again)
+                self.arrivals.append(Queued({"kind": "reconsider", "model": model}, due))
+
+    def _invoke(self, step: str, payload: Any) -> Any:
+        self.counts[f"invoked {step}"] += 1
+        return getattr(self, f"_{step}")(json.loads(json.dumps(payload)))
+
+    def _waiting(self, payload: Any) -> tuple[Run, training_launch.Waiting]:
+        waiting = training_launch.Waiting(
+            payload["task_token"], payload["execution_arn"], self.now.isoformat()
+        )
+        return Run.model_validate(payload["run"]), waiting
+
+    def _data_arrival(self, payload: Any) -> Any:
+        run = Run.model_validate(payload)
+        section = data_arrival.arrive(run, self.objects, ObjectLedger(self.table), ARTIFACTS)
+        return section.model_dump(mode="json", exclude_none=True)
+
+    def _preprocessing(self, payload: Any) -> Any:
+        run = Run.model_validate(payload)
+        frozen = self.objects.read_json(S3Uri.parse(run.data_uri))["objects"]
+        aside = {refusal.key for refusal in run.data_arrival.refused} if run.data_arrival else set()
+        rows = sorted(
+            self.objects.read_version(entry["bucket"], entry["key"], entry["version"]).decode()
+            for entry in frozen
+            if entry["key"] not in aside
+        )
+        content = digest(run.model, sorted(set(rows)))
+        self.digests[run.run_id] = content
+        where = RunLayout(ARTIFACTS, run.model, run.run_id).step("preprocessing")
+        section = PreprocessingSection(
+            outcome="ready", uri=str(where), data_digest=content, holdout_uri=str(where / "holdout.jsonl.gz")
+        )
+        owner = self.ledger.runs.claim_data(run.model, content, run.run_id)
+        if owner != run.run_id:
+            section = section.model_copy(update={"outcome": "unchanged", "same_as": owner})
+        return section.model_dump(mode="json", exclude_none=True)
+
+    def _training_launch(self, payload: Any) -> Any:
+        run, waiting = self._waiting(payload)
+        place = training_launch.Place("driftwheel", ARTIFACTS, "role", "key")
+        tokens = Tokens(self.table)
+        return training_launch.launch(run, waiting, place, CODE, self.objects, tokens, self.sagemaker)
+
+    def _evaluation_gate(self, payload: Any) -> Any:
+        run = Run.model_validate(payload)
+        assert run.training_launch is not None
+        where = RunLayout(ARTIFACTS, run.model, run.run_id).step("evaluation_gate")
+        probe = {"records": [{"w": 1}], "scores": [score_of(run.training_launch.model_data_url)]}
+        self.objects.write_json(where / "probe.json", probe)
+        frozen = self.objects.read_json(S3Uri.parse(run.data_uri))["objects"]
+        worse = any(
+            b"worse" in self.objects.read_version(e["bucket"], e["key"], e["version"]) for e in frozen
+        )
+        return EvaluationGateSection(
+            outcome="reject" if worse else "promote",
+            reasons=[{"code": "floor" if worse else "better", "sentence": "said so"}],
+            metrics={},
+            model_package_arn=f"arn:aws:sagemaker:us-east-1:123456789012:model-package/x/{run.run_id}",
+            evaluation_uri=str(where / "evaluation.json"),
+        ).model_dump(mode="json")
+
+    def _deployment(self, payload: Any) -> Any:
+        run, waiting = self._waiting(payload)
+        clients = deployment.Clients(self.sagemaker, Alarms())
+        ledger = self.ledger
+        tokens = Tokens(self.table)
+        return deployment.deploy(run, waiting, self.place, clients, tokens, ledger.champions, ledger.leases)
+
+    def _record_outcome(self, payload: Any) -> Any:
+        run = Run.model_validate(payload)
+        ledger = record_outcome.Ledger.of(self.table)
+        outcome = record_outcome.record(run, self.now.isoformat(), self.objects, ledger, ARTIFACTS)
+        if outcome.status in {"failed", "refused", "rejected"}:
+            self.alerts[run.model, run.run_id] += 1
+        self.send_message(
+            QueueUrl="arrival", MessageBody=json.dumps({"kind": "run_finished", "model": run.model})
+        )
+        return {"status": outcome.status, "sentence": outcome.sentence}
+
+    def _execution_ended(self, execution: Execution) -> None:
+        detail = {"executionArn": execution.arn, "name": execution.name, "status": execution.status}
+        body = {"detail-type": "Step Functions Execution Status Change", "detail": detail}
+        self.callbacks.append(Queued(body, self.now))
+
+
+class Alarms:
+    """CloudWatch, as far as a deployment needs it."""
+
+    def put_metric_alarm(self, **_: Any) -> None:
+        """Take an alarm."""

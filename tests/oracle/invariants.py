@@ -1,0 +1,167 @@
+"""The oracle: invariants I1 to I12 over the evidence of one model at rest."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from .evidence import Evidence
+
+SETTLED = {"used", "superseded", "quarantined", "rejected", "duplicate", "ignored"}
+WITHOUT_MODEL = {"failed", "aborted"}
+TOLD = {"failed", "refused", "rejected"}
+PAYLOAD_BYTES, HISTORY_EVENTS = 200_000, 20_000
+
+
+def assert_invariants(evidence: Evidence) -> None:
+    """Raise AssertionError with every invariant that does not hold, by its number."""
+    broken = [*violations(evidence)]
+    assert not broken, "\n".join(broken)
+
+
+def violations(evidence: Evidence) -> Iterator[str]:
+    for judge in (
+        nothing_lost,
+        no_double_training,
+        champion_keeps_serving,
+        one_truth,
+        monotone,
+        no_orphans,
+        clear_error,
+        no_leak,
+        settled,
+        small,
+        deterministic,
+        evidence_kept,
+    ):
+        yield from judge(evidence)
+
+
+def nothing_lost(evidence: Evidence) -> Iterator[str]:
+    known = {(row.key, row.version): row for row in evidence.objects}
+    for place in evidence.delivered or {}:
+        if place not in known:
+            yield f"I1 nothing lost: {place} was delivered and is nowhere"
+    if evidence.delivered is not None:
+        for place in known.keys() - evidence.delivered.keys():
+            yield f"I1 nothing lost: {place} is entered and was never delivered"
+    for place, row in known.items():
+        if row.state not in SETTLED and place not in evidence.held_back:
+            yield f"I1 nothing lost: {place} is still {row.state}"
+        if row.state in {"superseded", "quarantined", "rejected", "duplicate", "ignored"} and not row.reason:
+            yield f"I1 nothing lost: {place} is {row.state} without a reason"
+
+
+def no_double_training(evidence: Evidence) -> Iterator[str]:
+    statuses = {run.run_id: run.status for run in evidence.runs}
+    trained = Counter(
+        evidence.digests[run_id]
+        for run_id, _ in evidence.jobs.values()
+        if run_id in evidence.digests and statuses.get(run_id) not in WITHOUT_MODEL
+    )
+    for content, count in trained.items():
+        if count > 1:
+            yield f"I2 no double training: {count} jobs learned {content}"
+    for run_id, count in Counter(run_id for run_id, _ in evidence.jobs.values()).items():
+        if count > 1:
+            yield f"I2 no double training: run {run_id} has {count} jobs"
+
+
+def champion_keeps_serving(evidence: Evidence) -> Iterator[str]:
+    if evidence.wrong_answers:
+        yield f"I3 champion keeps serving: {evidence.wrong_answers} failed or wrong answers"
+    if evidence.champion is not None and evidence.endpoint is None:
+        yield "I3 champion keeps serving: its endpoint is gone"
+
+
+def one_truth(evidence: Evidence) -> Iterator[str]:
+    champion, endpoint = evidence.champion, evidence.endpoint
+    if champion is None or endpoint is None:
+        return
+    if endpoint["EndpointConfigName"] != champion.endpoint_config:
+        yield f"I4 one truth: champion {champion.endpoint_config}, serves {endpoint['EndpointConfigName']}"
+    if evidence.serving and evidence.serving != champion.model_data_url:
+        yield f"I4 one truth: champion {champion.model_data_url}, answers {evidence.serving}"
+    if evidence.history and evidence.history[0] != champion:
+        yield f"I4 one truth: the newest of the history is {evidence.history[0].sequence}"
+
+
+def monotone(evidence: Evidence) -> Iterator[str]:
+    sequences = [row.sequence for row in reversed(evidence.history)]
+    if sequences != list(range(1, len(sequences) + 1)):
+        yield f"I5 monotone: champions {sequences}"
+    seen: set[str] = set()
+    for row in reversed(evidence.history):
+        if row.run_id in seen and row.sequence not in evidence.rolled_back:
+            yield f"I5 monotone: run {row.run_id} came back as {row.sequence} without a recorded rollback"
+        seen.add(row.run_id)
+    statuses = {run.run_id: run.status for run in evidence.runs}
+    for row in evidence.history:
+        if statuses.get(row.run_id, "promoted") not in {"promoted", "failed", "aborted"}:
+            yield f"I5 monotone: run {row.run_id} was champion and ended {statuses[row.run_id]}"
+
+
+def no_orphans(evidence: Evidence) -> Iterator[str]:
+    runs = {run.run_id for run in evidence.runs}
+    for name, (run_id, status) in evidence.jobs.items():
+        if run_id not in runs:
+            yield f"I6 no orphans: job {name} belongs to no run"
+        if status in {"InProgress", "Stopping"}:
+            yield f"I6 no orphans: job {name} still runs"
+    for config in evidence.configs:
+        if not any(config.endswith(run_id) for run_id in runs):
+            yield f"I6 no orphans: endpoint config {config} belongs to no run"
+
+
+def clear_error(evidence: Evidence) -> Iterator[str]:
+    for run in evidence.runs:
+        if run.ended_at and not run.outcome:
+            yield f"I7 clear error: run {run.run_id} ended {run.status} without a sentence"
+        said_so = run.status in TOLD and "could say why" not in run.outcome
+        if evidence.alerts is not None and said_so and not evidence.alerts[run.run_id]:
+            yield f"I7 clear error: run {run.run_id} {run.status}, and nobody was told"
+
+
+def no_leak(evidence: Evidence) -> Iterator[str]:
+    for canary in evidence.canaries:
+        if any(canary in text for text in evidence.outputs):
+            yield f"I8 no leak: a planted value that begins {canary[:4]!r} came out"
+
+
+def settled(evidence: Evidence) -> Iterator[str]:
+    for name, (status, error) in evidence.executions.items():
+        if status == "RUNNING":
+            yield f"I9 settled: execution {name} runs"
+        if error.startswith(("States.Runtime", "States.ParameterPathFailure", "States.DataLimitExceeded")):
+            yield f"I9 settled: execution {name} ended in {error}"
+    for run in evidence.runs:
+        if run.status == "running":
+            yield f"I9 settled: run {run.run_id} is entered as running"
+    if evidence.lease is not None and evidence.lease.expires_at > evidence.now:
+        yield f"I9 settled: the lease is with {evidence.lease.run_id}"
+    for parked in evidence.tokens:
+        yield f"I9 settled: a token is parked under {parked.arn}"
+
+
+def small(evidence: Evidence) -> Iterator[str]:
+    if evidence.largest_payload > PAYLOAD_BYTES:
+        yield f"I10 small: a payload of {evidence.largest_payload} bytes"
+    if evidence.longest_history > HISTORY_EVENTS:
+        yield f"I10 small: a history of {evidence.longest_history} events"
+
+
+def deterministic(evidence: Evidence) -> Iterator[str]:
+    owners: dict[str, set[str]] = defaultdict(set)
+    for run in evidence.runs:
+        if run.run_id in evidence.digests:
+            owners[run.run_id].add(evidence.digests[run.run_id])
+    for run_id, found in owners.items():
+        if len(found) > 1:
+            yield f"I11 deterministic: run {run_id} prepared {sorted(found)}"
+
+
+def evidence_kept(evidence: Evidence) -> Iterator[str]:
+    for place, (received, kept) in evidence.quarantined.items():
+        if received != kept:
+            yield f"I12 evidence kept: {place} was received as {len(received)} bytes, kept as {len(kept)}"
+    for url, digests in evidence.model_digests.items():
+        if len(digests) > 1:
+            yield f"I12 evidence kept: {url} has been {len(digests)} different models"
