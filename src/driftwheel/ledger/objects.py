@@ -15,6 +15,10 @@ from driftwheel.ledger.table import Item, Table
 State = Literal["pending", "used", "superseded", "quarantined", "rejected", "duplicate", "ignored"]
 
 
+STANDING: frozenset[str] = frozenset({"pending", "used", "duplicate"})
+"""States of versions whose bytes count."""
+
+
 @dataclass(frozen=True)
 class Delivered:
     """One object version as S3 announced it; ``sequencer`` is hex, comparable for one key only."""
@@ -71,17 +75,17 @@ class Objects:
             )
             entered = _row(again or item)
         reached("after_ledger_put")
-        return self._place(entered) if entered.state == "pending" else entered
+        return self._place(entered) if entered.state in STANDING else entered
 
     def _place(self, row: ObjectRow) -> ObjectRow:
-        """Put a pending version into the order of its key's versions.
+        """Put a version into the order of its key's versions; a run may have settled it meanwhile.
 
         Two deliveries may do this at once, each seeing the other half done: both come to the same end.
         """
         versions = [other for other in self.of_key(row.model, row.key) if other.version != row.version]
-        standing = [other for other in versions if other.state in {"pending", "used", "duplicate"}]
+        standing = [other for other in versions if other.state in STANDING]
         newer = [other for other in standing if later(other.sequencer, row.sequencer)]
-        for other in newer:
+        for other in newer if row.state == "pending" else []:
             if other.state == "duplicate" and other.etag == row.etag and len(newer) == 1:
                 continue
             if other.state != "pending" or other.etag != row.etag or len(newer) > 1:
@@ -89,10 +93,10 @@ class Objects:
             self.settle(other, "duplicate", f"unchanged: same bytes as version {row.version}")
         older = [other for other in standing if other not in newer and other.state != "duplicate"]
         before = max(older, key=lambda other: padded(other.sequencer), default=None)
-        if before is not None and before.etag == row.etag:
+        if before is not None and before.etag == row.etag and row.state == "pending":
             return self.settle(row, "duplicate", f"unchanged: same bytes as version {before.version}")
         for other in older:
-            if other.state == "pending":
+            if other.state == "pending" and (other.etag != row.etag or row.state == "pending"):
                 self.settle(other, "superseded", f"by version {row.version}")
         return row
 
@@ -164,7 +168,7 @@ def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
     """
     versions: dict[str, list[ObjectRow]] = {}
     for row in rows:
-        if row.state in {"pending", "used", "duplicate"}:
+        if row.state in STANDING:
             versions.setdefault(row.key, []).append(row)
     found = []
     for _, of_key in sorted(versions.items()):
