@@ -199,11 +199,14 @@ class Evaluation(Part):
 DriftTestName = Literal[
     "psi",
     "jensen_shannon",
+    "wasserstein",
     "kolmogorov_smirnov",
     "chi_square",
+    "g_test",
     "l_infinity",
     "missingness",
     "unseen_categories",
+    "vanished_categories",
 ]
 
 
@@ -218,6 +221,7 @@ class Drift(Part):
         "chi_square",
         "missingness",
         "unseen_categories",
+        "vanished_categories",
     ]
     minimum_rows: int = Field(500, ge=50)
     significance: float = Field(0.01, gt=0, lt=0.5)
@@ -227,13 +231,31 @@ class Drift(Part):
 
 
 class Triggers(Part):
-    """When a run may start."""
+    """When a run may start.
+
+    Drift must show in ``drifted_windows`` of the last ``of_windows`` checks before it retrains. ``cost_per_day``
+    bounds a UTC day's trainings, each paid at ``cost_per_training_hour``; both are in one currency, yours.
+    """
 
     quiet_seconds: int = Field(60, ge=0, le=86_400)
     minimum_labelled_rows: int = Field(500, ge=1)
+    drifted_windows: int = Field(2, ge=1)
+    of_windows: int = Field(3, ge=1, le=24)
     cooldown_minutes: int = Field(60, ge=0)
     runs_per_day: int = Field(12, ge=1)
+    cost_per_day: float | None = Field(None, gt=0)
+    cost_per_training_hour: float | None = Field(None, gt=0)
     give_up_after: int = Field(3, ge=1)
+
+    @model_validator(mode="after")
+    def _bounds_can_be_met(self) -> "Triggers":
+        if self.drifted_windows > self.of_windows:
+            raise ValueError(
+                f"drifted_windows: {self.drifted_windows} of {self.of_windows} windows can never be reached"
+            )
+        if (self.cost_per_day is None) != (self.cost_per_training_hour is None):
+            raise ValueError("cost_per_day: give it together with cost_per_training_hour")
+        return self
 
 
 class Window(Part):
@@ -333,6 +355,17 @@ class ModelSpec(Part):
             raise ValueError(
                 f"columns.{written[0]}.notation: only CSV holds numbers as text; the sources are "
                 f"{', '.join(sorted(formats))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _budget_pays_for_one_training(self) -> "ModelSpec":
+        price, budget = self.triggers.cost_per_training_hour, self.triggers.cost_per_day
+        longest = self.training.max_runtime_seconds / 3_600
+        if price is not None and budget is not None and price * longest > budget:
+            raise ValueError(
+                f"triggers.cost_per_day: {budget:g} does not pay for one training of max_runtime_seconds "
+                f"({price * longest:.2f}): raise it or shorten training.max_runtime_seconds"
             )
         return self
 

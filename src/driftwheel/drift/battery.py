@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from driftwheel.drift.chi_square import ChiSquare
+from driftwheel.drift.g_test import GTest
 from driftwheel.drift.jensen_shannon import JensenShannon
 from driftwheel.drift.kolmogorov_smirnov import KolmogorovSmirnov
 from driftwheel.drift.l_infinity import LInfinity
@@ -12,10 +13,21 @@ from driftwheel.drift.missingness import Missingness
 from driftwheel.drift.psi import Psi
 from driftwheel.drift.score import DriftTest
 from driftwheel.drift.unseen_categories import UnseenCategories
+from driftwheel.drift.vanished_categories import VanishedCategories
+from driftwheel.drift.wasserstein import Wasserstein
 from driftwheel.spec import Drift
 
 AnyTest = Annotated[
-    Psi | JensenShannon | KolmogorovSmirnov | ChiSquare | LInfinity | Missingness | UnseenCategories,
+    Psi
+    | JensenShannon
+    | Wasserstein
+    | KolmogorovSmirnov
+    | ChiSquare
+    | GTest
+    | LInfinity
+    | Missingness
+    | UnseenCategories
+    | VanishedCategories,
     Field(discriminator="kind"),
 ]
 

@@ -68,7 +68,11 @@ def drift_finding(feature: FeatureReport) -> Finding:
     found = [test for test in feature.tests if test.magnitude != "none"]
     # The test that is furthest beyond its own threshold speaks for the feature.
     best = max(found, key=lambda test: (test.magnitude == "strong", test.effect / test.strong))
-    code = best.kind if best.kind in {"missingness", "unseen_categories"} else "distribution"
+    code = (
+        best.kind
+        if best.kind in {"missingness", "unseen_categories", "vanished_categories"}
+        else "distribution"
+    )
     numbers = {test.kind: {"effect": test.effect, "adjusted_p": test.adjusted} for test in found}
     return Finding(
         feature=feature.name,
@@ -103,11 +107,14 @@ def _drift_sentence(feature: FeatureReport, test: Tested) -> str:
 TITLES = {
     "psi": "PSI",
     "jensen_shannon": "Jensen-Shannon distance",
+    "wasserstein": "Wasserstein distance in standard deviations",
     "kolmogorov_smirnov": "Kolmogorov-Smirnov D",
     "chi_square": "Cohen's w",
+    "g_test": "G-test's effect",
     "l_infinity": "largest change of a share",
     "missingness": "change of the missing share",
     "unseen_categories": "share of unseen categories",
+    "vanished_categories": "share that a vanished category had",
 }
 
 

@@ -21,7 +21,7 @@ def samples(kind, seed, rows=4_000, *, changed=False):
         values = rng.normal(3 if changed else 0, 1, rows)
         values[rng.random(rows) < (0.5 if changed else 0.1)] = np.nan
         return values.tolist()
-    shares = [0.1, 0.2, 0.4, 0.3] if changed else [0.5, 0.3, 0.2, 0.0]
+    shares = [0.1, 0.6, 0.0, 0.3] if changed else [0.5, 0.3, 0.2, 0.0]
     values = rng.choice(["a", "b", "c", "new"], rows, p=shares).astype(object)
     values[rng.random(rows) < (0.5 if changed else 0.1)] = None
     return values.tolist()
