@@ -70,6 +70,16 @@ class Machine:
         answer: dict[str, Any] = self._faults.call("StartExecution", execute)
         return answer
 
+    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:
+        def execute() -> dict[str, Any]:
+            name = executionArn.rpartition(":")[2]
+            if name not in self.executions:
+                raise refused("ExecutionDoesNotExist", "DescribeExecution")
+            return {"status": self.executions[name].status}
+
+        answer: dict[str, Any] = self._faults.call("DescribeExecution", execute)
+        return answer
+
     def send_task_success(self, *, taskToken: str, output: str) -> dict[str, Any]:
         return self._answer(taskToken, ("success", json.loads(output)), "SendTaskSuccess")
 

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,12 +14,15 @@ from botocore.exceptions import ClientError
 from driftwheel.aws.objects import Objects
 from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.models import Models
 from driftwheel.ledger.runs import RunRow, Runs
 from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.spec import load_spec
 from driftwheel.steps.job_callback import Clients, Ledger, wake
 
 from .conftest import World
 
+SPEC = Path("examples/flights/model.yaml").read_bytes()
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:driftwheel-model-loop:flights-r1"
 JOB = "arn:aws:sagemaker:us-east-1:123456789012:training-job/driftwheel-flights-r1"
 ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/driftwheel-flights"
@@ -294,6 +298,37 @@ def test_editing_a_pending_package_is_no_answer(
     wake_up({"detail-type": "SageMaker Model Package State Change", "resources": [PACKAGE], "detail": {}})
 
     assert states.asked("send_task_success") == []
+
+
+@pytest.mark.case("EV-10")
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("ExecutionDoesNotExist", "aborted"),
+        ({"status": "TIMED_OUT"}, "failed"),
+        ({"status": "RUNNING"}, "running"),
+    ],
+)
+def test_the_reconciler_closes_runs_whose_end_nobody_heard_of(
+    world: World, wake_up: Wake, states: Recorder, answer: Any, status: str
+) -> None:
+    Models(world.table).register(load_spec(SPEC, "model.yaml"), version="v", at="now")
+    states.answers["describe_execution"] = answer
+
+    for _ in range(2):
+        wake_up({"kind": "reconcile"})
+
+    assert Runs(world.table).of_model("flights")[0].status == status
+
+
+@pytest.mark.case("EV-10")
+def test_a_run_that_is_being_started_is_left_alone(world: World, wake_up: Wake, states: Recorder) -> None:
+    Models(world.table).register(load_spec(SPEC, "model.yaml"), version="v", at="now")
+    Leases(world.table).acquire("flights", "r1", now=int(NOW.timestamp()), seconds=300)
+    states.answers["describe_execution"] = "ExecutionDoesNotExist"
+
+    assert wake_up({"kind": "reconcile"}) == []
+    assert Runs(world.table).of_model("flights")[0].status == "running"
 
 
 @pytest.mark.case("SF-10")

@@ -23,6 +23,16 @@ def start(client: Any, state_machine_arn: str, name: str, payload: str) -> str |
     return str(answer["executionArn"])
 
 
+def status(client: Any, arn: str) -> str | None:
+    """Describe how an execution is; None when none was started under this name."""
+    try:
+        return str(client.describe_execution(executionArn=arn)["status"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+            return None
+        raise
+
+
 def succeed(client: Any, token: str, section: dict[str, Any]) -> bool:
     """End a wait with its section; False when it had ended before."""
     return _once(client.send_task_success, taskToken=token, output=json.dumps(section))

@@ -17,6 +17,7 @@ from driftwheel.errors import ChampionMoved, DeploymentFailed, DriftwheelError, 
 from driftwheel.layout import S3Uri
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.models import Models
 from driftwheel.ledger.runs import Runs, Status
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Parked, Tokens
@@ -44,11 +45,18 @@ class Ledger:
     champions: Champions
     leases: Leases
     runs: Runs
+    models: Models
 
     @classmethod
     def of(cls, table: Table) -> "Ledger":
         """Open those parts of one table."""
-        return cls(tokens=Tokens(table), champions=Champions(table), leases=Leases(table), runs=Runs(table))
+        return cls(
+            tokens=Tokens(table),
+            champions=Champions(table),
+            leases=Leases(table),
+            runs=Runs(table),
+            models=Models(table),
+        )
 
 
 def wake(
@@ -59,7 +67,8 @@ def wake(
     Returns one line per wait that was looked at.
     """
     if event.get("kind") == "reconcile":
-        return [settle(parked, clients, ledger, objects, now) for parked in ledger.tokens.all()]
+        lines = [settle(parked, clients, ledger, objects, now) for parked in ledger.tokens.all()]
+        return lines + unseen(clients, ledger, now)
     if event.get("detail-type") == "Step Functions Execution Status Change":
         return release(event["detail"], clients, ledger, now)
     found = [parked for arn in event.get("resources", []) if (parked := ledger.tokens.get(arn))]
@@ -111,6 +120,27 @@ def release(detail: dict[str, Any], clients: Clients, ledger: Ledger, now: datet
         if lines:
             woken = {"kind": "run_finished", "model": model}
             clients.sqs.send_message(QueueUrl=clients.arrival_queue_url, MessageBody=json.dumps(woken))
+    return lines
+
+
+def unseen(clients: Clients, ledger: Ledger, now: datetime) -> list[str]:
+    """Close runs whose execution ended unheard, or was never started: an event was lost, a trigger died."""
+    lines = []
+    for spec in ledger.models.all():
+        for run in ledger.runs.of_model(spec.model):
+            if run.status != "running":
+                continue
+            status = executions.status(clients.stepfunctions, run.execution_arn)
+            lease = ledger.leases.get(spec.model)
+            starting = lease is not None and lease.run_id == run.run_id and lease.expires_at > now.timestamp()
+            if status is None and not starting:
+                sentence = "the execution was never started"
+                if ledger.runs.end(spec.model, run.run_id, "aborted", sentence, now.isoformat()):
+                    lines.append(f"run {run.run_id} of {spec.model}: never started")
+            elif status in {"FAILED", "TIMED_OUT", "ABORTED"}:
+                name = run.execution_arn.rpartition(":")[2]
+                detail = {"executionArn": run.execution_arn, "name": name, "status": status}
+                lines += release(detail, clients, ledger, now)
     return lines
 
 
