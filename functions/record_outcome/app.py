@@ -14,7 +14,7 @@ from driftwheel.aws.objects import Objects
 from driftwheel.aws.settings import OutcomeSettings
 from driftwheel.ledger.table import Table
 from driftwheel.run import Run
-from driftwheel.steps.record_outcome import Ledger, record
+from driftwheel.steps.record_outcome import Ledger, alert_of, record
 
 settings = OutcomeSettings.from_env()
 logger = Logger(service="record_outcome")
@@ -35,11 +35,8 @@ def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     outcome = record(event, datetime.now(UTC).isoformat(), objects, ledger, settings.artifact_bucket)
     metrics.add_dimension("model", event.model)
     metrics.add_metric(f"Runs{outcome.status.title()}", MetricUnit.Count, 1)
-    if outcome.status in {"failed", "refused", "rejected"}:
-        line = f"{event.model}: run {event.run_id} {outcome.status}. {outcome.sentence}"
-        sns.publish(
-            TopicArn=settings.alert_topic_arn, Subject=f"{event.model}: run {outcome.status}", Message=line
-        )
+    if alert := alert_of(event, outcome, ledger.runs):
+        sns.publish(TopicArn=settings.alert_topic_arn, Subject=alert[0], Message=alert[1])
     woken = {"kind": "run_finished", "model": event.model, "run_id": event.run_id}
     sqs.send_message(QueueUrl=settings.arrival_queue_url, MessageBody=json.dumps(woken))
     logger.info("run ended", extra={"status": outcome.status})

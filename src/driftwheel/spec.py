@@ -233,8 +233,9 @@ class Drift(Part):
 class Triggers(Part):
     """When a run may start.
 
-    Drift must show in ``drifted_windows`` of the last ``of_windows`` checks before it retrains. ``cost_per_day``
-    bounds a UTC day's trainings, each paid at ``cost_per_training_hour``; both are in one currency, yours.
+    Drift must show in ``drifted_windows`` of the last ``of_windows`` checks before it retrains.
+    ``cost_per_day`` bounds a UTC day's trainings, each paid at ``cost_per_training_hour``; both are in one
+    currency, yours.
     """
 
     quiet_seconds: int = Field(60, ge=0, le=86_400)

@@ -282,7 +282,9 @@ CHAMPION = ChampionRow(
 
 
 def drifted(champion: int = 1, labelled: int = 5_000, fault: str = "") -> Finding:
-    return Finding("flights", "2026-01-02T11:00:00+00:00", champion, "major", fault, labelled, "s3://report")
+    windows = [f"2026-01-02T{hour}:00:00+00:00 major" for hour in (10, 11)]
+    at = "2026-01-02T11:00:00+00:00"
+    return Finding("flights", at, champion, "major", fault, labelled, "s3://report", windows)
 
 
 def drift_event() -> dict[str, Any]:

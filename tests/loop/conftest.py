@@ -43,7 +43,8 @@ training: {algorithm: xgboost, rounds: 40, hyperparameters: {max_depth: 3}}
 evaluation: {metric: auc, floor: 0.6, minimum_rows: 100, slices: [depot]}
 deployment: {mode: canary, size: 10, bake_seconds: 60, capture: 100}
 drift: {minimum_rows: 200, every_minutes: 1}
-triggers: {quiet_seconds: 1, cooldown_minutes: 0, minimum_labelled_rows: 300, runs_per_day: 50}
+triggers: {quiet_seconds: 1, cooldown_minutes: 0, minimum_labelled_rows: 300, runs_per_day: 50,
+  drifted_windows: 1, of_windows: 1}
 """
 
 

@@ -1,6 +1,6 @@
 """What drift checks found: the latest finding of each model, which the policy reads."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from driftwheel.ledger.table import Table
@@ -11,7 +11,8 @@ class Finding:
     """The last word on a model's live traffic.
 
     ``champion_sequence`` says whose traffic it was: a finding about an earlier champion is history.
-    ``fault`` is empty, or says what is broken in the data.
+    ``fault`` is empty, or says what is broken in the data. ``windows`` are the champion's last windows, this
+    one included (``triggers/windows.py``).
     """
 
     model: str
@@ -21,6 +22,7 @@ class Finding:
     fault: str
     labelled_rows: int
     report_uri: str
+    windows: list[str] = field(default_factory=list)
 
 
 class Findings:

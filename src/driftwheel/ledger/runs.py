@@ -1,5 +1,6 @@
 """The run index, and which run trained on which content."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -7,6 +8,7 @@ from driftwheel.ledger.table import Table
 
 Status = Literal["running", "promoted", "rejected", "refused", "unchanged", "failed", "aborted"]
 ENDED_WITHOUT_MODEL: frozenset[str] = frozenset({"failed", "aborted"})
+FRUITLESS: frozenset[str] = frozenset({"failed", "refused", "unchanged"})
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class RunRow:
     fence: int
     ended_at: str = ""
     outcome: str = ""
+    billed_seconds: int = 0
 
 
 class Runs:
@@ -35,12 +38,17 @@ class Runs:
         """Enter a run once; False when it is already known."""
         return self._table.put_new(asdict(run) | {"pk": f"RUN#{run.model}", "sk": run.run_id})
 
-    def end(self, model: str, run_id: str, status: Status, outcome: str, at: str) -> bool:
-        """Record how a run ended; False when it had ended before (the first word stands)."""
+    def end(
+        self, model: str, run_id: str, status: Status, outcome: str, at: str, billed_seconds: int = 0
+    ) -> bool:
+        """Record how a run ended; False when it had ended before (the first word stands).
+
+        ``billed_seconds`` is what its training is billed for.
+        """
         changed = self._table.update(
             f"RUN#{model}",
             run_id,
-            {"status": status, "outcome": outcome, "ended_at": at},
+            {"status": status, "outcome": outcome, "ended_at": at, "billed_seconds": billed_seconds},
             condition="#status = :running",
             values={"running": "running"},
         )
@@ -55,6 +63,14 @@ class Runs:
         """List a model's runs, newest first."""
         rows = [_run(item) for item in self._table.query(f"RUN#{model}")]
         return sorted(rows, key=lambda row: row.started_at, reverse=True)
+
+    def losses(self, model: str) -> int:
+        """Count the runs since the last promotion that brought no better model.
+
+        Rejected challengers, and what drift started that failed, was refused or found nothing new. A dropped
+        file that cannot be read says nothing about retraining, an aborted run nothing about anything.
+        """
+        return losses(self.of_model(model))
 
     def claim_data(self, model: str, data_digest: str, run_id: str) -> str:
         """Say which run owns this content: ours when it is new, ours, or its owner ended without a model."""
@@ -72,6 +88,16 @@ class Runs:
             pk, data_digest, {"run_id": run_id}, condition="#run_id = :owner", values={"owner": owner}
         )
         return run_id if taken else owner
+
+
+def losses(runs: Iterable[RunRow]) -> int:
+    """Count, among runs listed newest first, the fruitless ones before the last promotion."""
+    count = 0
+    for run in runs:
+        if run.status == "promoted":
+            break
+        count += run.status == "rejected" or (run.kind == "drift" and run.status in FRUITLESS)
+    return count
 
 
 def _run(item: dict[str, object]) -> RunRow:

@@ -21,6 +21,7 @@ from driftwheel.ledger.objects import current
 from driftwheel.ledger.table import Table
 from driftwheel.recipe.row import load_recipe
 from driftwheel.spec import ModelSpec
+from driftwheel.triggers.windows import remember
 
 LONGEST_WINDOW = timedelta(days=30)
 """Older traffic says how the world was, not how it is."""
@@ -91,6 +92,10 @@ def look(
     objects.write_json(place / "report.json", report.to_json())
     fault = report.sentence if report.blocks_retraining else ""
     severity = "none" if report.severity == "fault" else report.severity
+    last = ledger.findings.get(spec.model)
+    if last is not None and last.champion_sequence != champion.sequence:
+        last = None
+    every = spec.drift.every_minutes
     ledger.findings.record(
         Finding(
             model=spec.model,
@@ -100,6 +105,7 @@ def look(
             fault=fault,
             labelled_rows=int(report.window.get("labelled_rows", 0)),
             report_uri=str(place / "report.json"),
+            windows=remember(last.windows if last else [], now.isoformat(), report.severity, every),
         )
     )
     ledger.decisions.record(

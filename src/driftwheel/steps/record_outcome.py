@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from driftwheel.aws.objects import Objects
@@ -86,9 +87,39 @@ def record(run: Run, now: str, objects: Objects, ledger: Ledger, artifact_bucket
             run_id=run.run_id,
         )
     )
-    ledger.runs.end(run.model, run.run_id, outcome.status, outcome.sentence, now)
+    ledger.runs.end(run.model, run.run_id, outcome.status, outcome.sentence, now, billed_seconds(run, now))
     ledger.leases.release(run.model, run.run_id, run.fence)
     return outcome
+
+
+def billed_seconds(run: Run, now: str) -> int:
+    """Say what the run's training is billed for; of one that never reported, the most it can be."""
+    if run.training_launch is not None:
+        return run.training_launch.billable_seconds or run.training_launch.seconds or 0
+    if run.preprocessing is None or run.preprocessing.outcome != "ready":
+        return 0
+    passed = (datetime.fromisoformat(now) - datetime.fromisoformat(run.started.at)).total_seconds()
+    return int(min(max(passed, 0), run.spec.training.max_runtime_seconds))
+
+
+def alert_of(run: Run, outcome: Outcome, runs: Runs) -> tuple[str, str] | None:
+    """Word the alert about a run that has ended, subject and line; None when a person has nothing to learn.
+
+    When ``give_up_after`` runs in a row brought no better model, that is said once; what drift tries after
+    that stands in the ledger only.
+    """
+    if outcome.status not in {"failed", "refused", "rejected", "unchanged"}:
+        return None
+    lost, patience = runs.losses(run.model), run.spec.triggers.give_up_after
+    if run.started.kind == "drift" and lost > patience:
+        return None
+    line = f"{run.model}: run {run.run_id} {outcome.status}. {outcome.sentence}"
+    if lost == patience:
+        return f"{run.model}: cannot improve", (
+            f"{run.model}: cannot improve: {lost} runs in a row brought no better model. Drift is now tried "
+            f"more and more rarely, once a week at least. Last: {line}"
+        )
+    return None if outcome.status == "unchanged" else (f"{run.model}: run {outcome.status}", line)
 
 
 def settle_objects(run: Run, outcome: Outcome, objects: Objects, ledger: ObjectLedger) -> None:

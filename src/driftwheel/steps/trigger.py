@@ -17,13 +17,14 @@ from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models, owner_of
 from driftwheel.ledger.objects import Delivered, ObjectRow, current
 from driftwheel.ledger.objects import Objects as ObjectLedger
-from driftwheel.ledger.runs import ENDED_WITHOUT_MODEL, RunRow, Runs
+from driftwheel.ledger.runs import ENDED_WITHOUT_MODEL, RunRow, Runs, losses
 from driftwheel.ledger.table import Table
 from driftwheel.run import Champion, Limits, Run, Started, digest, payload
 from driftwheel.spec import ModelSpec, load_spec
 from driftwheel.triggers.messages import DriftDetected, Nudge, ObjectCreated, ignored
 from driftwheel.triggers.policy import decide
 from driftwheel.triggers.state import Answer, Refuse, Severity, Situation, Start, Wait
+from driftwheel.triggers.windows import drifted
 
 NOBODY = "nobody"
 """Owner of objects no registered model watches; they are adopted when a model.yaml names their prefix."""
@@ -115,11 +116,9 @@ def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime) -> Situation:
     champion = ledger.champions.get(spec.model)
     finding = ledger.findings.get(spec.model)
     fresh = finding is not None and champion is not None and finding.champion_sequence == champion.sequence
-    losses = 0
-    for run in runs:
-        if run.status == "promoted":
-            break
-        losses += run.status == "rejected"
+    today = [run for run in runs if run.started_at[:10] == now.isoformat()[:10]]
+    billed = next((run.billed_seconds for run in runs if run.billed_seconds), None)
+    hourly = spec.triggers.cost_per_training_hour or 0.0
     return Situation(
         now=now.timestamp(),
         pending=len(pending),
@@ -127,9 +126,12 @@ def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime) -> Situation:
         lease_run=lease.run_id if lease else "",
         lease_until=lease.expires_at if lease else 0.0,
         last_ended=max((_epoch(run.ended_at) for run in ended), default=None),
-        runs_today=sum(run.started_at[:10] == now.isoformat()[:10] for run in runs),
-        losses=losses,
+        runs_today=len(today),
+        losses=losses(runs),
+        cost_today=hourly / 3_600 * sum(run.billed_seconds for run in today),
+        cost_next=hourly / 3_600 * (spec.training.max_runtime_seconds if billed is None else billed),
         drift=_severity(finding) if fresh else None,
+        drifted_windows=_drifted_windows(finding, spec) if fresh and finding else 0,
         labelled_rows=finding.labelled_rows if fresh and finding else 0,
         fault=finding.fault if fresh and finding else "",
     )
@@ -287,14 +289,16 @@ def _write_down(
     numbers = {
         name: value for name, value in vars(situation).items() if name != "now" and value not in ("", None)
     }
-    # The same answer to the same situation is one row, however often a tick asks; a person is answered anew.
+    # The same answer to the same situation is one row, however often a tick asks; a person is answered anew,
+    # and every start is one of its own.
     same = digest(
         answer.code,
         situation.pending,
         situation.newest_arrival,
         situation.lease_run,
+        situation.last_ended,
         situation.drift,
-        now.isoformat() if manual else "",
+        now.isoformat() if manual or isinstance(answer, Start) else "",
     )
     ledger.decisions.record(
         Decision(
@@ -334,6 +338,13 @@ def _severity(finding: Finding | None) -> Severity | None:
     if finding is None or finding.severity in {"none", "insufficient_data"}:
         return None
     return "major" if finding.severity == "major" else "minor"
+
+
+def _drifted_windows(finding: Finding, spec: ModelSpec) -> int:
+    """Count them; a finding that remembers no windows speaks for its own."""
+    if not finding.windows:
+        return 1
+    return drifted(finding.windows, spec.drift.retrain_at, spec.triggers.of_windows)
 
 
 def _entry(row: ObjectRow) -> dict[str, Any]:

@@ -29,13 +29,25 @@ def decide(situation: Situation, spec: ModelSpec, *, manual: bool = False) -> An
         return Refuse("data_fault", f"live data is broken, not drifting: {situation.fault}; mend the source")
     if not situation.pending and not _drifted(situation, spec):
         return Refuse("nothing_new", "no new file and no drift")
-    if situation.runs_today >= spec.triggers.runs_per_day:
-        until = (situation.now // DAY + 1) * DAY
-        return Wait(until, "budget_spent", f"{situation.runs_today} runs today, runs_per_day allows no more")
+    if spent := _spent(situation, spec):
+        return Wait((situation.now // DAY + 1) * DAY, "budget_spent", spent)
     by_drift = _by_drift(situation, spec) if _drifted(situation, spec) else None
     if isinstance(by_drift, Start) or not situation.pending:
         return by_drift or Refuse("nothing_new", "no new file and no drift")
     return _by_arrival(situation, spec)
+
+
+def _spent(situation: Situation, spec: ModelSpec) -> str:
+    """Say which of the day's budgets is spent; empty when none is. Days are UTC."""
+    if situation.runs_today >= spec.triggers.runs_per_day:
+        return f"{situation.runs_today} runs today, runs_per_day allows no more"
+    budget = spec.triggers.cost_per_day
+    if budget is not None and situation.cost_today + situation.cost_next > budget:
+        return (
+            f"trainings cost {situation.cost_today:.2f} today, one more about {situation.cost_next:.2f}: "
+            f"cost_per_day is {budget:g}"
+        )
+    return ""
 
 
 def _drifted(situation: Situation, spec: ModelSpec) -> bool:
@@ -54,12 +66,18 @@ def _by_arrival(situation: Situation, spec: ModelSpec) -> Answer:
 
 def _by_drift(situation: Situation, spec: ModelSpec) -> Answer:
     triggers = spec.triggers
+    if situation.drifted_windows < triggers.drifted_windows:
+        sentence = (
+            f"{situation.drift} drift in {situation.drifted_windows} of the last {triggers.of_windows} "
+            f"windows, {triggers.drifted_windows} are needed"
+        )
+        return Wait(None, "unconfirmed", sentence)
     if situation.last_ended is not None:
         beyond = situation.losses - triggers.give_up_after
         if beyond >= 0:
             pause = min(LONGEST_BACK_OFF, max(DAY, triggers.cooldown_minutes * 60) * 2.0 ** min(beyond, 10))
             if situation.last_ended + pause > situation.now:
-                sentence = f"{situation.losses} challengers lost in a row: cannot improve with this data"
+                sentence = f"{situation.losses} runs in a row brought no better model: cannot improve for now"
                 return Wait(situation.last_ended + pause, "cannot_improve", sentence)
         cooled = situation.last_ended + triggers.cooldown_minutes * 60
         if cooled > situation.now:

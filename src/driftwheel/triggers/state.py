@@ -10,8 +10,11 @@ Severity = Literal["minor", "major"]
 class Situation:
     """One model at one moment. Times are epoch seconds.
 
-    ``pending`` counts object versions no run has used, ``losses`` the challengers rejected since the last
-    promotion, ``labelled_rows`` the captured rows with labels since the champion's data was frozen.
+    ``pending`` counts object versions no run has used, ``losses`` the runs since the last promotion that
+    brought no better model, ``labelled_rows`` the captured rows with labels since the champion's data was
+    frozen. ``drift`` is what the latest check found, ``drifted_windows`` in how many of the last
+    ``triggers.of_windows`` checks drift was large enough to retrain, that one included. ``cost_today`` is
+    what today's trainings cost, ``cost_next`` what one more is expected to.
     """
 
     now: float
@@ -22,7 +25,10 @@ class Situation:
     last_ended: float | None = None
     runs_today: int = 0
     losses: int = 0
+    cost_today: float = 0.0
+    cost_next: float = 0.0
     drift: Severity | None = None
+    drifted_windows: int = 1
     labelled_rows: int = 0
     fault: str = ""
 

@@ -6,15 +6,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from driftwheel.spec import load_spec
+from driftwheel.spec import ModelSpec, load_spec
 from driftwheel.triggers.policy import DAY, decide
 from driftwheel.triggers.state import Refuse, Situation, Start, Wait
+from driftwheel.triggers.windows import remember
 
 SPEC = load_spec(Path("examples/flights/model.yaml").read_text(encoding="utf-8"))
 NOW = 1_000_000.0
 QUIET = Situation(now=NOW)
-DRIFTED = replace(QUIET, drift="major", labelled_rows=5_000)
+DRIFTED = replace(QUIET, drift="major", drifted_windows=2, labelled_rows=5_000)
 
 
 def code(situation: Situation, *, manual: bool = False) -> str:
@@ -93,6 +95,48 @@ def test_broken_data_blocks_retraining_but_not_a_person() -> None:
     assert code(broken, manual=True) == "asked"
 
 
+def test_drift_in_one_window_alone_is_not_believed() -> None:
+    answer = decide(replace(DRIFTED, drifted_windows=1), SPEC)
+
+    assert answer == Wait(None, "unconfirmed", "major drift in 1 of the last 3 windows, 2 are needed")
+    assert code(replace(DRIFTED, drifted_windows=1, pending=1)) == "new_files"
+
+
+def test_a_day_costs_no_more_than_declared() -> None:
+    bounds = {"cost_per_day": 1.0, "cost_per_training_hour": 0.115}
+    spec = SPEC.model_copy(update={"triggers": SPEC.triggers.model_copy(update=bounds)})
+    nearly = replace(DRIFTED, cost_today=0.9, cost_next=0.1)
+
+    assert decide(nearly, spec).code == "drift"
+    assert decide(replace(nearly, cost_today=0.95), spec) == Wait(
+        (NOW // DAY + 1) * DAY,
+        "budget_spent",
+        "trainings cost 0.95 today, one more about 0.10: cost_per_day is 1",
+    )
+    assert decide(replace(nearly, cost_today=0.95), spec, manual=True).code == "asked"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "complaint"),
+    [
+        ({"cost_per_day": 1}, "together with cost_per_training_hour"),
+        ({"cost_per_day": 1, "cost_per_training_hour": 2}, "does not pay for one training"),
+        ({"drifted_windows": 4}, "4 of 3 windows can never be reached"),
+    ],
+)
+def test_bounds_nobody_can_meet_are_refused(bounds: dict[str, float], complaint: str) -> None:
+    document = SPEC.model_dump(mode="json")
+
+    with pytest.raises(ValidationError, match=complaint):
+        ModelSpec.model_validate(document | {"triggers": document["triggers"] | bounds})
+
+
+def test_a_window_without_a_verdict_neither_confirms_nor_calms() -> None:
+    seen = ["2026-01-01T10:00:00+00:00 major"]
+
+    assert remember(seen, "2026-01-01T11:00:00+00:00", "insufficient_data", 60) == seen
+
+
 def test_the_daily_budget_ends_at_midnight() -> None:
     answer = decide(replace(DRIFTED, runs_today=12), SPEC)
 
@@ -111,6 +155,7 @@ SITUATIONS = st.builds(
     runs_today=st.integers(0, 15),
     losses=st.integers(0, 6),
     drift=st.sampled_from([None, "minor", "major"]),
+    drifted_windows=st.integers(0, 3),
     labelled_rows=st.integers(0, 2_000),
     fault=st.sampled_from(["", "broken"]),
 )
