@@ -35,8 +35,10 @@ class Champions:
         return _champion(item) if item else None
 
     def history(self, model: str) -> list[ChampionRow]:
-        """List every champion there was, newest first."""
-        return [_champion(item) for item in self._table.query(f"CHAMPION#{model}", newest_first=True)]
+        """List every champion there was, newest first; the pointer counts before its row is written."""
+        rows = [_champion(item) for item in self._table.query(f"CHAMPION#{model}", newest_first=True)]
+        stands = self.get(model)
+        return [stands, *rows] if stands and stands.sequence not in {row.sequence for row in rows} else rows
 
     def move(self, champion: ChampionRow) -> None:
         """Make ``champion`` (sequence n) the pointer if it stands at n-1; doing it twice is one move.
@@ -45,6 +47,9 @@ class Champions:
         """
         fields = {k: v for k, v in asdict(champion).items() if k != "model"}
         fresh = champion.sequence == 1
+        before = self.get(champion.model)
+        if before is not None and before.sequence < champion.sequence:
+            self._keep(before)  # whoever moved it may have died before this
         reached("before_champion_cas")
         moved = self._table.update(
             "CHAMPION",
@@ -62,8 +67,11 @@ class Champions:
                 )
             champion = now
         reached("after_champion_cas")
-        history = asdict(champion) | {"pk": f"CHAMPION#{champion.model}", "sk": f"{champion.sequence:08d}"}
-        self._table.put(history)
+        self._keep(champion)
+
+    def _keep(self, champion: ChampionRow) -> None:
+        key = {"pk": f"CHAMPION#{champion.model}", "sk": f"{champion.sequence:08d}"}
+        self._table.put(asdict(champion) | key)
 
 
 def _champion(item: dict[str, object]) -> ChampionRow:
