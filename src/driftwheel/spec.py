@@ -207,6 +207,7 @@ DriftTestName = Literal[
     "missingness",
     "unseen_categories",
     "vanished_categories",
+    "correlation",
 ]
 
 
@@ -222,6 +223,7 @@ class Drift(Part):
         "missingness",
         "unseen_categories",
         "vanished_categories",
+        "correlation",
     ]
     minimum_rows: int = Field(500, ge=50)
     significance: float = Field(0.01, gt=0, lt=0.5)

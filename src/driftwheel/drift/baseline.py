@@ -45,12 +45,14 @@ def build_baseline(
             f"{len(predictions)} predictions but {len(labels)} labels: they must be of one set of rows"
         )
     summary = summarise(columns, kinds)
+    summed = summary.to_json()
     label_values = np.asarray(labels, dtype=np.float64)
     return {
         "version": VERSION,
         "rows": summary.rows,
         "kinds": dict(sorted(kinds.items())),
-        "columns": summary.to_json()["columns"],
+        "columns": summed["columns"],
+        "joint": summed["joint"],
         "prediction": summarise_column(predictions, "number").to_json(),
         "label": {
             "rate": float(label_values.mean()) if len(label_values) else None,

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from driftwheel.drift.chi_square import ChiSquare
+from driftwheel.drift.correlation import Correlation
 from driftwheel.drift.g_test import GTest
 from driftwheel.drift.jensen_shannon import JensenShannon
 from driftwheel.drift.kolmogorov_smirnov import KolmogorovSmirnov
@@ -27,7 +28,8 @@ AnyTest = Annotated[
     | LInfinity
     | Missingness
     | UnseenCategories
-    | VanishedCategories,
+    | VanishedCategories
+    | Correlation,
     Field(discriminator="kind"),
 ]
 

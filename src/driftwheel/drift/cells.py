@@ -30,9 +30,18 @@ def count_cells(distances: Floats) -> Integers:
     """Count how many distances from the centre fall in each of the 65,536 cells, in order of value."""
     counts = np.zeros(CELLS, dtype=np.int64)
     for start in range(0, len(distances), _CHUNK):
-        near = np.clip(distances[start : start + _CHUNK], -_LARGEST, _LARGEST).astype(np.float32)
-        counts += np.bincount(near.view(np.uint32) >> 16, minlength=CELLS)
+        counts += np.bincount(_top_bits(distances[start : start + _CHUNK]), minlength=CELLS)
     return np.concatenate([counts[ZERO:][::-1], counts[:ZERO]])
+
+
+def look_up(distances: Floats, table: Floats) -> Floats:
+    """Give for each distance from the centre what ``table`` (a row per cell, in order of value) says of it.
+
+    >>> int(look_up(np.array([0.0]), np.arange(CELLS, dtype=np.float64))[0]) == ZERO
+    True
+    """
+    by_bits = np.concatenate([table[ZERO:], table[:ZERO][::-1]])
+    return np.asarray(by_bits[_top_bits(distances)])
 
 
 def cell_bounds(cells: Integers) -> tuple[Floats, Floats]:
@@ -81,6 +90,11 @@ def exact_moments(distances: Floats) -> tuple[Fraction, Fraction]:
     """Add up the distances and their squares exactly (each square is rounded once, to float64)."""
     bounded = np.clip(distances, -_SQUARABLE, _SQUARABLE)
     return exact_sum(bounded), exact_sum(bounded * bounded)
+
+
+def _top_bits(distances: Floats) -> npt.NDArray[np.uint32]:
+    near = np.clip(distances, -_LARGEST, _LARGEST).astype(np.float32)
+    return np.asarray(near.view(np.uint32) >> 16)
 
 
 def _from_top_bits(magnitude: npt.NDArray[np.uint32]) -> Floats:

@@ -6,8 +6,9 @@ from typing import Any
 
 from driftwheel.drift.battery import battery
 from driftwheel.drift.column import column_from_json
+from driftwheel.drift.correlation import Correlation, changes
 from driftwheel.drift.faults import find_fault
-from driftwheel.drift.feature import LABEL, PREDICTION, drift_finding, report_feature
+from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION, drift_finding, report_feature
 from driftwheel.drift.finding import (
     DriftReport,
     FeatureReport,
@@ -21,7 +22,7 @@ from driftwheel.drift.pair import Pair
 from driftwheel.drift.quality_loss import QUALITY, quality_loss
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import benjamini_hochberg
-from driftwheel.drift.summaries import summary_from_json
+from driftwheel.drift.summaries import Summary, summary_from_json
 from driftwheel.drift.window import Window
 from driftwheel.spec import Drift
 
@@ -70,6 +71,9 @@ def check(
     scored = [
         one for name, pair in pairs.items() if name not in faults for one in _score(name, pair, tests, least)
     ]
+    together = _together(before, window.summary, set(faults))
+    for name, pair in together.items():
+        scored += _score(name, pair, tests, least)
     answers = _answers(baseline, window)
     for name, pair in answers.items():
         scored += _score(name, pair, tests if name == PREDICTION else _label_tests(tests), least)
@@ -80,6 +84,13 @@ def check(
     features = [
         report_feature(name, pair, weights.get(name, 0.0), tested.get(name, []), faulty=name in faults)
         for name, pair in (pairs | answers).items()
+    ]
+    alone = {f.name for f in features if any(test.magnitude == "strong" for test in f.tests)}
+    features += [
+        report_feature(
+            name, pair, _rests_on(pair, weights, alone, spec.significance), tested.get(name, []), faulty=False
+        )
+        for name, pair in together.items()
     ]
     findings = [
         *faults.values(),
@@ -99,6 +110,26 @@ def _answers(baseline: Mapping[str, Any], window: Window) -> dict[str, Pair]:
     if window.label is not None:
         pairs[LABEL] = Pair(column_from_json(baseline["label"]["summary"]), window.label)
     return pairs
+
+
+def _together(before: Summary, window: Summary, faulty: set[str]) -> dict[str, Pair]:
+    """Pair how columns went together; a broken column says nothing of its company."""
+    if before.joint is None or window.joint is None:
+        return {}
+    one, other = before.joint.without(faulty), window.joint.without(faulty)
+    return {CORRELATIONS: Pair(one, other)} if one.pairs and one.pairs == other.pairs else {}
+
+
+def _rests_on(pair: Pair, weights: Mapping[str, float], alone: set[str], significance: float) -> float:
+    """Say how much of the model rests on columns whose company changed strongly, not counting any twice."""
+    changed = [
+        change
+        for change in changes(pair)
+        if change.p_value < significance and change.effect >= Correlation().strong
+    ]
+    return sum(
+        weights.get(name, 0.0) for name in {name for change in changed for name in change.pair} - alone
+    )
 
 
 def _score(name: str, pair: Pair, tests: list[DriftTest], least: float) -> list[_Scored]:

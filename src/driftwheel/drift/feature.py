@@ -5,14 +5,20 @@ from typing import Any
 import numpy as np
 
 from driftwheel.drift.column import CategorySummary, ColumnSummary, NumberSummary
+from driftwheel.drift.correlation import changes
 from driftwheel.drift.finding import FeatureReport, Finding, Moved, Status, Tested
+from driftwheel.drift.joint import JointSummary
 from driftwheel.drift.pair import Pair
 
 PREDICTION = "(prediction)"
 LABEL = "(label)"
+CORRELATIONS = "(correlations)"
 """Names no column can have."""
 
 MOST_MOVED = 3
+
+NAMED = {"missingness", "unseen_categories", "vanished_categories", "correlation"}
+"""Tests whose finding is called by their own name; what the others find is a changed distribution."""
 
 
 def report_feature(
@@ -34,7 +40,7 @@ def _statistics(pair: Pair) -> dict[str, Any]:
     return {"before": _describe(pair.baseline), "now": _describe(pair.window)}
 
 
-def _describe(summary: ColumnSummary) -> dict[str, Any]:
+def _describe(summary: ColumnSummary | JointSummary) -> dict[str, Any]:
     described: dict[str, Any] = {
         "rows": summary.rows,
         "missing": summary.nulls / summary.rows if summary.rows else None,
@@ -49,11 +55,15 @@ def _describe(summary: ColumnSummary) -> dict[str, Any]:
             }
         case CategorySummary():
             described |= {"distinct": len(summary.values)}
+        case JointSummary():
+            described |= {"pairs": len(summary.pairs)}
     return described
 
 
 def _most_moved(pair: Pair) -> list[Moved]:
-    """Name the bins that add most to PSI, with their shares then and now."""
+    """Name the bins that add most to PSI, with their shares; of columns together, pairs with correlations."""
+    if isinstance(pair.baseline, JointSummary):
+        return [Moved(" and ".join(c.pair), c.before, c.now) for c in changes(pair)[:MOST_MOVED]]
     bins = pair.bins
     if not bins.names or not bins.window.sum():
         return []
@@ -68,11 +78,7 @@ def drift_finding(feature: FeatureReport) -> Finding:
     found = [test for test in feature.tests if test.magnitude != "none"]
     # The test that is furthest beyond its own threshold speaks for the feature.
     best = max(found, key=lambda test: (test.magnitude == "strong", test.effect / test.strong))
-    code = (
-        best.kind
-        if best.kind in {"missingness", "unseen_categories", "vanished_categories"}
-        else "distribution"
-    )
+    code = best.kind if best.kind in NAMED else "distribution"
     numbers = {test.kind: {"effect": test.effect, "adjusted_p": test.adjusted} for test in found}
     return Finding(
         feature=feature.name,
@@ -88,7 +94,11 @@ def drift_finding(feature: FeatureReport) -> Finding:
 
 def _drift_sentence(feature: FeatureReport, test: Tested) -> str:
     how = "drifted strongly" if test.magnitude == "strong" else "drifted slightly"
-    names = {PREDICTION: "What the model answers", LABEL: "The share of labels"}
+    names = {
+        PREDICTION: "What the model answers",
+        LABEL: "The share of labels",
+        CORRELATIONS: "How columns go together",
+    }
     before, now = feature.statistics["before"], feature.statistics["now"]
     sentence = (
         f"{names.get(feature.name, feature.name)} {how}: {TITLES[test.kind]} {test.effect:.3g} "
@@ -96,6 +106,9 @@ def _drift_sentence(feature: FeatureReport, test: Tested) -> str:
     )
     if test.kind == "missingness":
         return f"{sentence}; missing {before['missing']:.1%} → {now['missing']:.1%}."
+    if test.kind == "correlation":
+        pairs = (f"{moved.name} {moved.before:.2f} → {moved.now:.2f}" for moved in feature.moved)
+        return f"{sentence}; {', '.join(pairs)}."
     if now.get("mean") is not None and before.get("mean") is not None:
         sentence += f"; mean {before['mean']:.4g} → {now['mean']:.4g}"
     if feature.moved:
@@ -114,6 +127,7 @@ TITLES = {
     "l_infinity": "largest change of a share",
     "missingness": "change of the missing share",
     "unseen_categories": "share of unseen categories",
+    "correlation": "change of a rank correlation",
     "vanished_categories": "share that a vanished category had",
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from driftwheel.drift.cells import ZERO, Floats, Integers, cell_bounds
 from driftwheel.drift.column import CategorySummary, ColumnSummary, NumberSummary
+from driftwheel.drift.joint import JointSummary
 
 CUTS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 """Shares of the baseline where numeric bins end: deciles as PSI is usually read, and both tails apart, where
@@ -46,10 +47,10 @@ class Bins:
 
 @dataclass(frozen=True)
 class Pair:
-    """One column then and now."""
+    """One column then and now, or how all of them go together."""
 
-    baseline: ColumnSummary
-    window: ColumnSummary
+    baseline: ColumnSummary | JointSummary
+    window: ColumnSummary | JointSummary
 
     @cached_property
     def bins(self) -> Bins:

@@ -23,6 +23,14 @@ from driftwheel.drift.column import (
     OpaqueSummary,
     column_from_json,
 )
+from driftwheel.drift.joint import (
+    Given,
+    JointSummary,
+    joint_from_json,
+    merge_joints,
+    summarise_joint,
+    summarise_joint_like,
+)
 
 CATEGORY_CAP = 2_000
 """Different values kept per category column; the rarest beyond it are only counted together (``other``).
@@ -50,14 +58,19 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Summary:
-    """The columns of one data set or window, by name."""
+    """The columns of one data set or window, by name, and how its numeric columns go together."""
 
     rows: int
     columns: dict[str, ColumnSummary]
+    joint: JointSummary | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the summary as JSON values."""
-        return {"rows": self.rows, "columns": {n: c.to_json() for n, c in sorted(self.columns.items())}}
+        return {
+            "rows": self.rows,
+            "columns": {n: c.to_json() for n, c in sorted(self.columns.items())},
+            "joint": self.joint.to_json() if self.joint else None,
+        }
 
     def dumps(self) -> str:
         """Write the summary as compact JSON with sorted keys: equal summaries give equal bytes."""
@@ -82,18 +95,45 @@ def summarise(
     lengths = {name: len(columns[name]) for name in kinds}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns differ in length: {lengths}")
+    numbers = {name: _as_floats(columns[name]) for name, kind in kinds.items() if KINDS[kind] == "number"}
+    known = like.columns if like else {}
     made = {
-        name: summarise_column(columns[name], kind, like.columns.get(name) if like else None)
+        name: _summarise_numbers(*numbers[name], known.get(name))
+        if name in numbers
+        else summarise_column(columns[name], kind, known.get(name))
         for name, kind in kinds.items()
     }
-    return Summary(rows=next(iter(lengths.values()), 0), columns=made)
+    joint = _summarise_joint({name: values for name, (values, _) in numbers.items()}, made, like)
+    return Summary(rows=next(iter(lengths.values()), 0), columns=made, joint=joint)
+
+
+def _summarise_joint(
+    numbers: Mapping[str, Floats], made: Mapping[str, ColumnSummary], like: Summary | None
+) -> JointSummary | None:
+    """Sum up pairs of numeric columns; None beside a ``like`` that has none, as an older baseline's."""
+    if like is not None and like.joint is None:
+        return None
+    summaries = {name: column for name, column in made.items() if isinstance(column, NumberSummary)}
+    scales = like.joint.scales if like and like.joint else summaries
+    given: Given = {
+        name: _present(numbers[name], scale.centre) for name, scale in scales.items() if name in numbers
+    }
+    if like and like.joint:
+        return summarise_joint_like(given, like.joint)
+    return summarise_joint(given, summaries)
+
+
+def _present(values: Floats, centre: float) -> tuple[Floats, Floats]:
+    there = np.isfinite(values)
+    with np.errstate(over="ignore"):
+        return np.where(there, values, centre) - centre, there.astype(np.float64)
 
 
 def summarise_column(values: Column, kind: str, like: ColumnSummary | None = None) -> ColumnSummary:
     """Summarise one column; see ``summarise``."""
     match KINDS[kind]:
         case "number":
-            return _summarise_numbers(values, like.centre if isinstance(like, NumberSummary) else None)
+            return _summarise_numbers(*_as_floats(values), like)
         case "category":
             return _summarise_categories(values, _boolean_name if kind == "boolean" else category_name)
         case "opaque":
@@ -112,12 +152,18 @@ def merge(one: Summary, other: Summary) -> Summary:
     return Summary(
         rows=one.rows + other.rows,
         columns={name: _merge_columns(name, one.columns[name], other.columns[name]) for name in one.columns},
+        joint=merge_joints(one.joint, other.joint) if one.joint and other.joint else None,
     )
 
 
 def summary_from_json(document: Mapping[str, Any]) -> Summary:
     """Read what ``Summary.to_json`` gave; unknown extra keys are left alone."""
-    return Summary(document["rows"], {n: column_from_json(c) for n, c in document["columns"].items()})
+    joint = document.get("joint")
+    return Summary(
+        document["rows"],
+        {n: column_from_json(c) for n, c in document["columns"].items()},
+        joint_from_json(joint) if joint else None,
+    )
 
 
 def is_null(value: object) -> bool:
@@ -125,8 +171,8 @@ def is_null(value: object) -> bool:
     return value is None or value != value  # noqa: PLR0124  # only a NaN differs from itself
 
 
-def _summarise_numbers(values: Column, centre: float | None) -> NumberSummary:
-    numbers, invalid = _as_floats(values)
+def _summarise_numbers(numbers: Floats, invalid: int, like: ColumnSummary | None) -> NumberSummary:
+    centre = like.centre if isinstance(like, NumberSummary) else None
     infinite = np.isinf(numbers)
     present = numbers[~(np.isnan(numbers) | infinite)]
     nulls = len(numbers) - len(present) - int(infinite.sum()) - invalid
@@ -137,7 +183,8 @@ def _summarise_numbers(values: Column, centre: float | None) -> NumberSummary:
         # A value that occurs (the lower median), so that a column's commonest value gets a cell of its own.
         middle = (len(present) - 1) // 2
         centre = float(np.partition(present, middle)[middle])
-    distances = present - centre
+    with np.errstate(over="ignore"):  # an infinite distance is cut to the largest one below
+        distances = present - centre
     total, squares = exact_moments(distances)
     counts = count_cells(distances)
     cells = np.flatnonzero(counts)

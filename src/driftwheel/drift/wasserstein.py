@@ -20,7 +20,8 @@ class Wasserstein(DriftTest):
     In two samples of one population W is the area under a Gaussian process without its sign. Its mean is
     about √(2/π) ∫ √(F (1 - F) (1/n + 1/m)) dx, and no signed area of it has more variance than a difference
     of means; so P(W >= mean + t) <= exp(-t² / 2 variance) (Borell 1975, Inventiones Math. 30; del Barrio,
-    Giné and Matrán 1999, Ann. Probab. 27). The p-value is this bound, which is on the large side. From cells W is right to their width, 1/128 of a value's distance from the centre.
+    Giné and Matrán 1999, Ann. Probab. 27). The p-value is this bound, which is on the large side.
+    From cells W is right to their width, 1/128 of a value's distance from the centre.
 
     >>> from driftwheel.drift.summaries import summarise_column
     >>> before = summarise_column(list(range(100)), "number")

@@ -9,7 +9,7 @@ import pytest
 
 from driftwheel.drift.battery import AnyTest, battery
 from driftwheel.drift.pair import Pair
-from driftwheel.drift.summaries import summarise_column
+from driftwheel.drift.summaries import Summary, summarise, summarise_column
 from driftwheel.spec import Drift, DriftTestName
 
 KINDS = get_args(get_args(AnyTest)[0])
@@ -27,9 +27,22 @@ def samples(kind, seed, rows=4_000, *, changed=False):
     return values.tolist()
 
 
+def summary(kind, seed, rows=4_000, *, changed=False, like=None):
+    if kind != "joint":
+        return summarise_column(samples(kind, seed, rows, changed=changed), kind, like=like)
+    rng = np.random.default_rng(seed)
+    x, noise = rng.normal(0, 1, (2, rows))
+    columns = {"x": x, "y": (-0.6 if changed else 0.6) * x + 0.8 * noise, "z": rng.exponential(1, rows)}
+    columns["z"][rng.random(rows) < 0.1] = np.nan
+    numbers = dict.fromkeys(columns, "number")
+    if like is None:
+        return summarise(columns, numbers).joint
+    return summarise(columns, numbers, like=Summary(0, {}, like)).joint
+
+
 def pair(kind, *, changed):
-    before = summarise_column(samples(kind, 1), kind)
-    return Pair(before, summarise_column(samples(kind, 2, changed=changed), kind, like=before))
+    before = summary(kind, 1)
+    return Pair(before, summary(kind, 2, changed=changed, like=before))
 
 
 CASES = [(test, kind) for test in KINDS for kind in sorted(test.kinds)]
@@ -58,8 +71,8 @@ def test_a_changed_population_is_a_strong_and_sure_effect(test, kind):
 
 @pytest.mark.parametrize(("test", "kind"), CASES)
 def test_the_noise_floor_sinks_with_the_rows_and_rises_with_the_certainty(test, kind):
-    few = summarise_column(samples(kind, 3, rows=300), kind)
-    many = summarise_column(samples(kind, 3, rows=30_000), kind)
+    few = summary(kind, 3, rows=300)
+    many = summary(kind, 3, rows=30_000)
 
     small, large = Pair(few, few), Pair(many, many)
 

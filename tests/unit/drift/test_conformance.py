@@ -32,7 +32,7 @@ def categories(before, now):
 
 
 def test_wasserstein_is_scipys_to_a_cell():
-    # scipy.stats.wasserstein_distance(BEFORE, NOW) / numpy.std(BEFORE)
+    # By scipy.stats.wasserstein_distance(BEFORE, NOW) / numpy.std(BEFORE):
     expected = 9.933333333333332 / 8.129575634681062
 
     assert Wasserstein().score(numbers(BEFORE, NOW)).effect == pytest.approx(expected, rel=0.01)

@@ -12,13 +12,21 @@ from driftwheel.drift.summaries import CATEGORY_CAP, merge, summarise, summary_f
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 cells = st.one_of(finite, st.sampled_from([None, math.nan, math.inf, -math.inf]))
-KINDS = {"x": "number", "c": "category", "t": "timestamp"}
-rows = st.lists(st.tuples(cells, st.sampled_from(["a", "b", None, "ü"]), st.sampled_from(["2013", None])))
+KINDS = {"x": "number", "y": "number", "z": "integer", "c": "category", "t": "timestamp"}
+rows = st.lists(
+    st.tuples(
+        cells,
+        cells,
+        st.one_of(st.integers(-3, 3), st.none()),
+        st.sampled_from(["a", "b", None, "ü"]),
+        st.sampled_from(["2013", None]),
+    )
+)
 
 
 def columns(table):
-    x, c, t = zip(*table, strict=True) if table else ((), (), ())
-    return {"x": list(x), "c": list(c), "t": list(t)}
+    made = zip(*table, strict=True) if table else ((),) * len(KINDS)
+    return {name: list(column) for name, column in zip(KINDS, made, strict=True)}
 
 
 def numbers(values) -> NumberSummary:
