@@ -8,6 +8,7 @@ import click
 from driftwheel_cli import (
     compare_command,
     deliveries,
+    doctor_command,
     inspection,
     local_stack,
     logs,
@@ -70,6 +71,7 @@ def cli(ctx: click.Context, stack: str | None, local: Path | None) -> None:
 
 for family in (
     local_stack,
+    doctor_command,
     profile_command,
     plan_command,
     compare_command,

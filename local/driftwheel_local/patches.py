@@ -6,6 +6,7 @@ Nothing else in this package touches a private name of moto. Each patch has a co
 
 import copy
 import json
+import re
 import sys
 import threading
 from collections import defaultdict
@@ -908,12 +909,29 @@ def patch_s3(events: ObjectEvents) -> None:
         policy = {"Version": "2012-10-17", "Statement": plain}
         return IAMPolicy(json.dumps(policy)).is_action_permitted(action, resource)
 
+    _patch_bucket_notification()
     replace(FakeBucket, "get_permission", get_permission)
     replace(FakeBucket, "set_logging", set_logging)
     replace(s3_notifications, "_send_event_bridge_message", send)
     # around persist_s3's wrapper, if that is already there; `undo` takes both away
     delete = S3Backend.delete_object
     replace(S3Backend, "delete_object", delete_object)
+
+
+def _patch_bucket_notification() -> None:
+    """Let a bucket say that it tells EventBridge: moto keeps that and leaves it out of its answer."""
+    end = re.compile(r"(/>|</NotificationConfiguration>)\s*$")
+
+    def get_bucket_notification(self: Any) -> Any:
+        status, headers, body = told(self)
+        kept = self.backend.get_bucket_notification_configuration(self.bucket_name)
+        if kept is None or kept.event_bridge is None:
+            return status, headers, body
+        opening = "" if body.rstrip().endswith("</NotificationConfiguration>") else ">"
+        closed = f"{opening}<EventBridgeConfiguration/></NotificationConfiguration>"
+        return status, headers, end.sub(closed, body, count=1)
+
+    told = replace(S3Response, "get_bucket_notification", get_bucket_notification)
 
 
 def patch_sagemaker(world: "SageMakerWorld") -> None:

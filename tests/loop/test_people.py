@@ -1,5 +1,6 @@
 """Where a person decides: a run waits for an answer, and a champion of before comes back by command."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -52,6 +53,14 @@ def test_an_approved_run_deploys(asked: Loop) -> None:
     assert (run.run_id, run.status) == (run_id, "promoted")
     states = asked.client("stepfunctions").get_execution_history(executionArn=run.execution_arn)["events"]
     assert sum(event["type"].endswith("StateEntered") for event in states) == 11
+
+
+def test_the_checkup_finds_nothing_wrong_with_the_local_stack(
+    asked: Loop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(asked, "doctor", "--json") == 0
+
+    assert {finding["state"] for finding in json.loads(capsys.readouterr().out)} == {"ok"}
 
 
 def test_a_rejected_run_leaves_the_champion(asked: Loop, parcels: Parcels) -> None:

@@ -1,0 +1,285 @@
+"""What must be true of an account before a stack is deployed, and of a stack before it is trusted.
+
+Each check reads and changes nothing. ``unknown`` is an answer of its own: what may not be read is not fine.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from driftwheel.algorithms.images import image_uri
+from driftwheel.deployment.names import resource_name
+from driftwheel.errors import SpecInvalid
+from driftwheel.layout import DATA, LABELS, MODELS
+from driftwheel.spec import ModelSpec
+from driftwheel_cli.connection import Names
+
+State = Literal["ok", "wrong", "unknown"]
+Client = Callable[[str], Any]
+
+STACK_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*")
+LONGEST_STACK = 48
+"""Lambda takes 64 characters, and the longest function is called ``<stack>-training-launch``."""
+
+DEPLOYS = (
+    "cloudformation:CreateChangeSet",
+    "cloudformation:ExecuteChangeSet",
+    "iam:CreateRole",
+    "iam:PutRolePolicy",
+    "iam:PassRole",
+    "lambda:CreateFunction",
+    "lambda:PublishLayerVersion",
+    "s3:CreateBucket",
+    "kms:CreateKey",
+    "states:CreateStateMachine",
+    "scheduler:CreateSchedule",
+    "events:PutRule",
+    "dynamodb:CreateTable",
+    "sqs:CreateQueue",
+    "sns:CreateTopic",
+)
+"""What ``sam deploy`` asks for with this template, one action of each service."""
+
+LAMBDA_CONCURRENCY = 10
+"""What the functions need beside each other; new accounts may have no more than this."""
+
+RULES = ("object-created", "drift-detected", "sagemaker-state", "execution-ended")
+SCHEDULES = ("tick", "reconcile", "drift-check")
+"""As template.yaml names them, without the stack."""
+
+OUTPUT_PREFIXES = ("runs/", "capture/", "quarantine/", "holdout/", "code/")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's answer: what was looked at, what was found, and what to do when it is not fine."""
+
+    check: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+def before_deployment(client: Client, region: str, stack: str, specs: Sequence[ModelSpec]) -> list[Finding]:
+    """Check the account a stack would be deployed to, for the models it would serve."""
+    found = [
+        _asked("credentials", lambda: _identity(client)),
+        _stack_name(stack),
+        *(_image(spec, region) for spec in specs),
+        *(_names_fit(stack, spec) for spec in specs),
+        _asked("rights to deploy", lambda: _deploy_rights(client)),
+        _asked("Lambda concurrency", lambda: _concurrency(client)),
+    ]
+    return found + [_quota_asked(client, usage, count) for usage, count in _instances(specs).items()]
+
+
+def of_stack(client: Client, names: Names) -> list[Finding]:
+    """Check a deployed stack: events arrive, nothing triggers itself, nothing lies in a dead-letter queue."""
+    return [
+        _asked("events of the landing bucket", lambda: _bucket_events(client, names)),
+        _asked("no loop through our own outputs", lambda: _no_loop(client, names)),
+        _asked("rules and schedules", lambda: _switched_on(client, names)),
+        _asked("state machine waits by token", lambda: _no_sync(client, names)),
+        _asked("dead-letter queues", lambda: _dead_letters(client, names)),
+    ]
+
+
+def _asked(check: str, ask: Callable[[], Finding]) -> Finding:
+    """Run a check; what AWS does not let us see is ``unknown``, with AWS's own words."""
+    try:
+        return ask()
+    except ClientError as error:
+        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        reason = f"{error.operation_name} was refused, {code}: {message}"
+    except BotoCoreError as error:
+        reason = str(error)
+    return Finding(check, "unknown", reason, "allow this read, or look yourself")
+
+
+def _identity(client: Client) -> Finding:
+    who = client("sts").get_caller_identity()
+    return Finding("credentials", "ok", f"account {who['Account']}, {who['Arn']}")
+
+
+def _stack_name(stack: str) -> Finding:
+    if STACK_NAME.fullmatch(stack) and len(stack) <= LONGEST_STACK:
+        return Finding("stack name", "ok", stack)
+    return Finding(
+        "stack name",
+        "wrong",
+        f"'{stack}' begins the names of functions, rules and jobs",
+        f"choose at most {LONGEST_STACK} letters, digits and hyphens, a letter first",
+    )
+
+
+def _image(spec: ModelSpec, region: str) -> Finding:
+    check = f"image of {spec.model}"
+    try:
+        return Finding(check, "ok", image_uri(spec.training.algorithm, region))
+    except SpecInvalid as error:
+        return Finding(check, "wrong", str(error), "deploy to a region AWS lists the image for")
+
+
+def _names_fit(stack: str, spec: ModelSpec) -> Finding:
+    check = f"names of {spec.model}"
+    try:
+        name = resource_name(stack, spec.model)
+    except ValueError as error:
+        return Finding(check, "wrong", str(error), "choose another name for the stack")
+    return Finding(check, "ok", f"its endpoint will be called {name}")
+
+
+def _deploy_rights(client: Client) -> Finding:
+    arn = client("sts").get_caller_identity()["Arn"]
+    if arn.endswith(":root"):
+        return Finding(
+            "rights to deploy", "ok", "the account's root user may do anything; use a role instead"
+        )
+    if ":assumed-role/" in arn:  # a session cannot be simulated, the role it took can
+        _, partition, _, _, account, session = arn.split(":")
+        arn = f"arn:{partition}:iam::{account}:role/{session.split('/')[1]}"
+    answer = client("iam").simulate_principal_policy(PolicySourceArn=arn, ActionNames=list(DEPLOYS))
+    denied = [
+        result["EvalActionName"]
+        for result in answer["EvaluationResults"]
+        if result["EvalDecision"] != "allowed"
+    ]
+    if denied:
+        return Finding(
+            "rights to deploy", "wrong", f"denied to {arn}: {', '.join(denied)}", "let a role deploy that may"
+        )
+    return Finding("rights to deploy", "ok", f"{len(DEPLOYS)} actions allowed, organisation policies aside")
+
+
+def _concurrency(client: Client) -> Finding:
+    limit = client("lambda").get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+    if limit >= LAMBDA_CONCURRENCY:
+        return Finding("Lambda concurrency", "ok", f"{limit} unreserved")
+    return Finding(
+        "Lambda concurrency",
+        "wrong",
+        f"{limit} unreserved, the stack needs {LAMBDA_CONCURRENCY}",
+        "ask for 'Concurrent executions' in Service Quotas",
+    )
+
+
+def _instances(specs: Sequence[ModelSpec]) -> dict[str, int]:
+    """Name the quotas the models need, and how many instances: a swap runs two fleets beside each other."""
+    needed: dict[str, int] = {}
+    for spec in specs:
+        training = f"{spec.training.instance} for training job usage"
+        serving = f"{spec.deployment.instance} for endpoint usage"
+        needed[training] = needed.get(training, 0) + spec.training.instance_count
+        needed[serving] = needed.get(serving, 0) + 2 * spec.deployment.instance_count
+    return needed
+
+
+def _quota_asked(client: Client, usage: str, needed: int) -> Finding:
+    return _asked(f"quota {usage}", lambda: _quota(client, usage, needed))
+
+
+def _quota(client: Client, usage: str, needed: int) -> Finding:
+    check = f"quota {usage}"
+    for page in (
+        client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
+    ):
+        for quota in page["Quotas"]:
+            if quota["QuotaName"] == usage:
+                if quota["Value"] >= needed:
+                    return Finding(check, "ok", f"{quota['Value']:.0f}, needed {needed}")
+                return Finding(
+                    check,
+                    "wrong",
+                    f"{quota['Value']:.0f}, needed {needed}",
+                    f"ask for it: aws service-quotas request-service-quota-increase --service-code sagemaker "
+                    f"--quota-code {quota['QuotaCode']} --desired-value {needed}",
+                )
+    return Finding(check, "wrong", "AWS lists no such quota here", "choose an instance type of this region")
+
+
+def _bucket_events(client: Client, names: Names) -> Finding:
+    check = "events of the landing bucket"
+    answer = client("s3").get_bucket_notification_configuration(Bucket=names.landing_bucket)
+    if "EventBridgeConfiguration" in answer:
+        return Finding(check, "ok", f"{names.landing_bucket} tells EventBridge")
+    return Finding(
+        check,
+        "wrong",
+        f"{names.landing_bucket} does not tell EventBridge: no delivered file is ever noticed",
+        "deploy the template again, or switch EventBridge on in the bucket's properties",
+    )
+
+
+def _no_loop(client: Client, names: Names) -> Finding:
+    check = "no loop through our own outputs"
+    events = client("events")
+    rule = events.describe_rule(Name=f"{names.stack}-object-created")
+    detail = json.loads(rule["EventPattern"])["detail"]
+    buckets = detail["bucket"]["name"]
+    prefixes = [entry["prefix"] for entry in detail.get("object", {}).get("key", [])]
+    ours = [
+        prefix
+        for prefix in prefixes or [""]
+        if not prefix.startswith((DATA, LABELS, MODELS)) or any(map(prefix.startswith, OUTPUT_PREFIXES))
+    ]
+    if names.artifact_bucket in buckets or ours:
+        what = ", ".join(repr(prefix) for prefix in ours) or names.artifact_bucket
+        return Finding(
+            check,
+            "wrong",
+            f"rule {names.stack}-object-created also matches {what}: what a run writes could start the next",
+            "restore the rule's pattern by deploying the template again",
+        )
+    return Finding(check, "ok", f"only {', '.join(prefixes)} of {names.landing_bucket} start anything")
+
+
+def _switched_on(client: Client, names: Names) -> Finding:
+    check = "rules and schedules"
+    states = {
+        f"rule {names.stack}-{rule}": client("events").describe_rule(Name=f"{names.stack}-{rule}")["State"]
+        for rule in RULES
+    } | {
+        f"schedule {names.stack}-{name}": client("scheduler").get_schedule(Name=f"{names.stack}-{name}")[
+            "State"
+        ]
+        for name in SCHEDULES
+    }
+    off = [name for name, state in states.items() if state != "ENABLED"]
+    if off:
+        return Finding(check, "wrong", f"switched off: {', '.join(off)}", "switch them on again")
+    return Finding(check, "ok", f"{len(RULES)} rules and {len(SCHEDULES)} schedules are on")
+
+
+def _no_sync(client: Client, names: Names) -> Finding:
+    check = "state machine waits by token"
+    definition = client("stepfunctions").describe_state_machine(stateMachineArn=names.state_machine_arn)
+    used = sorted(set(re.findall(r'"Resource"\s*:\s*"([^"]+\.sync(?::\d)?)"', definition["definition"])))
+    if used:
+        return Finding(
+            check,
+            "wrong",
+            f"it uses {', '.join(used)}, which needs rights on managed rules that its role does not have",
+            "deploy the shipped state machine",
+        )
+    return Finding(check, "ok", "no .sync integration")
+
+
+def _dead_letters(client: Client, names: Names) -> Finding:
+    check, sqs, waiting = "dead-letter queues", client("sqs"), []
+    for page in sqs.get_paginator("list_queues").paginate(QueueNamePrefix=f"{names.stack}-"):
+        for url in page.get("QueueUrls", []):
+            if "DeadLetterQueue" not in url:
+                continue
+            wanted = "ApproximateNumberOfMessages"
+            count = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[wanted])["Attributes"][wanted]
+            if int(count):
+                waiting.append(f"{count} in {url.rsplit('/', 1)[-1]}")
+    if waiting:
+        return Finding(
+            check, "wrong", "; ".join(waiting), "driftwheel logs says why; redrive them once mended"
+        )
+    return Finding(check, "ok", "empty")

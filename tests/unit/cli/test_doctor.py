@@ -1,0 +1,262 @@
+"""An account and a stack are looked over before anybody trusts them; nothing is changed."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from driftwheel.spec import load_spec
+from driftwheel_cli import doctor_command
+from driftwheel_cli.checkup import (
+    DEPLOYS,
+    OUTPUT_PREFIXES,
+    RULES,
+    SCHEDULES,
+    Finding,
+    before_deployment,
+    of_stack,
+)
+from driftwheel_local.template import read_template
+
+from .conftest import MODEL_YAML, REGION, ROOT, Recorder, World
+
+SPEC = load_spec(MODEL_YAML.read_bytes())
+ROLE_SESSION = "arn:aws:sts::123456789012:assumed-role/deployer/me"
+
+
+class Account:
+    """An account where all is well, until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.sts = Recorder(get_caller_identity={"Account": "123456789012", "Arn": ROLE_SESSION})
+        self.iam = Recorder(
+            simulate_principal_policy=lambda **request: self.simulated(request["ActionNames"])
+        )
+        self.awslambda = Recorder(
+            get_account_settings={"AccountLimit": {"UnreservedConcurrentExecutions": 1000}}
+        )
+        self.quotas = {"ml.m5.large for training job usage": 5.0, "ml.m5.large for endpoint usage": 5.0}
+        self.denied: set[str] = set()
+
+    def simulated(self, actions: list[str]) -> dict[str, Any]:
+        return {
+            "EvaluationResults": [
+                {"EvalActionName": name, "EvalDecision": "implicitDeny" if name in self.denied else "allowed"}
+                for name in actions
+            ]
+        }
+
+    def get_paginator(self, operation: str) -> "Account":
+        assert operation == "list_service_quotas"
+        return self
+
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
+        assert request == {"ServiceCode": "sagemaker"}
+        named = [{"QuotaName": n, "QuotaCode": "L-1", "Value": v} for n, v in self.quotas.items()]
+        return [{"Quotas": [quota]} for quota in named]
+
+    def client(self, service: str) -> Any:
+        return {"sts": self.sts, "iam": self.iam, "lambda": self.awslambda, "service-quotas": self}[service]
+
+    def checked(self, region: str = REGION, stack: str = "driftwheel") -> dict[str, Finding]:
+        return {f.check: f for f in before_deployment(self.client, region, stack, [SPEC])}
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account()
+
+
+def test_an_account_where_all_is_well_passes_every_check(account: Account) -> None:
+    found = account.checked()
+
+    assert {finding.state for finding in found.values()} == {"ok"}
+    assert "quota ml.m5.large for endpoint usage" in found
+    assert found["names of flights"].found.endswith("driftwheel-flights")
+
+
+def test_the_role_behind_a_session_is_what_is_simulated(account: Account) -> None:
+    account.checked()
+
+    [request] = account.iam.asked("simulate_principal_policy")
+    assert request == {
+        "PolicySourceArn": "arn:aws:iam::123456789012:role/deployer",
+        "ActionNames": list(DEPLOYS),
+    }
+
+
+def test_a_right_that_is_denied_is_named(account: Account) -> None:
+    account.denied = {"iam:PassRole", "kms:CreateKey"}
+
+    finding = account.checked()["rights to deploy"]
+
+    assert finding.state == "wrong"
+    assert finding.found.endswith("iam:PassRole, kms:CreateKey")
+
+
+def test_a_check_that_is_denied_is_unknown_and_never_fine(account: Account) -> None:
+    account.iam.answers["simulate_principal_policy"] = "AccessDenied"
+
+    finding = account.checked()["rights to deploy"]
+
+    assert finding.state == "unknown"
+    assert "AccessDenied" in finding.found
+
+
+def test_a_swap_needs_two_fleets_and_a_smaller_quota_says_how_to_ask_for_more(account: Account) -> None:
+    account.quotas["ml.m5.large for endpoint usage"] = 1.0
+
+    finding = account.checked()["quota ml.m5.large for endpoint usage"]
+
+    assert (finding.state, finding.found) == ("wrong", "1, needed 2")
+    assert "--quota-code L-1 --desired-value 2" in finding.remedy
+
+
+def test_an_instance_type_the_region_does_not_have_is_wrong(account: Account) -> None:
+    del account.quotas["ml.m5.large for training job usage"]
+
+    assert account.checked()["quota ml.m5.large for training job usage"].state == "wrong"
+
+
+def test_a_region_without_the_image_is_wrong(account: Account) -> None:
+    finding = account.checked(region="eu-nowhere-1")["image of flights"]
+
+    assert finding.state == "wrong"
+    assert "eu-nowhere-1" in finding.found
+
+
+@pytest.mark.parametrize("stack", ["x" * 49, "under_score", "9lives"])
+def test_a_stack_name_that_functions_cannot_carry_is_wrong(account: Account, stack: str) -> None:
+    assert account.checked(stack=stack)["stack name"].state == "wrong"
+
+
+def test_a_new_account_with_little_concurrency_is_told(account: Account) -> None:
+    account.awslambda.answers["get_account_settings"]["AccountLimit"]["UnreservedConcurrentExecutions"] = 3
+
+    assert account.checked()["Lambda concurrency"].state == "wrong"
+
+
+def test_the_names_looked_for_are_those_of_the_template() -> None:
+    resources = read_template(ROOT / "template.yaml")["Resources"].values()
+
+    def named(kind: str) -> set[str]:
+        names = [r["Properties"]["Name"]["Fn::Sub"] for r in resources if r["Type"] == kind]
+        return {name.removeprefix("${AWS::StackName}-") for name in names}
+
+    assert named("AWS::Events::Rule") == set(RULES)
+    assert named("AWS::Scheduler::Schedule") == set(SCHEDULES)
+
+
+PATTERN = {"detail": {"bucket": {"name": ["landing"]}, "object": {"key": [{"prefix": "data/"}]}}}
+
+
+@pytest.fixture
+def deployed(world: World) -> World:
+    """The stack's rules, schedules and queues, as the template makes them."""
+    events, scheduler = (boto3.client(name, region_name=REGION) for name in ("events", "scheduler"))
+    for rule in RULES:
+        events.put_rule(Name=f"driftwheel-{rule}", EventPattern=json.dumps(PATTERN))
+    for schedule in SCHEDULES:
+        scheduler.create_schedule(
+            Name=f"driftwheel-{schedule}",
+            ScheduleExpression="rate(5 minutes)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={
+                "Arn": "arn:aws:sqs:us-east-1:123456789012:q",
+                "RoleArn": "arn:aws:iam::123456789012:role/r",
+            },
+        )
+    boto3.client("sqs", region_name=REGION).create_queue(QueueName="driftwheel-ArrivalDeadLetterQueue-1")
+    # moto keeps an empty EventBridgeConfiguration, and leaves it out of its answer
+    world.fakes["s3"] = Recorder(get_bucket_notification_configuration={"EventBridgeConfiguration": {}})
+    return world
+
+
+def looked_over(world: World) -> dict[str, Finding]:
+    return {f.check: f for f in of_stack(world.stack.client, world.stack.names)}
+
+
+def test_a_stack_where_all_is_well_passes_every_check(deployed: World) -> None:
+    assert {f.check: f.state for f in looked_over(deployed).values()} == {
+        "events of the landing bucket": "ok",
+        "no loop through our own outputs": "ok",
+        "rules and schedules": "ok",
+        "state machine waits by token": "ok",
+        "dead-letter queues": "ok",
+    }
+
+
+def test_a_bucket_that_tells_nobody_is_wrong(deployed: World) -> None:
+    deployed.fakes["s3"].answers["get_bucket_notification_configuration"] = {}
+
+    assert looked_over(deployed)["events of the landing bucket"].state == "wrong"
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"bucket": {"name": ["landing", "artifacts"]}, "object": {"key": [{"prefix": "data/"}]}},
+        {"bucket": {"name": ["landing"]}},
+        *(
+            {"bucket": {"name": ["landing"]}, "object": {"key": [{"prefix": prefix}]}}
+            for prefix in ("", OUTPUT_PREFIXES[0])
+        ),
+    ],
+)
+def test_a_rule_that_matches_what_a_run_writes_is_wrong(deployed: World, detail: dict[str, Any]) -> None:
+    deployed.stack.client("events").put_rule(
+        Name="driftwheel-object-created", EventPattern=json.dumps({"detail": detail})
+    )
+
+    assert looked_over(deployed)["no loop through our own outputs"].state == "wrong"
+
+
+def test_what_is_switched_off_is_named(deployed: World) -> None:
+    deployed.stack.client("events").disable_rule(Name="driftwheel-sagemaker-state")
+
+    finding = looked_over(deployed)["rules and schedules"]
+
+    assert finding.found == "switched off: rule driftwheel-sagemaker-state"
+
+
+def test_a_state_machine_that_waits_by_sync_is_wrong(deployed: World) -> None:
+    deployed.fakes["stepfunctions"] = Recorder(
+        describe_state_machine={
+            "definition": '{"Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync"}'
+        }
+    )
+
+    assert looked_over(deployed)["state machine waits by token"].state == "wrong"
+
+
+def test_dead_letters_are_counted_by_queue(deployed: World) -> None:
+    sqs = deployed.stack.client("sqs")
+    url = sqs.get_queue_url(QueueName="driftwheel-ArrivalDeadLetterQueue-1")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="lost")
+
+    assert looked_over(deployed)["dead-letter queues"].found == "1 in driftwheel-ArrivalDeadLetterQueue-1"
+
+
+@pytest.fixture
+def asked_account(account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
+    monkeypatch.setattr(doctor_command, "_clients", lambda _session: account.client)
+    return account
+
+
+@pytest.mark.usefixtures("asked_account")
+def test_before_the_first_deployment_the_account_alone_is_checked(world: World) -> None:
+    answer = world.call("--stack", "tomorrow", "doctor", str(MODEL_YAML))
+
+    assert answer.exit_code == 0, answer.output
+    assert "not deployed yet: no stack 'tomorrow'" in answer.stdout
+
+
+@pytest.mark.usefixtures("asked_account")
+def test_what_is_wrong_ends_with_exit_code_1_and_says_what_to_do(deployed: World) -> None:
+    deployed.stack.client("events").disable_rule(Name="driftwheel-sagemaker-state")
+
+    answer = deployed.call("doctor")
+
+    assert answer.exit_code == 1
+    assert "rules and schedules: switch them on again" in answer.stdout
