@@ -169,9 +169,8 @@ class World:
 
     def work(self, dice: random.Random | None = None) -> bool:
         """Let one job, endpoint, execution or message go on; False when nothing can."""
-        choices: list[tuple[str, Any]] = [
-            ("advance", one) for one in self.machine.running() if self._can(one)
-        ]
+        ready = sorted(filter(self._can, self.machine.running()), key=lambda one: one.tries.total())
+        choices: list[tuple[str, Any]] = [("advance", one) for one in ready if not one.tries]
         running = [n for n, job in self.sagemaker.jobs.items() if job["TrainingJobStatus"] == "InProgress"]
         choices += [("job", name) for name in running]
         moving = ("Creating", "Updating")
@@ -180,6 +179,7 @@ class World:
         ]
         choices += [("arrival", n) for n, message in enumerate(self.arrivals) if message.due <= self.now]
         choices += [("callback", n) for n, message in enumerate(self.callbacks) if message.due <= self.now]
+        choices += [("advance", one) for one in ready if one.tries]  # a retry has waited
         if not choices:
             return False
         kind, what = dice.choice(choices) if dice else choices[0]

@@ -92,8 +92,14 @@ def test_a_later_deployment_updates_the_endpoint_under_alarms(leased: World, eve
 
 
 @pytest.mark.case("DE-07")
-def test_a_retried_deployment_does_not_update_twice(leased: World, event: Events) -> None:
-    sagemaker = Recorder(describe_endpoint=serves(NAME))
+@pytest.mark.parametrize(
+    "described",
+    [{"EndpointConfigName": NAME}, {"PendingDeploymentSummary": {"EndpointConfigName": NAME}}],
+)
+def test_a_retried_deployment_does_not_update_twice(
+    leased: World, event: Events, described: dict[str, Any]
+) -> None:
+    sagemaker = Recorder(describe_endpoint=serves("old", "Updating") | described)
 
     start(leased, event("deployment"), sagemaker)
 

@@ -170,7 +170,8 @@ def _move(run: Run, endpoint: str, name: str, place: Site, clients: Clients) -> 
         )
         return
     clear_failed_endpoint(clients.sagemaker, found)
-    if found["EndpointConfigName"] == name:
+    under_way = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
+    if name in {found["EndpointConfigName"], under_way}:
         return
     alarms = alarm_requests(endpoint, place.alert_topic_arn)
     for alarm in alarms:

@@ -1,0 +1,81 @@
+"""The crash matrix in memory: the process ends at each named point, at each time it is reached."""
+
+import itertools
+from typing import get_args
+
+import pytest
+
+from driftwheel.hooks import Point
+from tests.bench.faults import Faults, Killed
+from tests.bench.world import World
+from tests.oracle.in_memory import assert_world
+
+POINTS: tuple[str, ...] = get_args(Point)
+VISITS = range(1, 5)
+
+
+class Once(Faults):
+    """Ends the process at the n-th visit of a point, and again at as many visits after it as told."""
+
+    def aim(self, point: str, visit: int, times: int) -> None:
+        self.point, self.visits, self.times = point, itertools.count(1), range(visit, visit + times)
+
+    def reach(self, point: str) -> None:
+        if point == self.point and next(self.visits) in self.times:
+            self.counts[f"kill {point}"] += 1
+            raise Killed(point)
+
+
+def turned_twice(faults: Faults) -> World:
+    """Turn the wheel twice: a first champion, then its successor, with a duplicate and a late version."""
+    world = World(faults)
+    with world.hooked():
+        world.register()
+        first = world.event("data/parcels/a.csv", b"first")
+        world.drop("parcels", "b.csv", b"other")
+        world.drain()
+        world.tick(10)
+        world.drain()
+        world.drop("parcels", "a.csv", b"second")
+        for late in (first, first):
+            world.arrivals.append(type(world.arrivals[0])(late, world.now))
+        world.tick(10)
+        world.drain()
+        world.settle()
+    return world
+
+
+@pytest.mark.case("SF-11")
+@pytest.mark.case("EV-09")
+@pytest.mark.case("DE-07")
+@pytest.mark.parametrize("visit", VISITS)
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_that_ends_at_any_point_costs_a_retry_and_nothing_else(point: str, visit: int) -> None:
+    faults = Once()
+    faults.aim(point, visit, 1)
+
+    world = turned_twice(faults)
+
+    assert_world(world)
+    champion = world.ledger.champions.get("parcels")
+    assert champion is not None
+    assert world.sagemaker.serving(champion.endpoint) == champion.model_data_url
+    rows = {(row.key, row.etag): row.state for row in world.ledger.objects.of_model("parcels")}
+    assert "pending" not in rows.values()
+
+
+def test_every_point_is_reached_and_kills() -> None:
+    for point in POINTS:
+        faults = Once()
+        faults.aim(point, 1, 1)
+        turned_twice(faults)
+        assert faults.counts[f"kill {point}"] == 1, point
+
+
+@pytest.mark.case("SF-08")
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_that_always_ends_there_leaves_nothing_running(point: str) -> None:
+    faults = Once()
+    faults.aim(point, 1, 6)
+
+    assert_world(turned_twice(faults))

@@ -1,0 +1,56 @@
+"""Random walks over the wheel in memory: drops, duplicates, disorder, kills, aborts, deployments, ticks."""
+
+import random
+from collections import Counter
+
+from tests.bench.faults import Faults
+from tests.bench.world import Queued, World
+from tests.oracle.in_memory import assert_world
+
+
+def walk(seed: int, steps: int, *, throttled: float = 0.1, lost: float = 0.02, killed: float = 0.02) -> World:
+    """Walk so many steps, let everything settle and hold the world to the invariants."""
+    dice = random.Random(seed)
+    world = World(
+        Faults(seed=seed, throttled=throttled, lost=lost, killed=killed), models=("parcels", "flats")
+    )
+    with world.hooked():
+        world.register()
+        sent = []
+        for _ in range(steps):
+            drawn = dice.random()
+            if drawn < 0.06:
+                body = f"bytes {dice.randrange(6)}{' worse' if dice.random() < 0.1 else ''}"
+                key = f"f{dice.randrange(4)}.csv"
+                sent.append(world.drop(dice.choice(world.models), key, body.encode()))
+            elif drawn < 0.10 and sent:
+                world.arrivals.append(Queued(dice.choice(sent), world.now))
+            elif drawn < 0.12:
+                dice.shuffle(world.arrivals)
+                dice.shuffle(world.callbacks)
+            elif drawn < 0.13 and world.callbacks:
+                world.callbacks.pop()  # an event that EventBridge lost
+            elif drawn < 0.135 and (running := world.machine.running()):
+                world.machine.abort(dice.choice(running), dice.choice(["ABORTED", "TIMED_OUT"]))
+            elif drawn < 0.14 and world.sagemaker.endpoints:
+                world.end_endpoint(dice.choice(list(world.sagemaker.endpoints)), rolled_back=True)
+            elif drawn < 0.15:
+                world.tick(dice.choice([1, 10, 400]))
+            else:
+                world.work(dice)
+        world.settle(dice)
+    assert_world(world)
+    return world
+
+
+def counted(worlds: list[World]) -> Counter[str]:
+    """Add up what happened to several worlds."""
+    total: Counter[str] = Counter()
+    for world in worlds:
+        total += world.counts
+        total += Counter(
+            {name: n for name, n in world.faults.counts.items() if name.startswith(("fault", "kill"))}
+        )
+        total["trainings"] += len(world.sagemaker.jobs)
+        total["executions"] += len(world.machine.executions)
+    return total
