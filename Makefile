@@ -34,8 +34,7 @@ test: setup ## Run every check and every test
 	$(BIN)/mypy
 	for app in functions/*/app.py; do $(BIN)/mypy $$app || exit 1; done
 	$(BIN)/cfn-lint template.yaml
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage report --skip-covered
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term:skip-covered
 
 SAM_VENV := .sam-venv
 SAM := PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
