@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test sam lock
+.PHONY: help setup demo test sam lock scan audit
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -47,3 +47,22 @@ $(SAM_VENV)/.ready: requirements-sam.txt | $(VENV)/.ready
 sam: $(SAM_VENV)/.ready ## Validate the template and build what `sam deploy` uploads
 	$(SAM) validate --lint
 	$(SAM) build
+
+SCAN := .scan
+
+$(SCAN)/.ready: scan/requirements-checkov.txt scan/requirements-tools.txt scan/package-lock.json scan/nag.mjs | $(VENV)/.ready
+	for name in checkov tools; do \
+	  $(BIN)/uv venv --quiet --clear --python $(PYTHON) $(SCAN)/$$name && \
+	  $(BIN)/uv pip install --quiet --python $(SCAN)/$$name/bin/python --require-hashes -r scan/requirements-$$name.txt || exit 1; \
+	done
+	mkdir -p $(SCAN)/node && cp scan/package.json scan/package-lock.json scan/nag.mjs $(SCAN)/node/
+	cd $(SCAN)/node && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+scan: $(SCAN)/.ready ## Run every template scanner (needs Node)
+	$(BIN)/python scan/scan.py
+
+audit: $(SCAN)/.ready ## Ask the advisory database about every locked package
+	for lock in requirements.lock requirements-demo.txt requirements-bootstrap.txt src/requirements.txt; do \
+	  $(SCAN)/tools/bin/pip-audit --disable-pip --no-deps --progress-spinner off -r $$lock || exit 1; \
+	done
