@@ -197,11 +197,8 @@ class Year:
         assert window.prediction is not None
         assert window.label is not None
         label = model.baseline["label"] | {"summary": window.label.to_json()}
-        return (
-            model.baseline
-            | window.summary.to_json()
-            | {"prediction": window.prediction.to_json(), "label": label}
-        )
+        moved = {"prediction": window.prediction.to_json(), "label": label}
+        return {**model.baseline, **window.summary.to_json(), **moved}
 
     def _units(self) -> dict[str, str]:
         return {name: column.unit for name, column in self.spec.columns.items() if column.unit}
