@@ -121,7 +121,12 @@ class Machine:
         """Do what the execution can do now; False while it only waits."""
         state = self._states[execution.state]
         if state["Type"] == "Choice":
-            self._enter(execution, self._chosen(state, execution.data))
+            chosen = self._chosen(state, execution.data)
+            if chosen is None:
+                execution.status, execution.error = "FAILED", "States.Runtime"
+                self._ended(execution)
+            else:
+                self._enter(execution, chosen)
             return True
         if state["Type"] == "Fail":
             failure = execution.data["failure"]
@@ -193,12 +198,25 @@ class Machine:
         execution.status, execution.error, execution.cause = "FAILED", error, cause
         self._ended(execution)
 
-    @staticmethod
-    def _chosen(state: dict[str, Any], data: dict[str, Any]) -> str:
-        for choice in state["Choices"]:
-            value: Any = data
-            for name in choice["Variable"].removeprefix("$.").split("."):
-                value = value.get(name, {})
-            if value == choice["StringEquals"]:
-                return str(choice["Next"])
-        return str(state["Default"])
+    @classmethod
+    def _chosen(cls, state: dict[str, Any], data: dict[str, Any]) -> str | None:
+        """Name the next state; None where Step Functions would end in States.Runtime."""
+        try:
+            chosen = (one["Next"] for one in state["Choices"] if cls._holds(one, data))
+            return str(next(chosen, state["Default"]))
+        except LookupError:
+            return None
+
+    @classmethod
+    def _holds(cls, rule: dict[str, Any], data: dict[str, Any]) -> bool:
+        if "And" in rule:
+            return all(cls._holds(one, data) for one in rule["And"])
+        value: Any = data
+        for name in rule["Variable"].removeprefix("$.").split("."):
+            present = isinstance(value, dict) and name in value
+            if not present and "IsPresent" not in rule:
+                raise LookupError(rule["Variable"])
+            value = value[name] if present else None
+        if "IsPresent" in rule:
+            return bool(present == rule["IsPresent"])
+        return bool(value == rule["StringEquals"])

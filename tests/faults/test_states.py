@@ -1,0 +1,143 @@
+"""Every Task state of the shipped machine against every error, generated from the ASL and run in memory."""
+
+from typing import Any
+
+import pytest
+
+from tests.bench.faults import Faults
+from tests.bench.machine import Machine, definition
+from tests.bench.world import Queued, World
+from tests.oracle.in_memory import assert_world
+
+TASKS = {name: state for name, state in definition()["States"].items() if state["Type"] == "Task"}
+STEPS = {
+    name: Machine._step(state) if "Parameters" in state else state["Resource"]
+    for name, state in TASKS.items()
+}
+REACHED = [name for name in TASKS if name not in {"Approval", "RecordFailure"}]
+TRANSIENT = [
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+]
+ENDED = ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError"]
+
+
+class Broken(World):
+    """A world whose functions fail, state by state, by the names Lambda reports."""
+
+    def __init__(self) -> None:
+        super().__init__(Faults())
+        self.errors: dict[str, list[str]] = {}
+        self.answers: dict[str, Any] = {}
+
+    def _invoke(self, step: str, payload: Any) -> Any:
+        names = self.errors.get(step, [])
+        if names:
+            raise type(names.pop(0), (Exception,), {})("said so")
+        answer = super()._invoke(step, payload)
+        return self.answers.pop(step, answer)
+
+
+def turned(world: Broken) -> Broken:
+    world.register()
+    world.drop("parcels", "a.csv", b"first")
+    world.drain()
+    world.tick(10)
+    world.settle()
+    return world
+
+
+def only(world: Broken) -> tuple[str, str]:
+    [execution] = world.machine.executions.values()
+    return execution.status, execution.error
+
+
+@pytest.mark.case("SF-01")
+@pytest.mark.case("SF-08")
+@pytest.mark.parametrize("error", [*TRANSIENT, *ENDED])
+@pytest.mark.parametrize("state", REACHED)
+def test_an_error_that_passes_costs_one_more_call_and_has_one_effect(state: str, error: str) -> None:
+    world = Broken()
+    world.errors[STEPS[state]] = [error]
+
+    turned(world)
+
+    assert only(world) == ("SUCCEEDED", "")
+    assert len(world.sagemaker.jobs) == len(world.sagemaker.models) == 1
+    assert_world(world)
+
+
+@pytest.mark.case("SF-02")
+@pytest.mark.parametrize("state", [name for name in REACHED if name != "RecordOutcome"])
+def test_a_fault_of_its_own_is_not_retried_and_ends_where_it_is_told(state: str) -> None:
+    world = Broken()
+    world.errors[STEPS[state]] = ["ArtifactInvalid"]
+
+    turned(world)
+
+    assert only(world) == ("FAILED", "ArtifactInvalid")
+    [run] = world.ledger.runs.of_model("parcels")
+    assert (run.status, run.outcome) == ("failed", "ArtifactInvalid: said so")
+    assert world.alerts["parcels", run.run_id] == 1
+    assert_world(world)
+
+
+@pytest.mark.case("SF-04")
+@pytest.mark.case("SF-08")
+@pytest.mark.parametrize("error", ["Lambda.ServiceException", "Lambda.Unknown"])
+@pytest.mark.parametrize("state", [name for name in REACHED if name != "RecordOutcome"])
+def test_where_retries_end_the_run_fails_and_a_person_may_repeat_it(state: str, error: str) -> None:
+    world = Broken()
+    world.errors[STEPS[state]] = [error] * 6 if error == "Lambda.ServiceException" else [error] * 2
+    turned(world)
+    assert only(world) == ("FAILED", error)
+    assert_world(world)
+
+    world.arrivals.append(Queued({"kind": "manual", "model": "parcels"}, world.now))
+    world.settle()
+
+    assert [run.status for run in world.ledger.runs.of_model("parcels")] == ["promoted", "failed"]
+    assert_world(world)
+
+
+@pytest.mark.case("SF-05")
+@pytest.mark.parametrize("answer", [{}, None, {"outcome": None}, {"outcome": 7}, "text", [1]])
+@pytest.mark.parametrize("state", ["DataArrival", "Preprocessing", "EvaluationGate"])
+def test_an_answer_of_another_shape_never_ends_in_states_runtime(state: str, answer: Any) -> None:
+    world = Broken()
+    world.answers[STEPS[state]] = answer
+
+    turned(world)
+
+    assert not only(world)[1].startswith("States.")
+    assert world.ledger.champions.get("parcels") is None
+
+
+@pytest.mark.case("SF-10")
+@pytest.mark.parametrize("state", REACHED)
+def test_an_execution_aborted_in_any_state_leaves_no_job_no_lease_and_the_champion(state: str) -> None:
+    world = turned(Broken())
+    champion = world.ledger.champions.get("parcels")
+    world.drop("parcels", "b.csv", b"second")
+    world.drain()
+    world.tick(10)
+    while not any(one.state == state for one in world.machine.running()):
+        assert world.work(), f"{state} was never entered"
+    [execution] = world.machine.running()
+    world.machine.advance(execution)
+    if execution.status == "RUNNING":
+        world.machine.abort(execution)
+
+    world.settle()
+
+    assert_world(world)
+    assert world.ledger.champions.history("parcels")[-1] == champion
+    statuses = [run.status for run in world.ledger.runs.of_model("parcels")]
+    assert statuses[-1] == "promoted"
+    assert "running" not in statuses
+
+
+def test_every_task_of_the_machine_is_in_the_matrix() -> None:
+    assert set(TASKS) - set(REACHED) == {"Approval", "RecordFailure"}

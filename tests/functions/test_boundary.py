@@ -1,0 +1,198 @@
+"""What the product's calls meet at the botocore boundary: throttling, faults, resets, lost answers."""
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+
+from driftwheel.aws.sagemaker import create_once, existing, update_endpoint
+from driftwheel.errors import CapacityExceeded
+from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.objects import Objects
+from driftwheel.ledger.table import Table
+from tests.bench.boundary import Boundary, Fault
+from tests.bench.faults import Faults
+from tests.bench.sagemaker import StrictSageMaker
+from tests.bench.table import MemoryTable
+
+from .conftest import ROOT, Context, World
+
+ROLE = "arn:aws:iam::123456789012:role/driftwheel-sagemaker"
+JOB = {
+    "TrainingJobName": "driftwheel-flights-r1",
+    "RoleArn": ROLE,
+    "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+    "OutputDataConfig": {"S3OutputPath": "s3://artifacts/out"},
+    "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+}
+MODEL = {"ModelName": "driftwheel-m", "ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": "image"}}
+VARIANT = {"VariantName": "serving", "ModelName": "driftwheel-m", "InitialInstanceCount": 1}
+CONFIG = {
+    "EndpointConfigName": "driftwheel-c",
+    "ProductionVariants": [VARIANT | {"InstanceType": "ml.m5.large"}],
+}
+ENDPOINT = {"EndpointName": "driftwheel-e", "EndpointConfigName": "driftwheel-c"}
+CREATES = {
+    "training_job": (JOB, ["TrainingJobName"]),
+    "model": (MODEL, ["ModelName"]),
+    "endpoint_config": (CONFIG, ["EndpointConfigName"]),
+    "endpoint": (ENDPOINT, ["EndpointName"]),
+}
+FAULTS: list[list[Fault]] = [["throttle", "throttle"], ["500"], ["reset"]]
+
+
+@pytest.fixture
+def boundary(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Boundary]:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    sagemaker = world.client("sagemaker")
+    for operation, (request, _) in CREATES.items():
+        if operation != "training_job":
+            getattr(sagemaker, f"create_{operation}")(**request | {"Tags": []})
+    with Boundary().up() as boundary:
+        yield boundary
+
+
+def camel(operation: str) -> str:
+    return "".join(word.title() for word in operation.split("_"))
+
+
+@pytest.mark.case("SM-01")
+@pytest.mark.parametrize("faults", FAULTS, ids=str)
+@pytest.mark.parametrize("operation", CREATES)
+def test_a_creation_that_meets_faults_makes_one_resource(
+    boundary: Boundary, operation: str, faults: list[Fault]
+) -> None:
+    request, names = CREATES[operation]
+    boundary.plan[f"Create{camel(operation)}"] = [*faults, "ok"]
+
+    create_once(boto3.client("sagemaker"), operation, request, {name: request[name] for name in names}, {})
+
+    assert boundary.attempts[f"Create{camel(operation)}"] == len(faults) + 1
+    assert boundary.executed[f"Create{camel(operation)}"] == 1
+
+
+@pytest.mark.case("SM-01")
+@pytest.mark.parametrize("faults", FAULTS, ids=str)
+@pytest.mark.parametrize("operation", ["model", "endpoint_config", "endpoint"])
+def test_a_description_that_meets_faults_is_asked_for_again(
+    boundary: Boundary, operation: str, faults: list[Fault]
+) -> None:
+    request, names = CREATES[operation]
+    boundary.plan[f"Describe{camel(operation)}"] = list(faults)
+
+    found = existing(boto3.client("sagemaker"), operation, {name: request[name] for name in names})
+
+    assert found is not None
+    assert boundary.attempts[f"Describe{camel(operation)}"] == len(faults) + 1
+
+
+@pytest.mark.case("SM-01")
+@pytest.mark.parametrize("faults", FAULTS, ids=str)
+def test_an_update_that_meets_faults_is_sent_again(boundary: Boundary, faults: list[Fault]) -> None:
+    boundary.plan["UpdateEndpoint"] = [*faults, "ok"]
+
+    update_endpoint(boto3.client("sagemaker"), ENDPOINT)
+
+    assert boundary.executed["UpdateEndpoint"] == 1
+
+
+def test_every_creation_the_product_sends_is_tried_here() -> None:
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "src" / "driftwheel" / "steps").glob("*.py")
+    )
+
+    sent = set(re.findall(r"create_once\(\s*(?:clients\.sagemaker|client),\s*\"(\w+)\"", text))
+    assert sent - {"model_package_group", "model_package"} == set(CREATES)
+
+
+@pytest.mark.case("SM-02")
+@pytest.mark.parametrize(
+    ("operation", "call"),
+    [
+        ("CreateTrainingJob", lambda client: create_once(client, "training_job", JOB, {"x": "x"}, {})),
+        ("UpdateEndpoint", lambda client: update_endpoint(client, ENDPOINT)),
+    ],
+)
+def test_ten_minutes_of_throttling_are_waited_out_at_less_than_a_call_a_second(
+    boundary: Boundary, operation: str, call: Callable[[Any], None]
+) -> None:
+    boundary.always[operation] = "throttle"
+    client, calls, passed, turn = boto3.client("sagemaker"), 0, 0.0, 0
+    machine = json.loads((ROOT / "statemachine" / "model_loop.asl.json").read_text(encoding="utf-8"))
+    retry = machine["States"]["TrainingLaunch"]["Retry"][0]
+    assert retry["ErrorEquals"] == ["CapacityExceeded"]
+    assert retry == machine["States"]["Deployment"]["Retry"][0]
+    dice = random.Random(2)
+    while passed < 600:
+        with pytest.raises(CapacityExceeded):
+            call(client)
+        calls = boundary.attempts[operation]
+        longest = min(retry["MaxDelaySeconds"], retry["IntervalSeconds"] * retry["BackoffRate"] ** turn)
+        passed += dice.uniform(0, longest)
+        turn += 1
+    assert boundary.executed[operation] == 0
+    assert turn < retry["MaxAttempts"]
+    assert calls / passed < 0.2
+    whole_wait = sum(min(1800, 60 * 2**n) for n in range(retry["MaxAttempts"])) / 2
+    assert whole_wait > 24 * 3_600
+
+
+@pytest.mark.case("SM-03")
+def test_the_sdk_does_not_wait_for_capacity_so_we_name_it(boundary: Boundary) -> None:
+    boundary.always["CreateTrainingJob"] = "limit"
+
+    with pytest.raises(CapacityExceeded):
+        create_once(boto3.client("sagemaker"), "training_job", JOB, {"TrainingJobName": "x"}, {})
+
+    assert boundary.attempts["CreateTrainingJob"] == 1
+
+
+@pytest.mark.case("SM-11")
+@pytest.mark.parametrize("operation", CREATES)
+def test_a_creation_whose_answer_was_lost_is_recognised_as_ours(operation: str) -> None:
+    request, names = CREATES[operation]
+    faults = Faults(plan={f"create_{operation}": ["lost"]})
+    sagemaker = StrictSageMaker(faults, lambda: datetime(2026, 1, 2, tzinfo=UTC))
+
+    create_once(sagemaker, operation, request, {name: request[name] for name in names}, {})
+
+    rooms = (sagemaker.jobs, sagemaker.models, sagemaker.configs, sagemaker.endpoints)
+    assert sum(map(len, rooms)) == 1
+    assert faults.counts[f"create_{operation}"] == 2
+
+
+@pytest.mark.case("OP-06")
+@pytest.mark.parametrize("operation", ["PutItem", "Query"])
+def test_nothing_is_acknowledged_while_dynamodb_is_throttled(
+    world: World, boundary: Boundary, event: Callable[[str], Any], context: Context, operation: str
+) -> None:
+    handler = world.load("trigger").handler
+    boundary.always[operation] = "throttle"
+    batch = {"Records": [one for one in event("trigger")["Records"] if "Object Created" in one["body"]]}
+
+    try:
+        failed = len(handler(batch, context)["batchItemFailures"])
+    except Exception:  # noqa: BLE001  (Powertools raises when every message failed: SQS keeps them all)
+        failed = len(batch["Records"])
+    assert failed == len(batch["Records"])
+
+    boundary.always.clear()
+    assert handler(batch, context) == {"batchItemFailures": []}
+    assert boundary.attempts[operation] >= 2
+
+
+@pytest.mark.case("OP-06")
+def test_in_a_storm_of_failed_conditions_one_holder_wins_and_every_delivery_counts() -> None:
+    table = Table(MemoryTable(Faults()))
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(lambda n: Leases(table).acquire("m", f"r{n}", now=0, seconds=60), range(200)))
+
+    assert sum(lease is not None for lease in won) == 1
+    assert Objects(table).of_model("m") == []
