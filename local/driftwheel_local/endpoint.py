@@ -15,6 +15,9 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from driftwheel_local.permissions.answers import Gated
+from driftwheel_local.permissions.gate import Gate
+
 log = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.1"
@@ -78,8 +81,9 @@ class _QuietHandler(MotoRequestHandler):
 class Endpoint:
     """moto's server on a port of this machine only; `port` 0 or a port in use means any free one."""
 
-    def __init__(self, port: int = 0) -> None:
-        self._guard = Guard(DomainDispatcherApplication(create_backend_app))
+    def __init__(self, port: int = 0, gate: Gate | None = None) -> None:
+        moto: Application = DomainDispatcherApplication(create_backend_app)
+        self._guard = Guard(moto if gate is None else Gated(moto, gate))
         self._server = self._bind(port)
         self.port = int(self._server.server_address[1])
         self._guard.hosts = frozenset({f"{ADDRESS}:{self.port}", f"localhost:{self.port}"})

@@ -38,6 +38,7 @@ class Function:
     code: Path
     layers: tuple[Path, ...]
     log_group: str
+    role: str = ""
     reserved_concurrency: int | None = None
     environment: dict[str, str] = field(default_factory=dict)
     destination: Destination = field(default_factory=Destination)
@@ -45,7 +46,7 @@ class Function:
     @property
     def fingerprint(self) -> str:
         """Differs when a worker started for one configuration must not serve the other."""
-        parts = (self.arn, self.version, self.handler, self.log_group)
+        parts = (self.arn, self.version, self.handler, self.log_group, self.role)
         limits = (self.memory_mb, self.storage_mb, self.timeout_seconds)
         paths = map(str, (self.code, *self.layers))
         text = json.dumps([*parts, *limits, *paths, self.environment], sort_keys=True)
@@ -71,6 +72,7 @@ def function_of(record: Any, backend: Any, unpack_root: Path) -> Function:
         # AWS lays layers over each other in /opt: of two equal names the later layer's wins.
         layers=tuple(folder_of(layer.code_bytes, unpack_root) for layer in reversed(layers)),
         log_group=(getattr(record, "logging_config", None) or {}).get("LogGroup") or record.logs_group_name,
+        role=str(record.role or ""),
         reserved_concurrency=None if reserved is None else int(reserved),
         environment=dict(record.environment_vars or {}),
         destination=Destination(

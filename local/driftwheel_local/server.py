@@ -54,6 +54,7 @@ _in_this_process = threading.Lock()
 class Stack:
     """A running stack; enter it to start, leave it to stop. One at a time in a process: moto is global.
 
+    `record_permissions` writes what each role asked for into ROOT/permissions.jsonl.
     `time_scale` multiplies the waits AWS would make you sit through (job and endpoint start-up, back-offs,
     alarm periods). `reuse_build` is a build cache; without it <template's folder>/.driftwheel/build.
     Raises TemplateError, StackError, PackagingError or RootInUseError at entering.
@@ -69,6 +70,7 @@ class Stack:
         reuse_build: Path | None = None,
         stack_name: str = "driftwheel",
         clock: Clock | None = None,
+        record_permissions: bool = False,
     ) -> None:
         self.root = root.resolve()
         self.template = template.resolve()
@@ -88,6 +90,7 @@ class Stack:
         self._build_root = reuse_build or self.template.parent / ".driftwheel" / "build"
         self._stack_name = stack_name
         self._given_clock = clock
+        self._record_permissions = record_permissions
         self._exits = contextlib.ExitStack()
         self._api: Api | None = None
 
@@ -151,6 +154,7 @@ class Stack:
                 credentials=CREDENTIALS,
                 time_scale=self._time_scale,
                 loader=self._loader,
+                record_permissions=self._record_permissions,
             )
         )
         self.endpoint_url = world.endpoint.url
@@ -223,6 +227,9 @@ def _pairs(_context: click.Context, _option: click.Parameter, values: tuple[str,
 @click.option("--parameter", "parameters", multiple=True, callback=_pairs, help="NAME=VALUE of the template.")
 @click.option("--build", type=click.Path(path_type=Path), help="Build cache, instead of the project's.")
 @click.option("--stack-name", default="driftwheel", show_default=True, help="Begins every resource's name.")
+@click.option(
+    "--record-permissions", is_flag=True, help="Write what each role asks for to permissions.jsonl."
+)
 def main(
     root: Path,
     template: Path,
@@ -230,6 +237,7 @@ def main(
     parameters: dict[str, str],
     build: Path | None,
     stack_name: str,
+    record_permissions: bool,
 ) -> None:
     """Run a template on this machine until SIGTERM or SIGINT."""
     stopped = threading.Event()
@@ -243,6 +251,7 @@ def main(
         time_scale=time_scale,
         reuse_build=build,
         stack_name=stack_name,
+        record_permissions=record_permissions,
     )
     from driftwheel_local.packaging import PackagingError  # noqa: PLC0415
 

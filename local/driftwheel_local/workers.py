@@ -20,6 +20,7 @@ from driftwheel_local import worker_bootstrap
 from driftwheel_local.clock import Clock
 from driftwheel_local.function_logs import FunctionLogs
 from driftwheel_local.functions import Function
+from driftwheel_local.permissions.keys import access_key_of
 from driftwheel_local.runtime_api import Outcome, Request, RuntimeApi
 from driftwheel_local.threads import start_daemon
 
@@ -262,7 +263,7 @@ class Worker:
         reserved = {
             "_HANDLER": function.handler,
             "_X_AMZN_TRACE_ID": _trace_id(),
-            "AWS_ACCESS_KEY_ID": stack.get("AWS_ACCESS_KEY_ID", "local"),
+            "AWS_ACCESS_KEY_ID": access_key_of(function.role),
             "AWS_SECRET_ACCESS_KEY": stack.get("AWS_SECRET_ACCESS_KEY", "local"),
             "AWS_SESSION_TOKEN": stack.get("AWS_SESSION_TOKEN", "local"),
             "AWS_REGION": region,

@@ -21,6 +21,9 @@ from driftwheel_local.events import EventRouter
 from driftwheel_local.intrinsics import TemplateError
 from driftwheel_local.lambdas import LambdaRunner
 from driftwheel_local.object_events import ObjectEvents
+from driftwheel_local.permissions.gate import Gate
+from driftwheel_local.permissions.journal import Journal
+from driftwheel_local.permissions.roles import MotoFacts, MotoRoles
 from driftwheel_local.sagemaker import SageMakerWorld
 from driftwheel_local.sagemaker.refusals import Refusal
 from driftwheel_local.sagemaker.validation import validate
@@ -52,6 +55,7 @@ class World:
         credentials: Mapping[str, str],
         time_scale: float,
         loader: Loader,
+        record_permissions: bool = False,
     ) -> None:
         self._root = root
         self._clock = clock
@@ -61,6 +65,7 @@ class World:
         self._time_scale = time_scale
         self._environment = dict(credentials)
         self._loader = loader
+        self._record = Journal(root / "permissions.jsonl").add if record_permissions else lambda _: None
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -129,7 +134,10 @@ class World:
         path = self._root / "scheduler.json"
         self._scheduler = Scheduler(buses, self.router, deliveries, clock, path)
         self._patch()
-        self.endpoint = Endpoint(_last_port(self._root / "port"))
+        gate = Gate(
+            account, MotoRoles(account).find, MotoFacts(account, region, self._config_key), self._record
+        )
+        self.endpoint = Endpoint(_last_port(self._root / "port"), gate)
         self._environment["AWS_ENDPOINT_URL"] = self.endpoint.url
         (self._root / "port").write_text(str(self.endpoint.port), encoding="utf-8")
         # stopped from the last to the first: what makes work stops before what does it
@@ -165,6 +173,10 @@ class World:
     ) -> None:
         """Pass a function's metric on to the alarms, which are made after the runner they listen to."""
         self._alarms.put_metric(namespace, name, value, unit, dimensions)
+
+    def _config_key(self, name: str) -> str | None:
+        """Answer the KMS key of an endpoint config's volumes."""
+        return self._sagemaker.configs.key_of(name)
 
     def _endpoint_url(self) -> str:
         return self.endpoint.url

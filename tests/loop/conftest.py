@@ -100,6 +100,7 @@ class Loop:
                 [
                     *(sys.executable, "-m", "driftwheel_local.server", "--root", str(self.root / "stack")),
                     *("--template", str(ROOT / "template.yaml"), "--time-scale", str(self.time_scale)),
+                    "--record-permissions",
                 ],
                 stdout=log,
                 stderr=log,

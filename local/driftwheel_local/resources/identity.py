@@ -1,4 +1,4 @@
-"""Resources that grant rights: IAM. They are recorded; the local runtime does not enforce them."""
+"""Resources that grant rights: IAM. The gate at the endpoint reads them back at every request of a role."""
 
 from typing import Any
 

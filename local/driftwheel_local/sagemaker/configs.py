@@ -144,6 +144,11 @@ class EndpointConfigs:
         self.shelf = Shelf(site, "endpoint-config", "endpoint configuration", "endpoint-configs")
         self._models = models
 
+    def key_of(self, name: str) -> str | None:
+        """Answer the KMS key of a config's volumes; None without one, or without the config."""
+        found = [each for each in self.shelf.records() if each["EndpointConfigName"] == name]
+        return found[0].get("KmsKeyId") if found else None
+
     def operations(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
         """Answer the API operations."""
         return {
