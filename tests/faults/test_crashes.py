@@ -79,3 +79,13 @@ def test_a_process_that_always_ends_there_leaves_nothing_running(point: str) -> 
     faults.aim(point, 1, 6)
 
     assert_world(turned_twice(faults))
+
+
+@pytest.mark.case("DE-09")
+def test_nothing_that_a_rollback_could_need_is_ever_deleted() -> None:
+    world = turned_twice(Faults())
+
+    history = world.ledger.champions.history("parcels")
+    assert len(history) == 2
+    assert {row.endpoint_config for row in history} <= world.sagemaker.configs.keys()
+    assert len(world.sagemaker.models) == len(world.sagemaker.configs) == 2
