@@ -1,0 +1,117 @@
+"""SE-07: hostile names, values and error texts in every page we write, opened in a real browser."""
+
+import csv
+import re
+
+import pytest
+
+from driftwheel.discovery import survey
+from driftwheel_cli.report import drift, profile
+from driftwheel_cli.report.artifacts import Artifacts
+from driftwheel_cli.report.page import page_of
+
+from .pages import browse, hostile, listening, payload
+
+ESTIMATE = {"value": 0.7, "low": 0.6, "high": 0.8}
+RUN = {
+    "model": "flights",
+    "run_id": "ab12",
+    "started": {"kind": "drift", "reason": "major drift", "at": "2026-01-01T10:00:00+00:00"},
+    "preprocessing": {
+        "rolled_over": True,
+        "refused": [{"code": "encoding", "key": "data/x.csv", "line": 3, "message": "not UTF-8"}],
+    },
+    "record_outcome": {"status": "promoted", "sentence": "champion 2 serves", "at": "2026-01-01T10:01:00"},
+}
+SLICE = {"column": "origin", "value": "EWR", "rows": 9, "gain": ESTIMATE, "worse": True}
+VERDICT = {
+    "metric": "auc",
+    "rows": 10996,
+    "positives": 2962,
+    "confidence": 0.95,
+    "challenger": ESTIMATE,
+    "champion": ESTIMATE,
+    "gain": ESTIMATE,
+    "also": {"f1": {"challenger": 0.25, "champion": None}},
+    "reasons": [{"sentence": "auc 0.7386 against the champion's 0.7000"}],
+    "slices": [SLICE],
+}
+PROFILE = {
+    "rows": {"read": 75244, "train": 51306, "holdout": 10996},
+    "sources": [{"key": "data/a.csv", "role": "source", "rows": 75244, "rejected": 2, "bad_lines": 1}],
+    "captured": {"files": 3, "rows": 24030, "labelled": 23289},
+    "rejected_by_rule": {"temp: outside range": 2},
+    "columns": {
+        "temp": {
+            "type": "number",
+            "given": 90,
+            "missing": 10,
+            "histogram": {"edges": [0.0, 1.0, 2.0], "counts": [3, 4]},
+        },
+        "origin": {"type": "category", "given": 100, "missing": 0, "top": [["EWR", 60], ["JFK", 40]]},
+    },
+    "time": {"train": ["2013-01-01 00:00:00", "2013-02-01 00:00:00"], "holdout": [None, None]},
+    "suspected_leakage": [{"feature": "cheat", "auc": 1.0}],
+}
+TEST = {"kind": "psi", "effect": 4.2, "adjusted": 0.0, "slight": 0.02, "strong": 0.2, "magnitude": "strong"}
+DRIFT = {
+    "sentence": "Major drift: temp",
+    "severity": "major",
+    "findings": [{"feature": "temp", "kind": "fault", "sentence": "temp holds words"}],
+    "rows": 24030,
+    "baseline_rows": 42491,
+    "tests_made": 66,
+    "significance": 0.01,
+    "quality": {"metric": "auc", "labelled": 23289, "value": 0.675, "low": 0.667, "high": 0.683},
+    "features": [
+        {
+            "name": "temp",
+            "status": "drifted",
+            "weight": 0.09,
+            "tests": [TEST],
+            "moved": [{"name": "from 55.1", "before": 0.01, "now": 0.55}],
+        }
+    ],
+}
+POLICY = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
+
+
+def surveyed(folder, attack):
+    """A survey of a file with hostile cells and a hostile column's name."""
+    path = folder / "rows.csv"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "colour", "<img src=x onerror=parent.postMessage('hostile')>", "answer"])
+        for row in range(200):
+            writer.writerow([f"k{row}", f"{'red' if row % 3 else 'blue'}{attack}", row % 17, row % 2])
+    return survey([path], folder / "work", "answer", lambda _: None)
+
+
+@pytest.mark.case("SE-07")
+def test_no_script_of_a_hostile_report_runs_and_no_request_leaves(tmp_path):
+    (tmp_path / "work").mkdir()
+    with listening() as heard:
+        attack = payload(heard.origin)
+        record = {
+            name: hostile(part, attack)
+            for name, part in (("run", RUN), ("verdict", VERDICT), ("profile", PROFILE), ("drift", DRIFT))
+        }
+        pages = {
+            "run": page_of(Artifacts(**record), states=[(f"Deployment{attack}", 5.0, f"champion{attack}")]),
+            "drift": drift.page_of(record["drift"], f"title{attack}", [f"about{attack}"]),
+            "profile": profile.page_of(surveyed(tmp_path, attack), f"model{attack}"),
+        }
+        assert all(POLICY.search(page) for page in pages.values())
+        assert all(page.count("hostile-fetch") > 3 for page in pages.values())
+        # Escaping and the policy each have to do alone.
+        pages |= {f"{name}-without-policy": POLICY.sub("", page) for name, page in pages.items()}
+        control = f"parent.postMessage('control','*');fetch('{heard.origin}/control')"
+        pages["control"] = f"<!doctype html><script>{control}</script>"
+        raw = re.sub(r"<meta [^>]*>", "", attack)  # no policy forbids a page to be left
+        meta = POLICY.search(pages["run"]).group()
+        pages["raw-with-policy"] = f"<!doctype html><head>{meta}</head><body>{raw}"
+
+        browse(pages, heard, tmp_path)
+
+    assert heard.messages == ["control"]
+    assert heard.requests == ["/control"]
