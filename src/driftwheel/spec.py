@@ -218,6 +218,7 @@ class Drift(Part):
     tests: list[DriftTestName] = [
         "psi",
         "jensen_shannon",
+        "wasserstein",
         "kolmogorov_smirnov",
         "chi_square",
         "missingness",
