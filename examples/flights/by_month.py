@@ -1,4 +1,4 @@
-"""A year of flights, month by month: a winter model kept, retrained every month, or when drift says so.
+"""A year of flights, month by month: a winter model kept, retrained every month, or when the check says so.
 
 Real data, and the product's own parts: preprocessing, the training job as a process, the drift check on
 captured traffic, the policy and the gate. Only SageMaker and the clock are missing.
@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import months
-from monthly_results import Asked, Month, draw, table
+from monthly_results import DRIFT, MONTHLY, NEVER, QUALITY, Asked, Month, draw, table
 
 from driftwheel.algorithms.request import TrainingJob
 from driftwheel.dataset import DataFile, Inputs, prepare
@@ -41,7 +41,7 @@ from driftwheel.jobs.evidence import Champion, write_predictions
 from driftwheel.jobs.model import Model, open_model
 from driftwheel.jobs.tables import read_holdout
 from driftwheel.run import digest
-from driftwheel.spec import ModelSpec, load_spec
+from driftwheel.spec import Drift, ModelSpec, load_spec
 from driftwheel.triggers.policy import decide
 from driftwheel.triggers.state import Situation, Start
 
@@ -164,7 +164,7 @@ class Year:
     def __init__(self, spec: ModelSpec, place: Path) -> None:
         self.spec, self.place = spec, place
         self._scores: dict[tuple[int, int], Any] = {}
-        self._reports: dict[tuple[int, int, int], DriftReport] = {}
+        self._reports: dict[tuple[int, int, int, float], DriftReport] = {}
 
     def scores(self, model: Trained, month: int) -> Any:
         """Answer a month's requests."""
@@ -181,14 +181,12 @@ class Year:
         assert value is not None
         return value
 
-    def report(self, model: Trained, month: int, reference: int = 0) -> DriftReport:
+    def report(self, model: Trained, month: int, drift: Drift, reference: int = 0) -> DriftReport:
         """Check a month's captured traffic against the model's baseline, or against another month."""
-        key = model.until, month, reference
+        key = model.until, month, reference, drift.major_share
         if key not in self._reports:
             baseline = self._moved(model, reference) if reference else model.baseline
-            self._reports[key] = check(
-                baseline, self._window(model, month, baseline), self.spec.drift, self._units()
-            )
+            self._reports[key] = check(baseline, self._window(model, month, baseline), drift, self._units())
         return self._reports[key]
 
     def _moved(self, model: Trained, month: int) -> dict[str, Any]:
@@ -248,9 +246,13 @@ def judged(spec: ModelSpec, challenger: Trained, champion: Trained) -> Verdict:
 
 @dataclass
 class Keeper:
-    """One way to keep a model: its champion, and what it did each month."""
+    """One way to keep a model: its champion, and what it did each month.
+
+    With ``major_share: 1`` moved inputs alone are never major: only a clear loss of quality retrains.
+    """
 
     name: str
+    spec: ModelSpec
     champion: Trained
     trainings: int = 0
     promoted: int = 0
@@ -258,11 +260,11 @@ class Keeper:
 
     def live(self, month: int, year: Year) -> None:
         """Serve a month, then decide at its end."""
-        value, report = year.auc(self.champion, month), year.report(self.champion, month)
+        value, report = year.auc(self.champion, month), year.report(self.champion, month, self.spec.drift)
         reason, verdict = "", None
-        if self._wants(month, report, year.spec) and month < LAST:
-            challenger = trained(year.spec, month, year.place)
-            verdict = judged(year.spec, challenger, self.champion)
+        if self._wants(month, report) and month < LAST:
+            challenger = trained(self.spec, month, year.place)
+            verdict = judged(self.spec, challenger, self.champion)
             self.trainings += 1
             reason = f"{verdict.decision}: {verdict.sentence}"
             if verdict.decision == "promote":
@@ -275,9 +277,9 @@ class Keeper:
             flush=True,
         )
 
-    def _wants(self, month: int, report: DriftReport, spec: ModelSpec) -> bool:
-        if self.name != "when drift says so":
-            return self.name == "every month"
+    def _wants(self, month: int, report: DriftReport) -> bool:
+        if self.name in {NEVER, MONTHLY}:
+            return self.name == MONTHLY
         severity: Any = report.severity if report.severity in {"minor", "major"} else None
         situation = Situation(
             now=datetime(2013 + month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp(),
@@ -285,11 +287,11 @@ class Keeper:
             labelled_rows=int(report.window["labelled_rows"]),
             fault=report.sentence if report.blocks_retraining else "",
         )
-        return isinstance(decide(situation, spec), Start)
+        return isinstance(decide(situation, self.spec), Start)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Let the year pass three times; print the tables, draw the figure."""
+    """Let the year pass in four ways; print the tables, draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=ROOT / ".driftwheel" / "by-month")
     parser.add_argument("--figure", type=Path, default=ROOT / "docs" / "flights-by-month.svg")
@@ -298,12 +300,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     year = Year(specification(), given.folder)
     winter = trained(year.spec, FIRST - 1, given.folder)
-    keepers = [Keeper(name, winter) for name in ("never", "every month", "when drift says so")]
+    costly = year.spec.model_copy(update={"drift": year.spec.drift.model_copy(update={"major_share": 1.0})})
+    keepers = [Keeper(name, year.spec, winter) for name in (NEVER, MONTHLY, DRIFT)]
+    keepers.append(Keeper(QUALITY, costly, winter))
     for month in range(FIRST, given.last + 1):
         for keeper in keepers:
             keeper.live(month, year)
     against = [
-        Asked(month, year.report(winter, month), year.report(winter, month, reference=month - 1))
+        Asked(
+            month,
+            year.report(winter, month, year.spec.drift),
+            year.report(winter, month, year.spec.drift, reference=month - 1),
+        )
         for month in range(FIRST, given.last + 1)
     ]
     lived = {keeper.name: keeper.months for keeper in keepers}

@@ -7,7 +7,8 @@ from statistics import mean
 from driftwheel.drift.finding import DriftReport
 from driftwheel_cli.report.drawings import BEFORE, INK, NOW, WORSE, drawing
 
-COLOURS = {"never": BEFORE, "every month": NOW, "when drift says so": WORSE}
+NEVER, MONTHLY, DRIFT, QUALITY = "never", "every month", "on major drift", "on lost quality"
+COLOURS = {NEVER: BEFORE, MONTHLY: NOW, DRIFT: WORSE, QUALITY: "#4a8f3c"}
 NAMES = ("", *["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"])
 
 

@@ -10,8 +10,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftwheel.aws.objects import Objects
 from driftwheel.aws.settings import AlertSettings
+from driftwheel.errors import ArtifactInvalid
 from driftwheel.ledger.table import Table
-from driftwheel.steps.drift_check import Ledger, drift_event, due, look
+from driftwheel.steps.drift_check import Ledger, drift_event, survey
 
 settings = AlertSettings.from_env()
 logger = Logger(service="drift_check")
@@ -25,21 +26,24 @@ ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Look at every live model that is due; tell the trigger and a person what was found."""
-    told, now = {}, datetime.now(UTC)
-    for spec, champion in due(event, ledger, now):
-        checked = look(spec, champion, ledger, objects, settings.artifact_bucket, now)
-        told[spec.model] = checked.report.headline() | {"report_uri": checked.report_uri}
-        logger.info("drift check", extra={"model": spec.model, "severity": checked.report.severity})
+    told = {}
+    found = survey(event, ledger, objects, settings.artifact_bucket, datetime.now(UTC))
+    for checked in found.checked:
+        told[checked.model] = checked.report.headline() | {"report_uri": checked.report_uri}
+        logger.info("drift check", extra={"model": checked.model, "severity": checked.report.severity})
         with single_metric(
             name="DriftedWeight",
             unit=MetricUnit.NoUnit,
             value=checked.report.drifted_weight,
             namespace="Driftwheel",
         ) as metric:
-            metric.add_dimension(name="model", value=spec.model)
+            metric.add_dimension(name="model", value=checked.model)
         entry = drift_event(checked, settings.stack)
         if entry is not None:
             events.put_events(Entries=[entry])
-            line = f"{spec.model}: {checked.report.sentence} Report: {checked.report_uri}"
-            sns.publish(TopicArn=settings.alert_topic_arn, Subject=f"{spec.model}: drift", Message=line)
+        if entry is not None and checked.news:
+            line = f"{checked.model}: {checked.report.sentence} Report: {checked.report_uri}"
+            sns.publish(TopicArn=settings.alert_topic_arn, Subject=f"{checked.model}: drift", Message=line)
+    if found.failed:
+        raise ArtifactInvalid("; ".join(found.failed))
     return told

@@ -1,7 +1,9 @@
 """DriftCheck as shipped: captured traffic, late labels, a baseline; a finding, a report, an event."""
 
 import json
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from driftwheel.drift.baseline import build_baseline
+from driftwheel.errors import ArtifactInvalid
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.findings import Findings
@@ -16,6 +19,9 @@ from driftwheel.ledger.models import Models
 from driftwheel.ledger.objects import Delivered, Objects
 from driftwheel.recipe.declare import declare
 from driftwheel.spec import load_spec
+from driftwheel.steps import drift_check as steps
+from driftwheel.steps.trigger import Ledger as TriggerLedger
+from driftwheel.steps.trigger import situation_of
 
 from .conftest import Context, World
 
@@ -171,6 +177,31 @@ def test_a_tick_delivered_twice_is_one_check(live: World, event: Events, context
     assert handler(event("drift_check"), context) == {}
 
 
+def test_fifty_ticks_doubled_delayed_and_reordered_check_each_window_once(
+    live: World, event: Events, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    module = live.load("drift_check")
+    begin = datetime(2026, 1, 2, tzinfo=UTC)
+    ticks = [(begin + timedelta(hours=n)).strftime("%Y-%m-%dT%H:%M:%SZ") for n in range(50)]
+    delivered = ticks * 2
+    random.Random(4).shuffle(delivered)
+    (checked,) = steps.survey(
+        {"model": "rides"}, steps.Ledger.of(live.table), module.objects, live.artifacts, NOW
+    ).checked
+
+    def noted(*_: Any) -> Any:
+        looked.append(tick)
+        return checked
+
+    monkeypatch.setattr(steps, "look", noted)
+    for tick in delivered:
+        module.handler(event("drift_check") | {"scheduled_time": tick}, context)
+
+    assert sorted(looked) == ticks
+    assert looked == list(dict.fromkeys(delivered))
+
+
 def test_a_model_is_checked_at_its_own_interval_and_whenever_a_person_asks(
     live: World, event: Events, context: Context
 ) -> None:
@@ -182,3 +213,106 @@ def test_a_model_is_checked_at_its_own_interval_and_whenever_a_person_asks(
 
     assert handler(later, context) == {}
     assert set(handler({"kind": "manual", "model": "rides"}, context)) == {"rides"}
+    following = event("drift_check") | {"scheduled_time": "2026-01-02T05:00:00Z"}
+    assert set(handler(following, context)) == {"rides"}
+
+
+def test_a_check_that_broke_is_made_good_by_the_retry_of_its_tick(
+    live: World, event: Events, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = live.load("drift_check")
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "read_window", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            module.handler(event("drift_check"), context)
+
+    assert set(module.handler(event("drift_check"), context)) == {"rides"}
+
+
+def test_the_same_drift_is_told_to_a_person_once(
+    live: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture(live, rides(1_000, shift=15, seed=4))
+    module = live.load("drift_check")
+    sent: list[Any] = []
+    monkeypatch.setattr(module.sns, "publish", lambda **request: sent.append(request["Subject"]))
+
+    for _ in range(3):
+        assert module.handler({"kind": "manual", "model": "rides"}, context)["rides"]["severity"] == "major"
+
+    assert sent == ["rides: drift"]
+    finding = Findings(live.table).get("rides")
+    assert finding is not None
+    assert [window.partition(" ")[2] for window in finding.windows] == ["major"]
+
+
+BASELINE = "runs/rides/r1/evaluation_gate/baseline.json"
+
+
+def of_another_schema(document: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(document).replace('"temp"', '"humid"'))  # type: ignore[no-any-return]
+
+
+@pytest.mark.case("DR-07")
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (None, "baseline.json is missing"),
+        (lambda _: "not a baseline", "is no drift baseline"),
+        (lambda found: {k: v for k, v in found.items() if k != "columns"}, "no drift baseline: KeyError"),
+        (lambda found: found | {"version": 99}, "no drift baseline of version 1"),
+        (of_another_schema, "of another schema: the model does not read humid"),
+    ],
+)
+def test_without_a_readable_baseline_there_is_an_error_and_no_decision(
+    live: World, event: Events, context: Context, damage: Any, complaint: str
+) -> None:
+    capture(live, rides(1_000, shift=15, seed=4))
+    if damage is None:
+        live.client("s3").delete_object(Bucket=live.artifacts, Key=BASELINE)
+    else:
+        put(live, BASELINE, damage(live.read(BASELINE)))
+
+    with pytest.raises(ArtifactInvalid, match=f"rides: .*{complaint}"):
+        live.load("drift_check").handler(event("drift_check"), context)
+
+    assert Findings(live.table).get("rides") is None
+    assert Decisions(live.table).of_model("rides") == []
+
+
+@pytest.mark.case("DR-08")
+def test_a_new_champion_brings_its_own_baseline_and_the_old_alarm_is_history(
+    live: World, event: Events, context: Context
+) -> None:
+    drifted = rides(1_000, shift=15, seed=4)
+    capture(live, drifted)
+    handler = live.load("drift_check").handler
+    assert handler(event("drift_check"), context)["rides"]["severity"] == "major"
+    before = Champions(live.table).get("rides")
+    assert before is not None
+
+    for part in ("recipe", "params"):
+        put(
+            live,
+            f"runs/rides/r2/preprocessing/{part}.json",
+            live.read(f"runs/rides/r1/preprocessing/{part}.json"),
+        )
+    learned = rides(4_000, shift=15, seed=8)
+    answers = np.random.default_rng(9)
+    baseline = build_baseline(
+        {name: [ride[name] for ride in learned] for name in ("temp", "city")},
+        {"temp": "number", "city": "category"},
+        answers.uniform(0.2, 0.8, 4_000),
+        answers.integers(0, 2, 4_000).astype(float),
+        {"temp": 8.0, "city": 2.0},
+    )
+    put(live, "runs/rides/r2/evaluation_gate/baseline.json", baseline)
+    uri = f"s3://{live.artifacts}/runs/rides/r2/evaluation_gate/baseline.json"
+    after = replace(before, sequence=2, run_id="r2", baseline_uri=uri, promoted_at=NOW.isoformat())
+    Champions(live.table).move(after)
+    capture(live, rides(1_000, shift=15, seed=10), at=NOW + timedelta(minutes=1))
+
+    situation = situation_of(SPEC, TriggerLedger.of(live.table), NOW)
+    assert (situation.drift, situation.drifted_windows) == (None, 0)
+    answer = handler(event("drift_check"), context)["rides"]
+    assert (answer["severity"], answer["rows"]) == ("none", 1_000)

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from driftwheel.aws.objects import Objects
+from driftwheel.drift.baseline import VERSION
 from driftwheel.drift.check import check
+from driftwheel.drift.column import column_from_json
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
 from driftwheel.drift.monitor_files import constraint_violations
+from driftwheel.drift.summaries import summary_from_json
+from driftwheel.errors import ArtifactInvalid, DriftwheelError
 from driftwheel.layout import RunLayout, S3Uri, capture_prefix, drift_prefix
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decision, Decisions
@@ -19,12 +23,14 @@ from driftwheel.ledger.models import Models
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.objects import current
 from driftwheel.ledger.table import Table
-from driftwheel.recipe.row import load_recipe
+from driftwheel.recipe.row import RowRecipe, load_recipe
 from driftwheel.spec import ModelSpec
 from driftwheel.triggers.windows import remember
 
 LONGEST_WINDOW = timedelta(days=30)
 """Older traffic says how the world was, not how it is."""
+
+REMEDY = "retrain the model: its training job writes a new one"
 
 
 @dataclass(frozen=True)
@@ -48,32 +54,78 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Checked:
-    """One check of one model."""
+    """One check of one model; ``news``: no window of late said the same, so a person is told."""
 
     model: str
     report: DriftReport
     report_uri: str
+    news: bool
 
 
-def due(event: dict[str, Any], ledger: Ledger, now: datetime) -> list[tuple[ModelSpec, ChampionRow]]:
-    """Name the live models to look at: the one asked for, or those whose interval has passed.
+@dataclass(frozen=True)
+class Survey:
+    """What one wake-up found, and which models could not be looked at and why."""
 
-    A tick delivered twice is one check: its schedule and scheduled time are entered once.
+    checked: list[Checked]
+    failed: list[str]
+
+
+def survey(
+    event: dict[str, Any], ledger: Ledger, objects: Objects, artifact_bucket: str, now: datetime
+) -> Survey:
+    """Look at every model that is due; one whose baseline cannot be read keeps no other unseen."""
+    found = Survey([], [])
+    for spec, champion in due(event, ledger, now):
+        try:
+            found.checked.append(look(spec, champion, ledger, objects, artifact_bucket, now))
+        except DriftwheelError as error:
+            found.failed.append(f"{spec.model}: {error}")
+            give_back(event, spec, champion, ledger)
+        except Exception:
+            give_back(event, spec, champion, ledger)
+            raise
+    return found
+
+
+def due(event: dict[str, Any], ledger: Ledger, now: datetime) -> Iterator[tuple[ModelSpec, ChampionRow]]:
+    """Name the live models to look at: the one asked for, all, or at a tick those whose window is new.
+
+    A window is ``drift.every_minutes`` of scheduled time: however often its ticks are delivered, how late and
+    in which order, it is checked once.
     """
-    if event.get("kind") == "scheduled":
-        tick = {"pk": "CHECK", "sk": f"{event['schedule']}#{event['scheduled_time']}"}
-        if not ledger.table.put_new(tick | {"expires": int(now.timestamp()) + 7 * 86_400}):
-            return []
-    live = []
     for spec in ledger.models.all():
         champion = ledger.champions.get(spec.model)
         if champion is None or event.get("model") not in {None, spec.model}:
             continue
-        if event.get("model") == spec.model or not _early(
-            ledger.findings.get(spec.model), spec, champion, now
-        ):
-            live.append((spec, champion))
-    return live
+        if event.get("kind") != "scheduled" or _take(event, spec, champion, ledger, now):
+            yield spec, champion
+
+
+def _take(
+    event: dict[str, Any], spec: ModelSpec, champion: ChampionRow, ledger: Ledger, now: datetime
+) -> bool:
+    taken = ledger.table.update(
+        "CHECK",
+        _window(event, spec, champion),
+        {"state": "taken", "expires": int(now.timestamp()) + 7 * 86_400},
+        condition="attribute_not_exists(pk) OR #state = :open",
+        values={"open": "open"},
+    )
+    return taken is not None
+
+
+def give_back(event: dict[str, Any], spec: ModelSpec, champion: ChampionRow, ledger: Ledger) -> None:
+    """Let a window whose check failed be checked by the retry of its tick."""
+    if event.get("kind") == "scheduled":
+        window = _window(event, spec, champion)
+        ledger.table.update("CHECK", window, {"state": "open"}, condition="attribute_exists(pk)")
+
+
+def _window(event: dict[str, Any], spec: ModelSpec, champion: ChampionRow) -> str:
+    seconds = spec.drift.every_minutes * 60
+    scheduled = datetime.fromisoformat(event["scheduled_time"]).timestamp()
+    window = datetime.fromtimestamp(scheduled // seconds * seconds, UTC).isoformat()
+    return f"{event['schedule']}#{spec.model}#{champion.sequence}#{window}"
 
 
 def look(
@@ -120,7 +172,9 @@ def look(
             run_id=champion.run_id,
         )
     )
-    return Checked(spec.model, report, str(place / "report.json"))
+    known = {window.partition(" ")[2] for window in last.windows} if last else set()
+    news = report.severity not in known or (last is not None and fault not in {"", last.fault})
+    return Checked(spec.model, report, str(place / "report.json"), news)
 
 
 def drift_event(checked: Checked, stack: str) -> dict[str, str] | None:
@@ -130,12 +184,6 @@ def drift_event(checked: Checked, stack: str) -> dict[str, str] | None:
     headline = checked.report.headline()
     detail = {"stack": stack, "model": checked.model, "report_uri": checked.report_uri} | headline
     return {"Source": "driftwheel", "DetailType": "Drift Detected", "Detail": Objects.text(detail)}
-
-
-def _early(last: Finding | None, spec: ModelSpec, champion: ChampionRow, now: datetime) -> bool:
-    if last is None or last.champion_sequence != champion.sequence:
-        return False
-    return datetime.fromisoformat(last.at) + timedelta(minutes=spec.drift.every_minutes) > now
 
 
 def _report(
@@ -150,7 +198,7 @@ def _report(
     recipe = load_recipe(
         objects.read_json(learned / "recipe.json"), objects.read_json(learned / "params.json")
     )
-    baseline = objects.read_json(S3Uri.parse(champion.baseline_uri))
+    baseline = _baseline(champion, recipe, objects)
     labels = LabelReader()
     rows = [row for row in current(ledger.objects.of_model(spec.model)) if row.role == "labels"]
     for row in sorted(rows, key=lambda row: row.received):
@@ -160,6 +208,26 @@ def _report(
     window = read_window(baseline, recipe, captures, labels, since=since.strftime("%Y-%m-%dT%H:%M:%SZ"))
     units = {name: column.unit for name, column in spec.columns.items() if column.unit}
     return check(baseline, window, spec.drift, units)
+
+
+def _baseline(champion: ChampionRow, recipe: RowRecipe, objects: Objects) -> dict[str, Any]:
+    """Read the champion's baseline; raises ArtifactInvalid when it is none, or of another schema."""
+    document: dict[str, Any] = objects.read_json(S3Uri.parse(champion.baseline_uri))
+    try:
+        known, version = set(document["kinds"]), document["version"]
+        whole = summary_from_json(document)
+        for part in (document["prediction"], document["label"]["summary"]):
+            column_from_json(part)
+        complete = set(whole.columns) == known == set(document["weights"]) and "metric" in document["quality"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactInvalid(f"{champion.baseline_uri} is no drift baseline: {error!r}; {REMEDY}") from error
+    if version != VERSION or not complete:
+        raise ArtifactInvalid(f"{champion.baseline_uri} is no drift baseline of version {VERSION}; {REMEDY}")
+    if strange := sorted(known - set(recipe.inputs)):
+        raise ArtifactInvalid(
+            f"{champion.baseline_uri} is of another schema: the model does not read {strange[0]}; {REMEDY}"
+        )
+    return document
 
 
 def _captures(
