@@ -4,11 +4,15 @@ Landing bucket (people write): ``data/…``, ``labels/<model>/…``, ``models/<m
 Artifact bucket (we write): everything below. One prefix ``runs/<model>/<run_id>/`` is one run.
 """
 
+import hashlib
+import re
 from dataclasses import dataclass
 
 LABELS = "labels/"
 MODELS = "models/"
 DATA = "data/"
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,33 @@ def capture_prefix(model: str) -> str:
 
 
 def quarantine_key(model: str, version: str, name: str) -> str:
-    """Where the bytes of a refused object go."""
-    return f"quarantine/{model}/{version}/{name}"
+    """Where the bytes of a refused object go.
+
+    A name of anything but letters, digits, dots, dashes and blanks becomes its digest: it could be ``..`` for
+    whoever copies the prefix to a disk, or longer than a key may be.
+
+    >>> quarantine_key("flights", "v1", "june.csv")
+    'quarantine/flights/v1/june.csv'
+    >>> len(quarantine_key("flights", "v1", ".."))
+    86
+    """
+    plain = name if PLAIN_NAME.fullmatch(name) else hashlib.sha256(name.encode()).hexdigest()
+    return f"quarantine/{model}/{version}/{plain}"
 
 
 def drift_prefix(model: str, stamp: str) -> str:
     """Where one drift check writes its report."""
     return f"drift/{model}/{stamp}"
+
+
+def accepted_key(model: str, run_id: str) -> str:
+    """Where the last window in which a champion's check found nothing is kept, summarised."""
+    return f"drift/{model}/accepted/{run_id}.json"
+
+
+def hours_prefix(model: str, run_id: str) -> str:
+    """Under which past hours of traffic are kept, summarised like a champion's baseline."""
+    return f"drift/{model}/hours/{run_id}"
 
 
 def holdout_prefix(model: str, digest: str) -> str:
