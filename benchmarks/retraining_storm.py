@@ -72,7 +72,7 @@ WORLDS = (
     World("flapping every hour, useless labels", lambda hour, _: "major" if hour % 2 else "none"),
     World("flapping by chance, useless labels", lambda _, dice: dice.choice(["major", "none"])),
     World("drift that every new model only moves", lambda _h, _d: "major", ending="promoted"),
-    World("20 useless files an hour, and drift", lambda _h, _d: "major", files_an_hour=20),
+    World("two useless files an hour, and drift", lambda _h, _d: "major", files_an_hour=2),
 )
 
 
