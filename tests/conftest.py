@@ -1,6 +1,7 @@
 """One moto server for the whole session; every test gets it empty and unpatched."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import boto3
@@ -10,6 +11,36 @@ from moto.core.config import default_user_config
 from moto.server import ThreadedMotoServer
 
 from driftwheel_local import patches
+
+_PARTLY = ("keyword", "markexpr", "deselect", "lf", "failedfirst")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-permissions",
+        action="store_true",
+        help="Rewrite tests/security's used.json and permissions.md.",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Hold the record of used rights to what this session asked for, when it was the whole suite."""
+    config = session.config
+    from tests.security import asked
+
+    ran = config.args == config.getini("testpaths") and exitstatus == 0
+    whole = ran and not any(config.getoption(name, None) for name in _PARTLY)
+    faults = [f"denied: {each}" for each in asked.denied] + asked.sent_faults
+    if config.getoption("--update-permissions") and not faults:
+        asked.write(whole=whole)
+    elif whole:
+        faults += asked.differences()
+    if faults and exitstatus == 0:
+        remedy = "`pytest --update-permissions` records what the whole suite uses."
+        sys.stderr.write("\n  ".join(["\npermissions:", *sorted(set(faults)), remedy]) + "\n")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
 
 _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "local",

@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 
 from driftwheel.ledger.table import Table
+from tests.security.boundary import acting_as, stand
 
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
@@ -41,7 +42,8 @@ class World:
             assert spec is not None
             assert spec.loader is not None
             self.loaded[step] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(self.loaded[step])
+            with acting_as(step):
+                spec.loader.exec_module(self.loaded[step])
         return self.loaded[step]
 
     def put(self, bucket: str, key: str, body: bytes) -> dict[str, Any]:
@@ -104,6 +106,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    stand(monkeypatch)
     with mock_aws():
         table = boto3.resource("dynamodb", region_name=REGION).create_table(
             TableName="ledger",

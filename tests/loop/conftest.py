@@ -23,6 +23,7 @@ from driftwheel.ledger.runs import RunRow
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.steps.trigger import Ledger
+from tests.security import asked
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS, STOP_SECONDS = 120, 30
@@ -124,11 +125,13 @@ class Loop:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
+        asked.note_file(self.root / "stack" / "permissions.jsonl")
 
     def down(self) -> None:
         assert self.process is not None
         self.process.terminate()
         self.process.wait(STOP_SECONDS)
+        asked.note_file(self.root / "stack" / "permissions.jsonl")
 
     def client(self, service: str) -> Any:
         if service not in self._clients:

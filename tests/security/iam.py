@@ -22,7 +22,7 @@ NAMES = {
     "AlertTopic": "alerts",
     "SageMakerRole": "driftwheel-sagemaker",
 }
-"""What the tests of the functions call the stack's resources; every other one has its logical id for a name."""
+"""What the tests of the functions call the stack's resources; any other has its logical id for a name."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class Asked:
     """What a role asked for, and what came of it; `needs` is empty for a call nobody wrote rules for."""
 
     role: str
-    call: str
+    call: Call
     needs: tuple[Need, ...]
     verdict: Literal["allowed", "denied"]
 
@@ -85,7 +85,5 @@ class Gate:
                 denied = Denied(call, role, need, verdict)
                 log.warning("denied: %s", denied.message)
                 break
-        self._record(
-            Asked(role.name, f"{call.service}:{call.operation}", needs, "denied" if denied else "allowed")
-        )
+        self._record(Asked(role.name, call, needs, "denied" if denied else "allowed"))
         return denied

@@ -3,8 +3,14 @@
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 from driftwheel_local.permissions.gate import Asked
+
+WHOLE_REQUESTS = frozenset(
+    {"CreateTrainingJob", "CreateProcessingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint"}
+)
+"""What starts machines: their encryption, isolation and limits can be read in the file. They hold no rows."""
 
 
 class Journal:
@@ -17,10 +23,16 @@ class Journal:
 
     def add(self, asked: Asked) -> None:
         """Write down a call judged."""
-        needs = [[need.action, need.resource, dict(need.context)] for need in asked.needs]
-        line = json.dumps(
-            {"role": asked.role, "call": asked.call, "verdict": asked.verdict, "needs": needs}, sort_keys=True
-        )
+        call = asked.call
+        body: dict[str, Any] = {
+            "role": asked.role,
+            "call": f"{call.service}:{call.operation}",
+            "verdict": asked.verdict,
+            "needs": [[need.action, need.resource, dict(need.context)] for need in asked.needs],
+        }
+        if call.service == "sagemaker" and call.operation in WHOLE_REQUESTS:
+            body["request"] = call.parameters
+        line = json.dumps(body, sort_keys=True)
         with self._lock:
             if line not in self._known:
                 self._known.add(line)
