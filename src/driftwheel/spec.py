@@ -212,7 +212,13 @@ DriftTestName = Literal[
 
 
 class Drift(Part):
-    """What counts as drift in live traffic, and how often to look."""
+    """What counts as drift in live traffic, beside what, and how often to look.
+
+    ``reference``: ``training`` (the champion's baseline), ``last_accepted`` (the latest window in which
+    nothing was found; the next one begins where it ended) or ``season`` (earlier traffic of the same UTC
+    hour, weekday or month, whichever ``season`` names). Training is compared with in any case.
+    ``window_hours`` judges only the last whole hours; without it, all traffic since the promotion.
+    """
 
     every_minutes: int = Field(60, ge=1)
     tests: list[DriftTestName] = [
@@ -226,11 +232,20 @@ class Drift(Part):
         "vanished_categories",
         "correlation",
     ]
+    reference: Literal["training", "last_accepted", "season"] = "training"
+    season: Annotated[list[Literal["hour", "weekday", "month"]], Field(min_length=1)] = ["hour", "weekday"]
+    window_hours: int | None = Field(None, ge=1, le=720)
     minimum_rows: int = Field(500, ge=50)
     significance: float = Field(0.01, gt=0, lt=0.5)
     psi_threshold: float = Field(0.2, gt=0)
     major_share: float = Field(0.25, gt=0, le=1)
     retrain_at: Literal["minor", "major", "never"] = "major"
+
+    @model_validator(mode="after")
+    def _a_season_needs_windows(self) -> "Drift":
+        if self.reference == "season" and self.window_hours is None:
+            raise ValueError("window_hours: say how many hours a window has, to compare it with its season")
+        return self
 
 
 class Triggers(Part):

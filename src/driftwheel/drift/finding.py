@@ -71,6 +71,7 @@ class DriftReport:
     """The verdict over one window.
 
     ``drifted_weight`` is the share of the model's importance that rests on strongly drifted columns.
+    ``reference`` says what the window was compared with, and why not with what was declared.
     """
 
     severity: Severity
@@ -87,6 +88,7 @@ class DriftReport:
     features: list[FeatureReport]
     quality: dict[str, Any] | None = None
     window: dict[str, Any] = field(default_factory=dict)
+    reference: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Give the report as JSON values."""

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from driftwheel.aws.objects import Objects
 from driftwheel.drift.baseline import VERSION
-from driftwheel.drift.check import check
 from driftwheel.drift.column import column_from_json
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
 from driftwheel.drift.monitor_files import constraint_violations
+from driftwheel.drift.reference import check_against
 from driftwheel.drift.summaries import summary_from_json
 from driftwheel.errors import ArtifactInvalid, DriftwheelError
 from driftwheel.layout import RunLayout, S3Uri, capture_prefix, drift_prefix
@@ -25,10 +25,8 @@ from driftwheel.ledger.objects import current
 from driftwheel.ledger.table import Table
 from driftwheel.recipe.row import RowRecipe, load_recipe
 from driftwheel.spec import ModelSpec
+from driftwheel.steps.reference import Traffic, as_captured
 from driftwheel.triggers.windows import remember
-
-LONGEST_WINDOW = timedelta(days=30)
-"""Older traffic says how the world was, not how it is."""
 
 REMEDY = "retrain the model: its training job writes a new one"
 
@@ -203,11 +201,18 @@ def _report(
     rows = [row for row in current(ledger.objects.of_model(spec.model)) if row.role == "labels"]
     for row in sorted(rows, key=lambda row: row.received):
         labels.read(objects.stream(row.bucket, row.key, row.version), row.key)
-    since = max(datetime.fromisoformat(champion.promoted_at), now - LONGEST_WINDOW)
+    traffic = Traffic(spec, champion, baseline, recipe, objects, artifact_bucket)
+    reference = traffic.accepted()
+    since, until = traffic.bounds(now, reference)
     captures = _captures(objects, artifact_bucket, spec.model, since)
-    window = read_window(baseline, recipe, captures, labels, since=since.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    end = as_captured(until) if until else ""
+    window = read_window(baseline, recipe, captures, labels, since=as_captured(since), until=end)
+    if spec.drift.reference == "season" and until:
+        reference = traffic.season(since, until, now)
     units = {name: column.unit for name, column in spec.columns.items() if column.unit}
-    return check(baseline, window, spec.drift, units)
+    report = check_against(baseline, reference, window, spec.drift, units)
+    traffic.accept(report, window)
+    return report
 
 
 def _baseline(champion: ChampionRow, recipe: RowRecipe, objects: Objects) -> dict[str, Any]:
