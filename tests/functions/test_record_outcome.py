@@ -162,3 +162,51 @@ def test_a_quarantined_file_stays_quarantined(running: World, event: Events, con
     )
 
     assert end(running, event("record_outcome"), context)[:2] == ("promoted", "quarantined")
+
+
+@pytest.mark.case("DR-05")
+@pytest.mark.parametrize(
+    ("earlier", "kind", "subjects"),
+    [
+        (1, "drift", ["flights: run rejected"]),
+        (2, "drift", ["flights: cannot improve"]),
+        (3, "drift", []),
+        (3, "arrival", ["flights: run rejected"]),
+    ],
+)
+def test_that_a_model_cannot_be_improved_is_told_once(
+    running: World,
+    event: Events,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    earlier: int,
+    kind: str,
+    subjects: list[str],
+) -> None:
+    runs = Runs(running.table)
+    for number in range(earlier):
+        runs.start(RunRow("flights", f"r{number}", "running", "drift", "drift", f"s{number}", "arn", 1))
+        runs.end("flights", f"r{number}", "rejected", "loses", f"e{number}")
+    run = without(event("record_outcome"), "deployment")
+    run["started"] |= {"kind": kind}
+    run["evaluation_gate"] |= {"outcome": "reject", "reasons": [{"sentence": "loses by 0.020"}]}
+    module = running.load("record_outcome")
+    sent: list[str] = []
+    monkeypatch.setattr(module.sns, "publish", lambda **request: sent.append(request["Subject"]))
+
+    module.handler(run, context)
+
+    assert sent == subjects
+
+
+def test_a_training_that_never_reported_is_billed_at_most_its_limit(
+    running: World, event: Events, context: Context
+) -> None:
+    run = without(event("record_outcome"), "deployment", "evaluation_gate", "training_launch")
+    run["failure"] = {"Error": "TrainingFailed", "Cause": "no"}
+    run["started"] |= {"at": "2026-01-01T00:00:00+00:00"}
+
+    end(running, run, context)
+
+    (row,) = Runs(running.table).of_model("flights")
+    assert row.billed_seconds == run["spec"]["training"].get("max_runtime_seconds", 3_600)
