@@ -59,7 +59,9 @@ def draw(lived: Mapping[str, Sequence[Month]]) -> str:
             made = [row for row in rows if row.decision]
             label = f"{name}: {len(made)} trainings, mean {mean(row.auc for row in rows):.3f}"
             places = [row.month for row in rows]
-            axes.plot(places, [row.auc for row in rows], color=colour, linewidth=1.6, label=label)
+            dashes = "--" if name == DRIFT else "-"  # it may lie on another line
+            values = [row.auc for row in rows]
+            axes.plot(places, values, dashes, color=colour, linewidth=1.6, label=label)
             for row in made:
                 fill = colour if row.decision == "promote" else "none"
                 axes.plot([row.month], [row.auc], "o", color=colour, markerfacecolor=fill, markersize=5)
