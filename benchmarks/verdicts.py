@@ -26,6 +26,7 @@ Table = dict[str, Any]
 Random = np.random.Generator
 
 RARE, USUAL, LABELS, MORE_LABELS = 0.01, 0.03, 0.229, 0.285
+BLOCKS = 40
 ZIPF = 1 / np.arange(1, 501)
 
 PLANTED = {
@@ -138,7 +139,7 @@ def fresh_runs(rows: int, runs: int, seed: int, spec: Drift) -> Iterator[DriftRe
 
 
 def resampled_runs(rows: int, runs: int, seed: int, spec: Drift) -> Iterator[DriftReport]:
-    """Check quarters of a pool of new rows against the other three, each a random choice of 200 blocks.
+    """Check quarters of a pool of new rows against the other three, each a random choice of 40 blocks.
 
     Blocks are summarised once and added up exactly; hundreds of times millions of new rows would take hours.
     Up to 100,000 rows there is a new pool for every 30 windows.
@@ -151,18 +152,20 @@ def resampled_runs(rows: int, runs: int, seed: int, spec: Drift) -> Iterator[Dri
         if not blocks or (run % 30 == 0 and rows <= 100_000):
             blocks = pool(random, rows)
         order = random.permutation(len(blocks))
-        now, before = (add_up([blocks[n] for n in part]) for part in (order[:50], order[50:]))
+        now, before = (
+            add_up([blocks[n] for n in part]) for part in (order[: BLOCKS // 4], order[BLOCKS // 4 :])
+        )
         yield check(frame | before.to_json() | {"weights": weights}, Window(now), spec)
 
 
 def pool(random: Random, rows: int) -> list[Summary]:
-    """Draw four times as many rows in 200 blocks; ranks and centres are those of a first hundredth."""
+    """Draw four times as many rows in 40 blocks; ranks and centres are those of a first hundredth."""
     first = summarise(draw(random, max(1_000, rows // 25)), KINDS)
     blocks = []
-    for block in range(200):
-        blocks.append(summarise(draw(random, rows // 50), KINDS, first))
+    for block in range(BLOCKS):
+        blocks.append(summarise(draw(random, rows * 4 // BLOCKS), KINDS, first))
         if rows > 100_000:
-            progress(f"summarising a pool of {rows * 4:,} rows", block + 1, 200)
+            progress(f"summarising a pool of {rows * 4:,} rows", block + 1, BLOCKS)
     return blocks
 
 

@@ -254,3 +254,68 @@ def test_an_empty_or_constant_column_still_makes_statistics():
 
     assert features["e"] == {"common": {"num_present": 0, "num_missing": 3}}
     assert sum(b["count"] for b in features["c"]["distribution"]["kll"]["buckets"]) == 3
+
+
+def celsius(columns, rng):
+    columns["temp"] = (columns["temp"] - 32) / 1.8
+
+
+def euros(columns, rng):
+    columns["humid"] = columns["humid"] / 100
+
+
+def cents(columns, rng):
+    columns["humid"] = columns["humid"] * 100
+
+
+def nulls(columns, rng):
+    columns["temp"] = np.where(rng.random(1_000) < 0.4, np.nan, columns["temp"])
+
+
+def spelling(columns, rng):
+    columns["origin"] = np.char.lower(columns["origin"])
+
+
+def renaming(columns, rng):
+    columns["origin"] = np.where(columns["origin"] == "JFK", "KJFK2", columns["origin"])
+
+
+def dead(columns, rng):
+    columns["temp"] = np.full(1_000, 60.0)
+
+
+def dropped(columns, rng):
+    del columns["humid"]
+
+
+def text(columns, rng):
+    columns["temp"] = np.where(rng.random(1_000) < 0.1, "warm", columns["temp"].astype(object))
+
+
+@pytest.mark.parametrize(
+    ("breaks", "column", "code", "cause"),
+    [
+        (celsius, "temp", "unit_change", "degF to degC"),
+        (euros, "humid", "unit_change", "divided by 100"),
+        (cents, "humid", "unit_change", "times 100"),
+        (nulls, "temp", "null_burst", "its source stopped"),
+        (spelling, "origin", "respelt_category", "'jfk' for 'JFK'"),
+        (renaming, "origin", "renamed_category", "'KJFK2' for 'JFK'"),
+        (dead, "temp", "constant", "dead sensor"),
+        (dropped, "humid", "missing_column", "renamed or dropped field"),
+        (text, "temp", "wrong_type", "text among numbers"),
+    ],
+)
+def test_broken_data_is_a_fault_with_its_likely_cause_and_blocks_retraining(
+    baseline, breaks, column, code, cause
+):
+    rng = np.random.default_rng(16)
+    columns = rows(rng, 1_000)
+    breaks(columns, rng)
+
+    report = judged(baseline, columns, units={"temp": "degF"})
+
+    assert (report.severity, report.blocks_retraining) == ("fault", True)
+    assert [(f.feature, f.kind, f.code) for f in report.findings] == [(column, "fault", code)]
+    assert cause in report.findings[0].sentence
+    assert "retraining waits" in report.sentence
