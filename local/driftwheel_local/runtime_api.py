@@ -16,6 +16,8 @@ from driftwheel_local.threads import start_daemon
 
 _PREFIX = "/2018-06-01/runtime/"
 _MAX_LINE = 2 * 1024 * 1024
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""Far more than the 6 MB that Lambda takes as an answer; a worker that sends more has run wild."""
 """awslambdaric sends up to 1 MB of X-Ray cause in one header; http.server stops at 64 kB."""
 
 
@@ -94,7 +96,7 @@ class RuntimeApi:
     def _serve(self, connection: socket.socket) -> None:
         try:
             with connection, connection.makefile("rb") as stream:
-                while (request := _read_request(stream)) is not None:
+                while (request := _read_request(stream, self.address)) is not None:
                     answer = self._answer(*request)
                     if answer is None:
                         return
@@ -134,16 +136,25 @@ class RuntimeApi:
                 return _response(HTTPStatus.NOT_FOUND, b'{"errorType":"UnknownPath"}')
 
 
-def _read_request(stream: BinaryIO) -> tuple[str, str, bytes] | None:
+def _read_request(stream: BinaryIO, address: str) -> tuple[str, str, bytes] | None:
+    """Read one request; None ends the connection: nothing more, not for this door, or more than an answer.
+
+    A page in a browser can reach 127.0.0.1 under a name of its own: the Host header must name this door.
+    """
     start = stream.readline(_MAX_LINE)
     if not start.strip():
         return None
     method, path, _ = start.decode("latin-1").split(" ", 2)
-    length = 0
+    length, host = 0, ""
     while line := stream.readline(_MAX_LINE).strip():
         name, _, value = line.decode("latin-1").partition(":")
-        if name.lower() == "content-length":
-            length = int(value)
+        match name.lower(), value.strip():
+            case "content-length", text:
+                length = int(text) if text.isdecimal() else MAX_BODY_BYTES + 1
+            case "host", text:
+                host = text
+    if host != address or length > MAX_BODY_BYTES:
+        return None
     body = stream.read(length)
     return (method, path, body) if len(body) == length else None
 

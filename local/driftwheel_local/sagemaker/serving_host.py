@@ -34,6 +34,8 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -185,14 +187,16 @@ def application(transformer: Transformer) -> Starlette:
         return Response(b"", 200)
 
     async def invocations(request: Request) -> Response:
-        body = await request.body()
-        if len(body) > MAX_BODY_BYTES:
-            return Response(b"request body is larger than 6 MiB", 413)
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                return Response(b"request body is larger than 6 MiB", 413)
         loop = asyncio.get_running_loop()
         status, headers, content = await loop.run_in_executor(
             worker,
             transformer.answer,
-            body,
+            bytes(body),
             request.headers.get("content-type", ""),
             request.headers.get("accept", ""),
         )
@@ -202,7 +206,9 @@ def application(transformer: Transformer) -> Starlette:
         Route("/ping", ping, methods=["GET"]),
         Route("/invocations", invocations, methods=["POST"]),
     ]
-    return Starlette(routes=routes)
+    # A page in a browser can reach 127.0.0.1 under a name of its own.
+    door = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1"], www_redirect=False)
+    return Starlette(routes=routes, middleware=[door])
 
 
 class ReportingServer(uvicorn.Server):
