@@ -3,10 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test sam lock scan audit
+.PHONY: help setup demo test sam sam-local aws-check lock scan audit
 
 help: ## Show this help
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 $(VENV)/.ready: requirements.lock requirements-demo.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,7 +37,8 @@ test: setup ## Run every check and every test
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term:skip-covered
 
 SAM_VENV := .sam-venv
-SAM := PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
+SAM_PATH := PATH="$(CURDIR)/$(SAM_VENV)/bin:$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0
+SAM := $(SAM_PATH) $(SAM_VENV)/bin/sam
 
 $(SAM_VENV)/.ready: requirements-sam.txt | $(VENV)/.ready
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(SAM_VENV)
@@ -47,6 +48,12 @@ $(SAM_VENV)/.ready: requirements-sam.txt | $(VENV)/.ready
 sam: $(SAM_VENV)/.ready ## Validate the template and build what `sam deploy` uploads
 	$(SAM) validate --lint
 	$(SAM) build
+
+sam-local: sam ## Run every function with `sam local invoke`, beside the local runtime (needs Docker, or root on Debian)
+	$(SAM_PATH) $(BIN)/python sam/compare.py
+
+aws-check: sam ## Deploy to YOUR account, turn the wheel once, take everything down (REGION=, FLIGHTS=, WEATHER=)
+	$(SAM_PATH) $(BIN)/python sam/aws_check.py --region "$(REGION)" "$(FLIGHTS)" "$(WEATHER)"
 
 SCAN := .scan
 

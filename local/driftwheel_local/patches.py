@@ -920,16 +920,18 @@ def patch_s3(events: ObjectEvents) -> None:
 
 def _patch_bucket_notification() -> None:
     """Let a bucket say that it tells EventBridge: moto keeps that and leaves it out of its answer."""
-    end = re.compile(r"(/>|</NotificationConfiguration>)\s*$")
+    root = re.compile(r"<(?P<name>\w+)[^<>]*?(?:/>|>(?P<inside>.*)</(?P=name)>)\s*$", re.DOTALL)
+    space = "http://s3.amazonaws.com/doc/2006-03-01/"
 
     def get_bucket_notification(self: Any) -> Any:
         status, headers, body = told(self)
         kept = self.backend.get_bucket_notification_configuration(self.bucket_name)
-        if kept is None or kept.event_bridge is None:
+        answer = root.search(body)
+        if kept is None or kept.event_bridge is None or answer is None:
             return status, headers, body
-        opening = "" if body.rstrip().endswith("</NotificationConfiguration>") else ">"
-        closed = f"{opening}<EventBridgeConfiguration/></NotificationConfiguration>"
-        return status, headers, end.sub(closed, body, count=1)
+        inside = f"{answer['inside'] or ''}<EventBridgeConfiguration/>"
+        opened = f'{body[: answer.start()]}<NotificationConfiguration xmlns="{space}">'
+        return status, headers, f"{opened}{inside}</NotificationConfiguration>"
 
     told = replace(S3Response, "get_bucket_notification", get_bucket_notification)
 

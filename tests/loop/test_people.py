@@ -1,13 +1,21 @@
 """Where a person decides: a run waits for an answer, and a champion of before comes back by command."""
 
 import json
+import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from driftwheel_cli.main import cli
 
-from .conftest import SPEC, Loop, Parcels
+from .conftest import ROOT, SPEC, Loop, Parcels
+
+sys.path.insert(0, str(ROOT / "sam"))
+
+from aws_check import still_billed, take_down  # a script, not a package
 
 ASKS = SPEC.replace("slices: [depot]}", "slices: [depot], approval: required, minimum_gain: -0.2}")
 
@@ -60,7 +68,7 @@ def test_the_checkup_finds_nothing_wrong_with_the_local_stack(
 ) -> None:
     assert command(asked, "doctor", "--json") == 0
 
-    assert {finding["state"] for finding in json.loads(capsys.readouterr().out)} == {"ok"}
+    assert [f for f in json.loads(capsys.readouterr().out) if f["state"] != "ok"] == []
 
 
 def test_a_rejected_run_leaves_the_champion(asked: Loop, parcels: Parcels) -> None:
@@ -107,3 +115,37 @@ def test_the_stack_keeps_what_people_decided(asked: Loop) -> None:
 
     assert "not this week" in reasons
     assert "complaints" in reasons
+
+
+def test_what_the_loop_made_is_taken_down_until_nothing_is_billed(asked: Loop) -> None:
+    names, key = asked.names, "arn:aws:kms:us-east-1:123456789012:key/shared"
+    retained = [
+        {"ResourceType": "AWS::KMS::Key", "PhysicalResourceId": key},
+        *(
+            {"ResourceType": "AWS::S3::Bucket", "PhysicalResourceId": bucket["Name"]}
+            for bucket in asked.client("s3").list_buckets()["Buckets"]
+        ),
+        {"ResourceType": "AWS::DynamoDB::Table", "PhysicalResourceId": names["table"]},
+        {"ResourceType": "AWS::SQS::Queue", "PhysicalResourceId": names["arrival_queue_url"]},
+    ]
+    pages = SimpleNamespace(paginate=lambda **_: [{"StackResourceSummaries": retained}])
+    told: list[str] = []
+    theirs = {
+        "cloudformation": SimpleNamespace(get_paginator=lambda _: pages),
+        "kms": SimpleNamespace(schedule_key_deletion=lambda **request: told.append(request["KeyId"])),
+    }
+
+    def client(service: str) -> Any:
+        return theirs.get(service) or asked.client(service)
+
+    assert any(line.startswith("endpoint ") for line in still_billed(client, "driftwheel"))
+
+    said = list(take_down(client, "driftwheel", lambda: told.append("stack")))
+
+    left = still_billed(client, "driftwheel")
+    assert told == ["stack", key]
+    assert f"endpoint {asked.endpoint_name}" in said
+    assert not [line for line in left if not line.startswith(("schedule ", "alarm "))], left
+    assert not [line for line in left if line.endswith(("-5xx", "-latency"))], left
+    with pytest.raises(ClientError, match="Could not find"):
+        asked.client("sagemaker").describe_endpoint(EndpointName=asked.endpoint_name)
