@@ -71,5 +71,5 @@ scan: $(SCAN)/.ready ## Run every template scanner (needs Node)
 
 audit: $(SCAN)/.ready ## Ask the advisory database about every locked package
 	for lock in requirements.lock requirements-demo.txt requirements-bootstrap.txt src/requirements.txt; do \
-	  $(SCAN)/tools/bin/pip-audit --disable-pip --no-deps --progress-spinner off -r $$lock || exit 1; \
+	  $(SCAN)/tools/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r $$lock || exit 1; \
 	done

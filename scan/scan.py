@@ -1,4 +1,4 @@
-"""`make scan`: every scanner over the template as written and as CloudFormation receives it.
+"""`make scan`: every scanner over the template, as written and as CloudFormation receives it, and the code.
 
 Each scanner runs in its own environment below .scan. Ends with 1 when a rule that must pass does not, unless
 the template accepts it with a reason, and when it accepts something that no scanner says any more.
@@ -132,6 +132,26 @@ def asl_validator(definition: Path) -> Iterator[Finding]:
         yield Finding("asl-validator", "finding", "ModelLoop", said)
 
 
+def bandit(configuration: Path) -> Iterator[Finding]:
+    options = (
+        "-q",
+        "-f",
+        "json",
+        "-c",
+        configuration,
+        "-r",
+        "src",
+        "functions",
+        "local",
+        "cli",
+        "examples",
+        "scan",
+    )
+    for each in json.loads(output(WORK / "tools/bin/bandit", *options, accept=(0, 1)))["results"]:
+        place = f"{each['filename']}:{each['line_number']}"
+        yield Finding("bandit", each["test_id"], place, each["issue_text"])
+
+
 def identity_policies() -> dict[str, Any]:
     """The inline policies of every role, intrinsic functions resolved."""
     template = load_template(ROOT / "template.yaml")
@@ -174,7 +194,9 @@ def inputs() -> dict[str, Path]:
     }
     for name, text in texts.items():
         (WORK / name).write_text(text, encoding="utf-8")
-    return {name: WORK / name for name in texts} | {"template.yaml": ROOT / "template.yaml"}
+    return {name: WORK / name for name in texts} | {
+        name: ROOT / name for name in ("template.yaml", "pyproject.toml")
+    }
 
 
 SCANNERS: tuple[tuple[Callable[..., Iterator[Finding]], tuple[str, ...]], ...] = (
@@ -185,6 +207,7 @@ SCANNERS: tuple[tuple[Callable[..., Iterator[Finding]], tuple[str, ...]], ...] =
     (parliament, ("policies.json",)),
     (statelint, ("model_loop.asl.json",)),
     (asl_validator, ("model_loop.asl.json",)),
+    (bandit, ("pyproject.toml",)),
 )
 
 
