@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -12,32 +13,36 @@ from moto.server import ThreadedMotoServer
 
 from driftwheel_local import patches
 
-_PARTLY = ("keyword", "markexpr", "deselect", "lf", "failedfirst")
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-permissions",
         action="store_true",
-        help="Rewrite tests/security's used.json and permissions.md.",
+        help="Rewrite tests/security/permissions.md.",
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take over what went wrong in a worker: a denial anywhere fails the session."""
+    from tests.security import asked
+
+    if error is None and "asked" in node.workeroutput:
+        asked.merge(node.workeroutput["asked"])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Hold the record of used rights to what this session asked for, when it was the whole suite."""
+    """Fail a session in which a role was denied, or sent SageMaker an unprotected request."""
     config = session.config
     from tests.security import asked
 
-    ran = config.args == config.getini("testpaths") and exitstatus == 0
-    whole = ran and not any(config.getoption(name, None) for name in _PARTLY)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["asked"] = asked.collected()
+        return
     faults = [f"denied: {each}" for each in asked.denied] + asked.sent_faults
-    if config.getoption("--update-permissions") and not faults:
-        asked.write(whole=whole)
-    elif whole:
-        faults += asked.differences()
     if faults and exitstatus == 0:
-        remedy = "`pytest --update-permissions` records what the whole suite uses."
+        remedy = "tests/security says what each role may do, and why."
         sys.stderr.write("\n  ".join(["\npermissions:", *sorted(set(faults)), remedy]) + "\n")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

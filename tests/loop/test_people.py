@@ -117,6 +117,7 @@ def test_the_stack_keeps_what_people_decided(asked: Loop) -> None:
     assert "complaints" in reasons
 
 
+@pytest.mark.case("OP-01")
 def test_what_the_loop_made_is_taken_down_until_nothing_is_billed(asked: Loop) -> None:
     names, key = asked.names, "arn:aws:kms:us-east-1:123456789012:key/shared"
     retained = [

@@ -8,6 +8,7 @@ from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
 from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
@@ -71,7 +72,12 @@ class MotoFacts:
             "sns": lambda _: self._topic_key(arn),
             "sagemaker": self._config_key,
         }[service](name.rpartition("/")[2])
-        return found if found and ":key/" in found else None
+        return found if found and ":key/" in found and not self._of_aws(found) else None
+
+    def _of_aws(self, key: str) -> bool:
+        """Tell an AWS managed key: its own policy lets whoever may use the service use it."""
+        known = kms_backends[self._account][self._region].keys.get(key.rpartition("/")[2])
+        return known is not None and any(alias.startswith("alias/aws/") for alias in known.aliases)
 
     def machine_of(self, token: str) -> str | None:
         """Answer the state machine a task token was issued for; None for a text that is no token."""

@@ -185,6 +185,18 @@ def test_sequencers_are_padded_on_the_right_and_ordered(one: str, other: str) ->
     assert later("0ABC12", "0055")
 
 
+@pytest.mark.case("EV-04")
+@pytest.mark.parametrize(("one", "other"), [("1", "0FF"), ("0ABC", "0AB9F"), ("0abc", "0AB9F")])
+def test_where_the_two_paddings_disagree_the_right_one_counts(one: str, other: str) -> None:
+    assert later(one, other)
+    assert not later(other, one)
+
+
+@pytest.mark.case("EV-04")
+def test_a_shorter_spelling_of_one_sequencer_is_not_later() -> None:
+    assert not later("0ABC00", "0ABC")
+
+
 @pytest.mark.case("SF-12")
 def test_a_slow_holder_is_fenced_off_after_its_lease_expired(table: Table) -> None:
     leases = Leases(table)

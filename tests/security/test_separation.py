@@ -1,0 +1,76 @@
+"""Who may not: the rights that stay apart, read from the template's policies."""
+
+import pytest
+
+from driftwheel_local.permissions.policies import Need, decide
+
+from .iam import ACCOUNT, REGION, roles
+
+ARTIFACTS, LANDING = "arn:aws:s3:::driftwheel-artifacts", "arn:aws:s3:::driftwheel-landing"
+SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
+ENDPOINT = f"{SAGEMAKER}:endpoint/driftwheel-flights"
+CONFIG = f"{SAGEMAKER}:endpoint-config/driftwheel-flights-1"
+
+
+def may(role: str, action: str, resource: str, **context: str) -> bool:
+    return decide(roles()[role], Need(action, resource, context)) == "allowed"
+
+
+def who(action: str, resource: str) -> set[str]:
+    return {role for role in roles() if may(role, action, resource)}
+
+
+@pytest.mark.case("SE-13")
+def test_no_function_writes_where_people_drop_data_or_models() -> None:
+    for prefix in ("data", "labels", "models"):
+        assert who("s3:PutObject", f"{LANDING}/{prefix}/x") == set()
+        assert who("s3:DeleteObject", f"{LANDING}/{prefix}/x") == set()
+    assert who("s3:DeleteObject", f"{ARTIFACTS}/runs/x") == set()
+
+
+@pytest.mark.case("SE-13")
+def test_only_deployment_creates_what_serves() -> None:
+    for action in ("CreateEndpoint", "DeleteEndpoint"):
+        assert who(f"sagemaker:{action}", ENDPOINT) == {"DeploymentFunctionRole"}
+    assert who("sagemaker:CreateEndpointConfig", CONFIG) == {"DeploymentFunctionRole"}
+    assert who("sagemaker:CreateModel", f"{SAGEMAKER}:model/driftwheel-m") == {"DeploymentFunctionRole"}
+
+
+@pytest.mark.case("SE-13")
+def test_only_deployment_and_the_callback_that_undoes_it_move_an_endpoint() -> None:
+    assert who("sagemaker:UpdateEndpoint", ENDPOINT) <= {"DeploymentFunctionRole", "JobCallbackFunctionRole"}
+    assert not may("DriftCheckFunctionRole", "sagemaker:UpdateEndpoint", ENDPOINT)
+
+
+@pytest.mark.case("SE-13")
+def test_only_who_starts_machines_passes_the_one_role() -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/driftwheel-sagemaker"
+    passing = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
+    passers = {each for each in roles() if may(each, "iam:PassRole", role, **passing)}
+
+    assert passers == {"TrainingLaunchFunctionRole", "DeploymentFunctionRole"}
+    for each in passers:
+        assert not may(each, "iam:PassRole", f"{role}-other", **passing)
+        assert not may(each, "iam:PassRole", role, **{"iam:passedtoservice": "lambda.amazonaws.com"})
+    assert who("iam:PassRole", role) == set()
+
+
+@pytest.mark.case("SE-13")
+def test_training_reads_no_raw_data_and_writes_no_registry_and_no_code() -> None:
+    job = "SageMakerRole"
+
+    assert not may(job, "s3:GetObject", f"{LANDING}/data/x")
+    assert not may(job, "s3:GetObject", f"{ARTIFACTS}/quarantine/x")
+    assert not may(job, "s3:PutObject", f"{ARTIFACTS}/code/x")
+    assert not may(job, "s3:PutObject", f"{ARTIFACTS}/holdout/x")
+    assert not may(job, "sagemaker:CreateModelPackage", f"{SAGEMAKER}:model-package/driftwheel-m/1")
+    assert not may(job, "dynamodb:PutItem", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/ledger")
+
+
+@pytest.mark.case("SE-13")
+def test_only_the_trigger_starts_runs_and_only_the_gate_registers_models() -> None:
+    machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop"
+
+    assert who("states:StartExecution", machine) == {"TriggerFunctionRole"}
+    package = f"{SAGEMAKER}:model-package/driftwheel-m/1"
+    assert who("sagemaker:CreateModelPackage", package) == {"EvaluationGateFunctionRole"}
