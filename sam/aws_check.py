@@ -7,16 +7,18 @@ NEVER RUN SO FAR: no account was at hand where it was written. How it takes down
 against the local stack by tests/loop/test_people.py.
 """
 
+import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
 import click
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 ROOT = Path(__file__).parents[1]
 MODEL_YAML = ROOT / "examples" / "flights" / "model.yaml"
@@ -32,6 +34,9 @@ Client = Callable[[str], Any]
 @click.argument("weather", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def main(region: str, flights: Path, weather: Path, *, yes: bool) -> None:
     """Deploy, deliver FLIGHTS and WEATHER, wait for a champion, ask it, and take everything down."""
+    os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = (
+        region  # the driftwheel command asks there too
+    )
     session: Any = boto3.Session(region_name=region)
     who = session.client("sts").get_caller_identity()
     stack = f"dw-check-{secrets.token_hex(3)}"
@@ -129,7 +134,8 @@ def _delete_serving(client: Client, stack: str) -> Iterator[str]:
             sagemaker.stop_training_job(TrainingJobName=job)
             yield f"training job {job} stopped"
     for endpoint in _named(client, "list_endpoints", "Endpoints", "EndpointName", stack):
-        sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=endpoint)  # an update cannot be deleted
+        with suppress(WaiterError):  # an update cannot be deleted, an endpoint that failed can
+            sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=endpoint)
         sagemaker.delete_endpoint(EndpointName=endpoint)
         sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=endpoint)
         yield f"endpoint {endpoint}"

@@ -8,7 +8,6 @@ Run it by `make sam-local`. Exit code 1 when an answer differs.
 """
 
 import json
-import os
 import random
 import re
 import shutil
@@ -292,5 +291,4 @@ def _compared(world: World, environment: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PATH", os.defpath)
     raise SystemExit(main())
