@@ -60,6 +60,7 @@ def compare(
     # DuckDB and numpy take half a second to import; other commands do without them.
     from driftwheel.discovery.comparison import compare as compare_files  # noqa: PLC0415
     from driftwheel.drift.monitor_files import constraint_violations  # noqa: PLC0415
+    from driftwheel.drift.page import page_of  # noqa: PLC0415
 
     spec = load_spec(model.read_bytes(), str(model)) if model else None
     drift = (spec.drift if spec else Drift()).model_copy(update={"minimum_rows": minimum_rows})
@@ -75,12 +76,11 @@ def compare(
     if violations:
         violations.write_text(json.dumps(constraint_violations(report), indent=1), encoding="utf-8")
     if html:
-        from driftwheel_cli.report.drift import write_drift_report  # noqa: PLC0415  # matplotlib is slow to import
-
         about = [
             f"{current.name}, {report.rows:,} rows, beside {baseline.name}, {report.baseline_rows:,} rows"
         ]
-        write_drift_report(document, f"{baseline.name} and {current.name}", about, html)
+        page = page_of(document, f"{baseline.name} and {current.name}", about)
+        html.write_text(page, encoding="utf-8")
     print_line(printable(report.sentence))
     for finding in report.findings:
         print_line(

@@ -101,11 +101,10 @@ def drift(options: Options, model: str, every: bool, as_json: bool, html: Path |
         raise CommandFailed(f"drift_check did not look at {model}: it has no champion")
     report = stack.objects.read_json(S3Uri.parse(told["report_uri"]))
     if html:
-        # matplotlib takes half a second to import; every other command does without it.
-        from driftwheel_cli.report.drift import write_drift_report  # noqa: PLC0415
+        # numpy takes a tenth of a second to import; other answers do without it.
+        from driftwheel.drift.page import page_of  # noqa: PLC0415
 
-        about = [f"live traffic of {model}; the whole report: {told['report_uri']}"]
-        write_drift_report(report, model, about, html)
+        html.write_text(page_of(report, model), encoding="utf-8")
     if as_json:
         print_json(report | {"report_uri": told["report_uri"]})
     else:
@@ -120,8 +119,12 @@ def print_drift(model: str, report: dict[str, Any], uri: str, *, every: bool = F
         "says": report["sentence"],
         "rows": f"{report['rows']:,} (baseline {baseline}, minimum {report['minimum_rows']:,})",
         "tests": f"{report['tests_made']}, corrected significance {report['significance']}",
+        "next": (report.get("notice") or {}).get("next", ""),
+        "page": page_beside(uri),
         "report": uri,
     }
+    if not facts["next"]:
+        del facts["next"]
     print_facts(f"drift of {model}", facts)
     tests = [(feature, test) for feature in report["features"] for test in feature["tests"]]
     tests.sort(key=lambda pair: (ORDER[pair[1]["magnitude"]], -pair[0]["weight"], pair[0]["name"]))
@@ -146,6 +149,11 @@ def print_drift(model: str, report: dict[str, Any], uri: str, *, every: bool = F
     quality = report.get("quality")
     if quality:
         print_line(f"{quality['metric']} on {quality['labelled']:,} labelled rows: {measured(quality)}")
+
+
+def page_beside(report_uri: str) -> str:
+    """Name the page of a drift report: drift_check writes it under the same prefix."""
+    return f"{report_uri.rpartition('/')[0]}/drift.html"
 
 
 def _test_row(feature: dict[str, Any], test: dict[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from driftwheel.aws.objects import Objects
 from driftwheel.aws.settings import AlertSettings
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.ledger.table import Table
-from driftwheel.steps.drift_check import Ledger, drift_event, survey
+from driftwheel.steps.drift_check import Ledger, drift_event, locations, message_of, survey
 
 settings = AlertSettings.from_env()
 logger = Logger(service="drift_check")
@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     told = {}
     found = survey(event, ledger, objects, settings.artifact_bucket, datetime.now(UTC))
     for checked in found.checked:
-        told[checked.model] = checked.report.headline() | {"report_uri": checked.report_uri}
+        told[checked.model] = checked.report.headline() | locations(checked)
         logger.info("drift check", extra={"model": checked.model, "severity": checked.report.severity})
         with single_metric(
             name="DriftedWeight",
@@ -42,8 +42,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         if entry is not None:
             events.put_events(Entries=[entry])
         if entry is not None and checked.news:
-            line = f"{checked.model}: {checked.report.sentence} Report: {checked.report_uri}"
-            sns.publish(TopicArn=settings.alert_topic_arn, Subject=f"{checked.model}: drift", Message=line)
+            subject, body = checked.notice.subject, message_of(checked)
+            sns.publish(TopicArn=settings.alert_topic_arn, Subject=subject, Message=body)
     if found.failed:
         raise ArtifactInvalid("; ".join(found.failed))
     return told

@@ -91,7 +91,7 @@ def quarantine_key(model: str, version: str, name: str) -> str:
 
 
 def drift_prefix(model: str, stamp: str) -> str:
-    """Where one drift check writes its report."""
+    """Where one drift check writes its page, its violations and, last, its report."""
     return f"drift/{model}/{stamp}"
 
 

@@ -240,7 +240,7 @@ def test_the_same_drift_is_told_to_a_person_once(
     for _ in range(3):
         assert module.handler({"kind": "manual", "model": "rides"}, context)["rides"]["severity"] == "major"
 
-    assert sent == ["rides: drift"]
+    assert sent == ["rides: major drift in temp"]
     finding = Findings(live.table).get("rides")
     assert finding is not None
     assert [window.partition(" ")[2] for window in finding.windows] == ["major"]

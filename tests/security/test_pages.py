@@ -6,7 +6,8 @@ import re
 import pytest
 
 from driftwheel.discovery import survey
-from driftwheel_cli.report import drift, profile
+from driftwheel.drift import page as drift
+from driftwheel_cli.report import profile
 from driftwheel_cli.report.artifacts import Artifacts
 from driftwheel_cli.report.page import page_of
 

@@ -82,20 +82,6 @@ def frequencies(top: Sequence[Sequence[Any]], name: str) -> str:
         return finish()
 
 
-def moved(feature: Mapping[str, Any]) -> str:
-    """Draw the bins or categories whose share changed most, before and now."""
-    bins = feature["moved"]
-    with drawing(3.0, 0.35 + 0.34 * len(bins), f"moved {feature['name']}") as (axes, finish):
-        for place, one in enumerate(reversed(bins)):
-            axes.barh(place + 0.2, one["before"], height=0.36, color=BEFORE, label="learned from")
-            axes.barh(place - 0.2, one["now"], height=0.36, color=NOW, label="now")
-        axes.set_yticks(range(len(bins)), [short(str(one["name"])) for one in reversed(bins)], fontsize=8)
-        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        axes.locator_params(axis="x", nbins=4)
-        axes.tick_params(axis="y", length=0)
-        return finish()
-
-
 def timeline(spans: Mapping[str, Sequence[str | None]]) -> str:
     """Draw from when to when the rows of each split are; empty where no row has a time."""
     found = {name: (first, last) for name, (first, last) in spans.items() if first and last}

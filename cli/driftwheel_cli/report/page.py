@@ -1,6 +1,6 @@
 """The page of one run: what was decided, on which numbers, from which data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from driftwheel.aws.objects import Objects
+from driftwheel.drift.figures import digits, share
+from driftwheel.drift.page import found_in, style
 from driftwheel_cli.report import drawings
 from driftwheel_cli.report.artifacts import Artifacts, read_artifacts
 from driftwheel_cli.sections import refusal_sentence, refusals
@@ -66,7 +68,7 @@ def page_of(found: Artifacts, states: Sequence[State] = ()) -> str:
             profile=profile,
             training=found.training,
             drift=found.drift,
-            drifted=drifted(found.drift),
+            drifted=Markup(found_in(found.drift)) if found.drift else "",  # noqa: S704  # escaped there
             aside=[refusal_sentence(refusal) for refusal in refusals(found.run)],
             states=states,
         )
@@ -79,6 +81,7 @@ def environment() -> Environment:
         loader=PackageLoader("driftwheel_cli.report", "."), autoescape=True, undefined=StrictUndefined
     )
     found.filters |= {"digits": digits, "share": share}
+    found.globals["style"] = Markup(style())  # noqa: S704  # our own file
     return found
 
 
@@ -88,28 +91,6 @@ def headline(found: Artifacts) -> str:
     reasons = [str(reason.get("sentence", "")) for reason in (found.verdict or {}).get("reasons", [])]
     sentence = str(outcome.get("sentence", "its end was not recorded"))
     return f"{reasons[0]}; {sentence}" if reasons and reasons[0] not in sentence else sentence
-
-
-def digits(value: Any) -> str:
-    """Write a number as people read it.
-
-    >>> digits(0.73861), digits(10996), digits(None)
-    ('0.7386', '10,996', 'none')
-    """
-    if value is None:
-        return "none"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def share(value: float) -> str:
-    """Write a share in per cent; a probability too small for that keeps its exponent.
-
-    >>> share(0.125), share(1e-9)
-    ('12.5 %', '1e-09')
-    """
-    return f"{value:.1%}".replace("%", " %") if value == 0 or value >= 0.001 else f"{value:.0e}"
 
 
 def _columns(profile: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
@@ -130,16 +111,3 @@ def _column(name: str, column: dict[str, Any]) -> dict[str, Any]:
         "picture": Markup(picture),  # noqa: S704
         "gaps": [(word.replace("_", " "), count / rows) for word, count in gaps.items() if count and rows],
     }
-
-
-def drifted(report: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Give the columns that moved, the most important first, each with its strongest test and its picture."""
-    found = []
-    for feature in (report or {}).get("features", []):
-        tests = [test for test in feature["tests"] if test["magnitude"] != "none"]
-        if not tests:
-            continue
-        strongest = max(tests, key=lambda test: test["effect"] / test["strong"])
-        picture = drawings.moved(feature) if feature["moved"] else ""
-        found.append(feature | {"strongest": strongest, "picture": Markup(picture)})  # noqa: S704
-    return sorted(found, key=lambda f: (f["strongest"]["magnitude"] != "strong", -f["weight"], f["name"]))

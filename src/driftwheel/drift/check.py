@@ -1,7 +1,7 @@
 """The verdict over a window: what drifted, what broke, how sure, and what it means for the model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from driftwheel.drift.battery import battery
@@ -58,7 +58,7 @@ def check(
     """
     before = summary_from_json(baseline)
     if window.summary.rows < spec.minimum_rows:
-        return _too_little(window, before.rows, spec)
+        return replace(_too_little(window, before.rows, spec), quality=_quality(baseline, window))
     weights: Mapping[str, float] = baseline["weights"]
     pairs = {name: Pair(before.columns[name], window.summary.columns[name]) for name in before.columns}
     faults = {
@@ -99,7 +99,8 @@ def check(
     if loss and loss.magnitude != "none" and adjusted[-1] < spec.significance:
         findings.append(loss.finding())
     findings.sort(key=_importance)
-    return _verdict(window, before.rows, spec, len(p_values), findings, features, whole)
+    verdict = _verdict(window, before.rows, spec, len(p_values), findings, features, whole)
+    return replace(verdict, quality=_quality(baseline, window))
 
 
 def _answers(baseline: Mapping[str, Any], window: Window) -> dict[str, Pair]:
@@ -218,9 +219,18 @@ def _verdict(
         major_share=spec.major_share,
         findings=findings,
         features=features,
-        quality=window.quality.to_json() if window.quality else None,
         window=window.about,
     )
+
+
+def _quality(baseline: Mapping[str, Any], window: Window) -> dict[str, Any] | None:
+    """Give what labels say of the window, and ``before``: the same metric when the model was made."""
+    if window.quality is None:
+        return None
+    known = baseline["quality"]
+    return window.quality.to_json() | {
+        "before": known["value"] if known["metric"] == window.quality.metric else None
+    }
 
 
 def _too_little(window: Window, baseline_rows: int, spec: Drift) -> DriftReport:
@@ -237,7 +247,6 @@ def _too_little(window: Window, baseline_rows: int, spec: Drift) -> DriftReport:
         major_share=spec.major_share,
         findings=[],
         features=[],
-        quality=window.quality.to_json() if window.quality else None,
         window=window.about,
     )
 

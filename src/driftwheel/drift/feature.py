@@ -9,6 +9,7 @@ from driftwheel.drift.correlation import changes
 from driftwheel.drift.finding import FeatureReport, Finding, Moved, Status, Tested
 from driftwheel.drift.joint import JointSummary
 from driftwheel.drift.pair import Pair
+from driftwheel.drift.shape import shape_of
 
 PREDICTION = "(prediction)"
 LABEL = "(label)"
@@ -33,7 +34,9 @@ def report_feature(
     else:
         status = "stable" if compared else "insufficient_data"
     moved = _most_moved(pair) if pair.window.count and pair.baseline.count else []
-    return FeatureReport(name, pair.baseline.kind, status, weight, tested, _statistics(pair), moved)
+    return FeatureReport(
+        name, pair.baseline.kind, status, weight, tested, _statistics(pair), moved, shape_of(pair)
+    )
 
 
 def _statistics(pair: Pair) -> dict[str, Any]:

@@ -54,6 +54,19 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """How a column's values lie, as shares of the rows with a value.
+
+    Of numbers by bins, ``edges`` being one more than bins; of categories by the ``names`` of the commonest.
+    """
+
+    before: list[float]
+    now: list[float]
+    edges: list[float] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class FeatureReport:
     """A column in the window beside the baseline."""
 
@@ -64,6 +77,7 @@ class FeatureReport:
     tests: list[Tested] = field(default_factory=list)
     statistics: dict[str, Any] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True)

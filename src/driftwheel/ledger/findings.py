@@ -1,7 +1,7 @@
 """What drift checks found: the latest finding of each model, which the policy reads."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from driftwheel.ledger.table import Table
 
@@ -12,7 +12,8 @@ class Finding:
 
     ``champion_sequence`` says whose traffic it was: a finding about an earlier champion is history.
     ``fault`` is empty, or says what is broken in the data. ``windows`` are the champion's last windows, this
-    one included (``triggers/windows.py``).
+    one included (``triggers/windows.py``); ``history`` has their numbers and ``since`` says from which check
+    on each thing has been found (``drift/history.py``).
     """
 
     model: str
@@ -23,6 +24,8 @@ class Finding:
     labelled_rows: int
     report_uri: str
     windows: list[str] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    since: dict[str, str] = field(default_factory=dict)
 
 
 class Findings:

@@ -9,9 +9,9 @@ from driftwheel.aws.objects import Objects
 from driftwheel.drift.baseline import VERSION
 from driftwheel.drift.column import column_from_json
 from driftwheel.drift.finding import DriftReport
+from driftwheel.drift.history import extend, found_since
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
-from driftwheel.drift.monitor_files import constraint_violations
 from driftwheel.drift.reference import check_against
 from driftwheel.drift.summaries import summary_from_json
 from driftwheel.errors import ArtifactInvalid, DriftwheelError
@@ -25,7 +25,12 @@ from driftwheel.ledger.objects import current
 from driftwheel.ledger.table import Table
 from driftwheel.recipe.row import RowRecipe, load_recipe
 from driftwheel.spec import ModelSpec
+from driftwheel.steps.drift_report import PAGE, document_of, publish
+from driftwheel.steps.notice import Notice, message, notice_of
 from driftwheel.steps.reference import Traffic, as_captured
+from driftwheel.steps.trigger import Ledger as TriggerLedger
+from driftwheel.steps.trigger import situation_of
+from driftwheel.triggers.policy import decide
 from driftwheel.triggers.windows import remember
 
 REMEDY = "retrain the model: its training job writes a new one"
@@ -57,7 +62,9 @@ class Checked:
     model: str
     report: DriftReport
     report_uri: str
+    page_uri: str
     news: bool
+    notice: Notice
 
 
 @dataclass(frozen=True)
@@ -134,34 +141,35 @@ def look(
     artifact_bucket: str,
     now: datetime,
 ) -> Checked:
-    """Check one model, publish the report and make it the model's latest finding."""
+    """Check one model, publish page and report, and make it the model's latest finding."""
     report = _report(spec, champion, ledger, objects, artifact_bucket, now)
-    stamp = now.strftime("%Y%m%dT%H%M%SZ")
+    stamp, at = now.strftime("%Y%m%dT%H%M%SZ"), now.isoformat()
     place = S3Uri(artifact_bucket, drift_prefix(spec.model, stamp))
-    objects.write_json(place / "constraint_violations.json", constraint_violations(report))
-    objects.write_json(place / "report.json", report.to_json())
-    fault = report.sentence if report.blocks_retraining else ""
-    severity = "none" if report.severity == "fault" else report.severity
     last = ledger.findings.get(spec.model)
     if last is not None and last.champion_sequence != champion.sequence:
         last = None
     every = spec.drift.every_minutes
-    ledger.findings.record(
-        Finding(
-            model=spec.model,
-            at=now.isoformat(),
-            champion_sequence=champion.sequence,
-            severity=severity,
-            fault=fault,
-            labelled_rows=int(report.window.get("labelled_rows", 0)),
-            report_uri=str(place / "report.json"),
-            windows=remember(last.windows if last else [], now.isoformat(), report.severity, every),
-        )
+    finding = Finding(
+        model=spec.model,
+        at=at,
+        champion_sequence=champion.sequence,
+        severity="none" if report.severity == "fault" else report.severity,
+        fault=report.sentence if report.blocks_retraining else "",
+        labelled_rows=int(report.window.get("labelled_rows", 0)),
+        report_uri=str(place / "report.json"),
+        windows=remember(last.windows if last else [], at, report.severity, every),
+        history=extend(last.history if last else [], report, at, every),
+        since=found_since(last.since if last else {}, report, at),
     )
+    # The same policy on the same state as the trigger, which decides again when it hears of this.
+    answer = decide(situation_of(spec, TriggerLedger.of(ledger.table), now, finding), spec)
+    notice = notice_of(spec, report, answer, finding.since, finding.windows)
+    publish(objects, place, report, document_of(report, champion, finding, answer, notice))
+    ledger.findings.record(finding)
     ledger.decisions.record(
         Decision(
             model=spec.model,
-            at=now.isoformat(),
+            at=at,
             id=f"drift-{stamp}",
             step="drift_check",
             outcome=report.severity,
@@ -171,8 +179,8 @@ def look(
         )
     )
     known = {window.partition(" ")[2] for window in last.windows} if last else set()
-    news = report.severity not in known or (last is not None and fault not in {"", last.fault})
-    return Checked(spec.model, report, str(place / "report.json"), news)
+    news = report.severity not in known or (last is not None and finding.fault not in {"", last.fault})
+    return Checked(spec.model, report, str(place / "report.json"), str(place / PAGE), news, notice)
 
 
 def drift_event(checked: Checked, stack: str) -> dict[str, str] | None:
@@ -182,6 +190,16 @@ def drift_event(checked: Checked, stack: str) -> dict[str, str] | None:
     headline = checked.report.headline()
     detail = {"stack": stack, "model": checked.model, "report_uri": checked.report_uri} | headline
     return {"Source": "driftwheel", "DetailType": "Drift Detected", "Detail": Objects.text(detail)}
+
+
+def locations(checked: Checked) -> dict[str, str]:
+    """Say where the report and its page are."""
+    return {"report_uri": checked.report_uri, "page_uri": checked.page_uri}
+
+
+def message_of(checked: Checked) -> str:
+    """Word the notification of a check."""
+    return message(checked.model, checked.report, checked.notice, checked.page_uri, checked.report_uri)
 
 
 def _report(

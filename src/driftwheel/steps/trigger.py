@@ -105,8 +105,8 @@ def reconsider(model: str, ledger: Ledger, wheel: Wheel, now: datetime, *, manua
     )
 
 
-def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime) -> Situation:
-    """Read what the policy looks at."""
+def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime, finding: Finding | None = None) -> Situation:
+    """Read what the policy looks at; ``finding`` stands for the latest one while it is being written."""
     pending = [
         row for row in ledger.objects.of_model(spec.model) if row.state == "pending" and row.role != "labels"
     ]
@@ -114,7 +114,7 @@ def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime) -> Situation:
     ended = [run for run in runs if run.ended_at]
     lease = ledger.leases.get(spec.model)
     champion = ledger.champions.get(spec.model)
-    finding = ledger.findings.get(spec.model)
+    finding = finding or ledger.findings.get(spec.model)
     fresh = finding is not None and champion is not None and finding.champion_sequence == champion.sequence
     today = [run for run in runs if run.started_at[:10] == now.isoformat()[:10]]
     billed = next((run.billed_seconds for run in runs if run.billed_seconds), None)

@@ -1,0 +1,213 @@
+"""The page of one drift check, or of two files compared: one self-contained HTML text that opens offline.
+
+It is written by ``drift_check`` beside ``report.json`` at every check, and by the command from that file: the
+same document gives the same bytes. Every value is escaped, there is no script, and nothing is fetched.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION
+from driftwheel.drift.figures import digits, moment, p_value, safe, sentence, share
+from driftwheel.drift.page_parts import decision, picture, quality_over_time, strongest, table
+
+MOST_BYTES = 200_000
+"""A page that opens at once on a phone; fewer pictures are drawn where names would make it larger."""
+
+PICTURES = (120, 60, 30, 10, 0)
+MOST_FINDINGS = 120
+CHIPS = {"fault": "rejected", "major": "rejected", "none": "promoted"}
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+SPECIAL = frozenset({PREDICTION, LABEL, CORRELATIONS})
+TITLES = {
+    PREDICTION: "what the model answers",
+    LABEL: "the labels that came",
+    CORRELATIONS: "how columns go together",
+}
+
+Document = Mapping[str, Any]
+
+
+def style() -> str:
+    """Read the style sheet that every page of ours has in it."""
+    return files("driftwheel.drift").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def page_of(document: Document, title: str = "", about: Sequence[str] = ()) -> str:
+    """Lay out a drift report (``DriftReport.to_json``, and what ``drift_check`` adds to it).
+
+    ``title`` stands for the model's name where there is none. The page is at most ``MOST_BYTES`` long: where
+    many columns or long names would make it longer, the less important pictures are left out, and it says so.
+    """
+    for most in PICTURES:
+        page = _page(document, title or str(document.get("model", "")), about, most)
+        if len(page.encode()) <= MOST_BYTES:
+            break
+    return page
+
+
+def _page(document: Document, title: str, about: Sequence[str], most: int) -> str:
+    name, severity = safe(title, 120), str(document["severity"])
+    features = sorted(document["features"], key=_rank)
+    columns = [feature for feature in features if feature["name"] not in SPECIAL]
+    answers = [feature for feature in features if feature["name"] in {PREDICTION, LABEL}]
+    parts = [
+        _section("What was found", _findings(document)),
+        _section("Drifted columns", found_in(document, lead=False)),
+        _section("What the model answers", _pictures(answers, most)),
+        _section("Quality over time", quality_over_time(document)),
+        _section("What Driftwheel decided", decision(document)),
+        _section("Columns, baseline and now", _pictures(columns, most)),
+        _section("Every column", _every(features, most)),
+    ]
+    chip = f'<span class="status {CHIPS.get(severity, "")}">{safe(severity.replace("_", " "))}</span>'
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f"<title>Drift: {name}</title>\n<style>\n{style()}</style>\n</head>\n<body>\n<main>\n"
+        f"<header>\n<h1>{name} {chip}</h1>\n{_verdict(document)}"
+        + "".join(f'<p class="quiet">{sentence(line)}</p>\n' for line in about)
+        + "</header>\n"
+        + "".join(parts)
+        + "</main>\n</body>\n</html>\n"
+    )
+
+
+def found_in(document: Document, *, lead: bool = True) -> str:
+    """Lay out the columns that moved, the most important first: how much, how sure, since when."""
+    text = f"<p>{sentence(document['sentence'])}</p>\n" if lead else ""
+    text += (
+        f'<p class="quiet">{digits(document["rows"])} rows beside {digits(document["baseline_rows"])} of the '
+        f"baseline; {digits(document['tests_made'])} tests, significance {digits(document['significance'])} "
+        f"after correction (Benjamini and Hochberg).{_quality_line(document.get('quality'))}</p>\n"
+    )
+    since: Mapping[str, str] = document.get("since") or {}
+    rows = []
+    for feature in sorted(document["features"], key=_rank):
+        best = strongest(feature)
+        if best is None or best["magnitude"] == "none":
+            continue
+        row = [
+            feature["name"],
+            best["magnitude"],
+            share(feature["weight"]) if feature["weight"] else "",
+            str(best["kind"]).replace("_", " "),
+            digits(best["effect"]),
+            digits(best["strong"]),
+            p_value(best["adjusted"]),
+        ]
+        rows.append([*row, moment(since[feature["name"]])] if feature["name"] in since else row)
+    if not rows:
+        return text + "<p>No column is both surely and noticeably different.</p>\n"
+    heads = ("column", "drift", "#importance", "test", "#effect", "#strong from", "#corrected p")
+    return text + table("drifted columns", (*heads, "since") if since else heads, rows[:MOST_FINDINGS])
+
+
+def _verdict(document: Document) -> str:
+    """Say in one sentence what was found, then since when, what happens next and what a person should do."""
+    notice: Mapping[str, Any] = document.get("notice") or {}
+    text = f'<p class="lead">{sentence(document["sentence"])}</p>\n'
+    lines = [("Since", "since"), ("Next", "next"), ("You", "do")]
+    said = [(name, sentence(notice[key])) for name, key in lines if notice.get(key)]
+    if said:
+        text += "<dl>" + "".join(f"<dt>{name}</dt><dd>{words}</dd>" for name, words in said) + "</dl>\n"
+    if "at" in document:
+        text += f'<p class="quiet">Checked {moment(document["at"])}{_reference(document)}</p>\n'
+    return text
+
+
+def _reference(document: Document) -> str:
+    used = str((document.get("reference") or {}).get("used", "training")).replace("_", " ")
+    run = f" of champion <code>{safe(document['champion'])}</code>" if "champion" in document else ""
+    window = document.get("window") or {}
+    span = f": {moment(window['first'])} to {moment(window['last'])}" if window.get("first") else ""
+    return f", live traffic{run}{span}, beside {safe(used)}."
+
+
+def _findings(document: Document) -> str:
+    found = document["findings"]
+    faults = [f for f in found if f["kind"] == "fault"]
+    others = [f for f in found if f["kind"] != "fault"]
+    text = ""
+    if faults:
+        text += "<h3>Data faults and their likely causes</h3>\n" + _sentences(faults, document)
+    if others:
+        text += ("<h3>Drift</h3>\n" if faults else "") + _sentences(others, document)
+    return text or "<p>Nothing was found.</p>\n"
+
+
+def _sentences(found: Sequence[Mapping[str, Any]], document: Document) -> str:
+    since: Mapping[str, str] = document.get("since") or {}
+    items = []
+    for one in found[:MOST_FINDINGS]:
+        fault = ' <span class="rejected">data fault</span>' if one["kind"] == "fault" else ""
+        at = since.get(one["feature"])
+        began = f' <span class="quiet">since {moment(at)}</span>' if at else ""
+        items.append(
+            f"<li><strong>{safe(TITLES.get(one['feature'], one['feature']))}</strong>{fault}: "
+            f"{sentence(one['sentence'])}{began}</li>"
+        )
+    more = len(found) - len(items)
+    return f"<ul>{''.join(items)}</ul>\n" + (f'<p class="quiet">and {more} more</p>\n' if more else "")
+
+
+def _pictures(features: Sequence[Mapping[str, Any]], most: int) -> str:
+    drawn = [feature for feature in features if feature.get("shape")]
+    if not drawn:
+        return ""
+    figures = "".join(picture(feature) for feature in drawn[:most])
+    key = (
+        '<p class="quiet"><span class="key" style="--swatch:var(--soft)"></span>baseline (a line over bins)'
+        '<span class="key" style="--swatch:var(--accent)"></span>this window</p>\n'
+    )
+    left = len(drawn) - len(drawn[:most])
+    more = (
+        f'<p class="quiet">{left} further pictures are left out; report.json has them.</p>\n' if left else ""
+    )
+    return f'{key}<div class="many">{figures}</div>\n{more}'
+
+
+def _every(features: Sequence[Mapping[str, Any]], most: int) -> str:
+    shown = features if most else features[:200]
+    rows = []
+    for feature in shown:
+        best = strongest(feature)
+        ratio = best["effect"] / best["strong"] if best else None
+        rows.append(
+            [
+                TITLES.get(feature["name"], feature["name"]),
+                str(feature["status"]).replace("_", " "),
+                share(feature["weight"]) if feature["weight"] else "",
+                "" if ratio is None else digits(ratio),
+            ]
+        )
+    heads = ("column", "state", "#importance", "#largest effect : strong")
+    left = len(features) - len(shown)
+    return table("every column", heads, rows) + (f"<p>and {left} more in report.json</p>\n" if left else "")
+
+
+def _quality_line(quality: Mapping[str, Any] | None) -> str:
+    if not quality:
+        return ""
+    return (
+        f" The champion's {safe(quality['metric'])} on {digits(quality['labelled'])} labelled rows: "
+        f"{digits(quality['value'])} [{digits(quality['low'])}, {digits(quality['high'])}]."
+    )
+
+
+def _rank(feature: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
+    """Order by what a reader looks for: faults, what drifted, and then the closest to drifting."""
+    best = strongest(feature)
+    ratio = best["effect"] / best["strong"] if best else 0.0
+    drifted = feature.get("status") == "drifted" or bool(best and best["magnitude"] != "none")
+    weight = float(feature["weight"]) if drifted else 0.0
+    return feature.get("status") != "fault", not drifted, -weight, -ratio, str(feature["name"])
+
+
+def _section(title: str, inside: str) -> str:
+    if not inside:
+        return ""
+    name = title.lower().replace(" ", "-").replace(",", "")
+    return f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>\n{inside}</section>\n'
