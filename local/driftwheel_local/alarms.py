@@ -169,6 +169,8 @@ class Alarms:
 
     `time_scale` shortens periods and the pause between evaluations, as it shortens a deployment's baking:
     with 0.01 an alarm over 5 minutes looks at the last 3 seconds. Windows end now, they are not aligned.
+    Schedules keep real time, so an alarm that waits for silence (TreatMissingData breaching) does too, and it
+    is not judged on a window that began before the stack did while that window is empty.
     """
 
     def __init__(
@@ -183,6 +185,7 @@ class Alarms:
         self._publish = publish
         self._shelf = shelf
         self._time_scale = time_scale
+        self._started = clock.now()
         self._data = MetricData()
         self._turn = threading.Lock()
         self._waits = Waits(clock)
@@ -254,10 +257,17 @@ class Alarms:
 
     def _judge(self, alarm: Alarm, now: datetime) -> AlarmState | None:
         rule = alarm.rule
-        span = timedelta(seconds=rule.period * self._time_scale)
+        silence = rule.missing == "breaching"
+        span = timedelta(seconds=rule.period * (1.0 if silence else self._time_scale))
         key = metric_key(rule.namespace, rule.metric, rule.dimensions)
         ends = [now - span * index for index in range(rule.evaluation_periods)]
         window = [self._data.statistic(key, rule.statistic, end - span, end, rule.unit) for end in ends]
+        if (
+            silence
+            and now - span * rule.evaluation_periods < self._started
+            and not any(datum is not None for datum in window)
+        ):
+            return None
         value = judge(rule, window)
         if value is None or value == alarm.state.value:
             return None

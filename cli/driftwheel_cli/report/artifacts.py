@@ -44,7 +44,11 @@ def _drift(reader: Objects, bucket: str, run: Document) -> Document | None:
         for entry in reader.list(bucket, drift_prefix(run["model"], ""))
         if entry["Key"].endswith("/report.json") and entry["Key"].split("/")[-2] <= started
     ]
-    return _read(reader, S3Uri(bucket, max(reports))) if reports else None
+    if not reports:
+        return None
+    place = S3Uri(bucket, max(reports))
+    found = _read(reader, place)
+    return found and found | {"page_uri": str(place).replace("report.json", "drift.html")}
 
 
 def _read(reader: Objects, uri: S3Uri) -> Document | None:

@@ -4,13 +4,14 @@ It is written by ``drift_check`` beside ``report.json`` at every check, and by t
 same document gives the same bytes. Every value is escaped, there is no script, and nothing is fetched.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION
 from driftwheel.drift.figures import digits, moment, p_value, safe, sentence, share
-from driftwheel.drift.page_parts import decision, picture, quality_over_time, strongest, table
+from driftwheel.drift.page_parts import decision, picture, quality_over_time, strongest, table, titled
 
 MOST_BYTES = 200_000
 """A page that opens at once on a phone; fewer pictures are drawn where names would make it larger."""
@@ -18,14 +19,9 @@ MOST_BYTES = 200_000
 PICTURES = (120, 60, 30, 10, 0)
 MOST_FINDINGS = 120
 CHIPS = {"fault": "rejected", "major": "rejected", "none": "promoted"}
+COMMAND = re.compile("`([^`]+)`")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 SPECIAL = frozenset({PREDICTION, LABEL, CORRELATIONS})
-TITLES = {
-    PREDICTION: "what the model answers",
-    LABEL: "the labels that came",
-    CORRELATIONS: "how columns go together",
-}
-
 Document = Mapping[str, Any]
 
 
@@ -90,7 +86,7 @@ def found_in(document: Document, *, lead: bool = True) -> str:
         if best is None or best["magnitude"] == "none":
             continue
         row = [
-            feature["name"],
+            titled(feature["name"]),
             best["magnitude"],
             share(feature["weight"]) if feature["weight"] else "",
             str(best["kind"]).replace("_", " "),
@@ -110,7 +106,11 @@ def _verdict(document: Document) -> str:
     notice: Mapping[str, Any] = document.get("notice") or {}
     text = f'<p class="lead">{sentence(document["sentence"])}</p>\n'
     lines = [("Since", "since"), ("Next", "next"), ("You", "do")]
-    said = [(name, sentence(notice[key])) for name, key in lines if notice.get(key)]
+    said = [
+        (name, COMMAND.sub(r"<code>\1</code>", sentence(notice[key])))
+        for name, key in lines
+        if notice.get(key)
+    ]
     if said:
         text += "<dl>" + "".join(f"<dt>{name}</dt><dd>{words}</dd>" for name, words in said) + "</dl>\n"
     if "at" in document:
@@ -145,10 +145,12 @@ def _sentences(found: Sequence[Mapping[str, Any]], document: Document) -> str:
         fault = ' <span class="rejected">data fault</span>' if one["kind"] == "fault" else ""
         at = since.get(one["feature"])
         began = f' <span class="quiet">since {moment(at)}</span>' if at else ""
-        items.append(
-            f"<li><strong>{safe(TITLES.get(one['feature'], one['feature']))}</strong>{fault}: "
-            f"{sentence(one['sentence'])}{began}</li>"
-        )
+        name, said = str(one["feature"]), str(one["sentence"])
+        if said.startswith(f"{name} "):
+            said, colon = said.removeprefix(f"{name} "), ""
+        else:
+            colon = ":"
+        items.append(f"<li><strong>{safe(titled(name))}</strong>{fault}{colon} {sentence(said)}{began}</li>")
     more = len(found) - len(items)
     return f"<ul>{''.join(items)}</ul>\n" + (f'<p class="quiet">and {more} more</p>\n' if more else "")
 
@@ -177,7 +179,7 @@ def _every(features: Sequence[Mapping[str, Any]], most: int) -> str:
         ratio = best["effect"] / best["strong"] if best else None
         rows.append(
             [
-                TITLES.get(feature["name"], feature["name"]),
+                titled(feature["name"]),
                 str(feature["status"]).replace("_", " "),
                 share(feature["weight"]) if feature["weight"] else "",
                 "" if ratio is None else digits(ratio),

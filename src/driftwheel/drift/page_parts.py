@@ -4,9 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from driftwheel.drift import pictures
+from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION
 from driftwheel.drift.figures import digits, moment, safe, sentence, share
+from driftwheel.drift.quality_loss import QUALITY
+
+TITLES = {
+    PREDICTION: "what the model answers",
+    LABEL: "the labels that came",
+    CORRELATIONS: "how columns go together",
+    QUALITY: "quality",
+}
+"""Things that are no columns, by the names no column can have."""
 
 Document = Mapping[str, Any]
+
+
+def titled(name: str) -> str:
+    """Name a column, or what stands beside the columns, as a reader would."""
+    return TITLES.get(name, name)
 
 
 def table(label: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -40,7 +55,7 @@ def strongest(feature: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def picture(feature: Mapping[str, Any]) -> str:
     """Draw a column then and now, and say how it stands."""
-    shape, name = feature["shape"], feature["name"]
+    shape, name = feature["shape"], titled(feature["name"])
     if shape["names"]:
         drawn = pictures.bars(shape["names"], shape["before"], shape["now"], f"{name}: commonest values")
     else:

@@ -26,7 +26,9 @@ def histogram(shape: Mapping[str, Any], label: str) -> str:
     bars, line = (
         "".join(f"V{height}H{end}" for height, end in zip(part, ends, strict=True)) for part in heights
     )
-    low, high = safe(digits(float(edges[0]))), safe(digits(float(edges[-1])))
+    # Bins of whole numbers begin and end half way between two of them.
+    half = 0.5 if all(float(edge) % 1 == 0.5 for edge in edges) else 0.0
+    low, high = digits(float(edges[0]) + half), digits(float(edges[-1]) - half)
     return _svg(
         WIDTH,
         HEIGHT + 16,
@@ -60,7 +62,7 @@ def windows(severities: Sequence[str], label: str) -> str:
         f'y="{24 - TALL.get(severity, 5)}" width="9" height="{TALL.get(severity, 5)}"/>'
         for place, severity in enumerate(severities)
     )
-    return _svg(max(step * len(severities), WIDTH), 26, label, marks)
+    return _svg(24 * step, 26, label, marks)
 
 
 def course(points: Sequence[Mapping[str, Any]], before: float | None, label: str) -> str:

@@ -29,18 +29,21 @@ def shape_of(pair: Pair) -> Shape | None:
 
 
 def _edges(before: NumberSummary, now: NumberSummary) -> list[float]:
-    """Cut the range of both into bins; wide enough ones hold the same number of whole values each."""
+    """Cut the range of both into bins; bins of whole numbers hold equally many of them each."""
     ends = [part.quantile(share) for part in (before, now) for share in (TAIL, 1 - TAIL)]
     low, high = min(e for e in ends if e is not None), max(e for e in ends if e is not None)
-    width = (high - low) / BINS
-    if not width:
-        width = abs(low) / 100 or 1.0
-        return [low - width, low + width]
-    if width < 1:
+    if low == high:
+        return [low - (room := abs(low) / 100 or 1.0), low + room]
+    if not (_whole(before) and _whole(now)):
         return [float(edge) for edge in np.linspace(low, high, BINS + 1)]
-    width = math.ceil(width)
-    start = math.floor(low) - 0.5
+    width, start = math.ceil((high - low) / BINS), math.floor(low) - 0.5
     return [start + step * width for step in range(math.ceil((high - start) / width) + 1)]
+
+
+def _whole(column: NumberSummary) -> bool:
+    """Say whether a column seems to hold whole numbers: no more different cells than those there are."""
+    low, high = column.minimum or 0.0, column.maximum or 0.0
+    return low.is_integer() and high.is_integer() and len(column.cells) <= high - low + 1
 
 
 def _in_bins(column: NumberSummary, edges: list[float]) -> list[float]:

@@ -10,6 +10,10 @@ ALARMED = {
     ("AWS/States", "ExecutionsTimedOut"): "executions that waited too long",
     ("AWS/SQS", "ApproximateAgeOfOldestMessage"): "the age of the oldest message",
     ("AWS/Billing", "EstimatedCharges"): "spending",
+    ("Driftwheel", "DataFault"): "broken live data",
+    ("Driftwheel", "DriftSeverity"): "major drift",
+    ("Driftwheel", "LabelCoverage"): "labels that do not come",
+    ("Driftwheel", "OverdueModels"): "drift checks that do not happen",
 }
 """Metrics that must have an alarm. The endpoint's 5xx and latency alarms are made with the endpoint."""
 
