@@ -12,6 +12,9 @@ LABELS = "labels/"
 MODELS = "models/"
 DATA = "data/"
 
+VARIANT = "serving"
+"""The one variant's name: blue/green updates refuse a config whose variant names differ."""
+
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}")
 
 
@@ -71,7 +74,7 @@ class RunLayout:
 
 
 def capture_prefix(model: str) -> str:
-    """Under which SageMaker writes an endpoint's captured traffic (it appends endpoint/variant/date)."""
+    """Under which an endpoint's captured traffic lies (endpoint/variant/date follow), whoever captures it."""
     return f"capture/{model}"
 
 

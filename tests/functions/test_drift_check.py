@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from driftwheel.capture import CaptureWriter, Exchange
 from driftwheel.drift.baseline import build_baseline
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.ledger.champions import ChampionRow, Champions
@@ -137,6 +138,39 @@ def test_drifted_traffic_is_found_recorded_and_told_to_the_trigger(
     report = live.read(finding.report_uri.removeprefix(f"s3://{live.artifacts}/"))
     assert report["rows"] == 1_000
     assert Decisions(live.table).of_model("rides")[0].outcome == "major"
+
+
+def test_the_writers_capture_is_read_as_the_endpoints_own_with_its_labels(live: World) -> None:
+    def finding() -> Any:
+        (checked,) = steps.survey(
+            {"model": "rides"}, steps.Ledger.of(live.table), artifacts, live.artifacts, NOW
+        ).checked
+        return checked.report.to_json()
+
+    artifacts = live.load("drift_check").objects
+    label(live, [f"i0/{n}" for n in range(100)])
+    s3 = live.client("s3")
+    prefix = {"Bucket": live.artifacts, "Prefix": "capture/rides/"}
+    capture(live, rides(1_000, shift=15, seed=4))
+    theirs = finding()
+    (key,) = [entry["Key"] for entry in s3.list_objects_v2(**prefix)["Contents"]]
+    lines = s3.get_object(Bucket=live.artifacts, Key=key)["Body"].read().splitlines()
+    s3.delete_object(Bucket=live.artifacts, Key=key)
+
+    with CaptureWriter(s3, live.artifacts, "rides", "dw-rides", file_bytes=10_000) as writer:
+        for line in lines:
+            record = json.loads(line)
+            sides = record["captureData"]
+            about = record["eventMetadata"]
+            asked, answered = (sides[f"endpoint{side}"]["data"].encode() for side in ("Input", "Output"))
+            at = datetime.fromisoformat(about["inferenceTime"])
+            writer.offer(
+                Exchange(asked, "application/json", answered, "application/json", about["inferenceId"], at)
+            )
+
+    assert len(s3.list_objects_v2(**prefix)["Contents"]) > 1
+    assert finding() == theirs
+    assert (theirs["severity"], theirs["window"]["labelled_rows"]) == ("major", 100)
 
 
 def test_the_same_traffic_is_no_drift_and_nobody_is_woken(

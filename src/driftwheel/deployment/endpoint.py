@@ -3,14 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from driftwheel.capture.record import CSV_TYPES, JSON_TYPES
 from driftwheel.deployment.mode import Mode, Request
-
-VARIANT = "serving"
-"""The one variant's name: blue/green updates refuse a config whose variant names differ."""
-
-JSON_TYPES = ["application/json"]
-CSV_TYPES = ["text/csv"]
-"""Captured as text only when listed here, without parameters such as charset; anything else is BASE64."""
+from driftwheel.layout import VARIANT
 
 
 def model_request(
@@ -58,9 +53,9 @@ def endpoint_config_request(
     """Build CreateEndpointConfig.
 
     The capture belongs to the config: a new config without it silently ends the capture, so it is always
-    written, switched off when ``capture`` is 0.
+    written, switched off when ``capture`` is 0; only a model whose callers write the capture has none.
     """
-    return {
+    request: Request = {
         "EndpointConfigName": name,
         "ProductionVariants": [
             {
@@ -71,17 +66,19 @@ def endpoint_config_request(
                 "InitialVariantWeight": 1.0,
             }
         ],
-        "DataCaptureConfig": {
+        "KmsKeyId": kms_key_id,
+        "Tags": tag_list(tags),
+    }
+    if mode.captured_by == "endpoint":
+        request["DataCaptureConfig"] = {
             "EnableCapture": mode.capture > 0,
             "InitialSamplingPercentage": mode.capture,
             "DestinationS3Uri": capture_uri,
             "KmsKeyId": kms_key_id,
             "CaptureOptions": [{"CaptureMode": "InputAndOutput"}],
             "CaptureContentTypeHeader": {"JsonContentTypes": JSON_TYPES, "CsvContentTypes": CSV_TYPES},
-        },
-        "KmsKeyId": kms_key_id,
-        "Tags": tag_list(tags),
-    }
+        }
+    return request
 
 
 def create_endpoint_request(*, name: str, config_name: str, tags: Mapping[str, str]) -> Request:

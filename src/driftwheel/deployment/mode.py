@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,7 +20,8 @@ class Mode(BaseModel, ABC):
     """How a fleet is exchanged: blue/green, watched by alarms.
 
     ``bake_seconds`` is how long alarms are watched after traffic moved, ``termination_seconds`` how long the
-    old fleet is kept afterwards. ``capture`` is the percentage of requests recorded.
+    old fleet is kept afterwards. ``capture`` is the percentage of requests recorded; ``captured_by`` says by
+    whom: SageMaker's DataCapture, or the callers (``driftwheel.capture``) where that is not to be had.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +32,7 @@ class Mode(BaseModel, ABC):
     instance: str = Field("ml.m5.large", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
     instance_count: int = Field(1, ge=1, le=100)
     capture: int = Field(100, ge=0, le=100)
+    captured_by: Literal["endpoint", "writer"] = "endpoint"
     keep_previous: int = Field(2, ge=1, le=10)
 
     @property

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from driftwheel.deployment.endpoint import CSV_TYPES, JSON_TYPES, serving_environment, tag_list
+from driftwheel.capture.record import CSV_TYPES, JSON_TYPES
+from driftwheel.deployment.endpoint import serving_environment, tag_list
 from driftwheel.deployment.mode import Request
 
 Approval = Literal["Approved", "Rejected", "PendingManualApproval"]

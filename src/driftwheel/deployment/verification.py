@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from driftwheel.deployment.endpoint import VARIANT
+from driftwheel.layout import VARIANT
 
 NO_REASON = "SageMaker gave no reason; look at the endpoint's log group and its rollback alarms"
 

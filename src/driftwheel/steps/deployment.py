@@ -6,7 +6,6 @@ from typing import Any
 from driftwheel.algorithms.images import image_uri
 from driftwheel.aws.sagemaker import clear_failed_endpoint, create_once, existing, update_endpoint
 from driftwheel.deployment.endpoint import (
-    VARIANT,
     create_endpoint_request,
     endpoint_config_request,
     model_request,
@@ -15,7 +14,7 @@ from driftwheel.deployment.endpoint import (
 from driftwheel.deployment.names import resource_name
 from driftwheel.errors import ChampionMoved
 from driftwheel.hooks import reached
-from driftwheel.layout import RunLayout, S3Uri, capture_prefix
+from driftwheel.layout import VARIANT, RunLayout, S3Uri, capture_prefix
 from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.tokens import Parked, Tokens

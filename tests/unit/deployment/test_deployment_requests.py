@@ -5,7 +5,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from driftwheel.deployment import MODES, Canary, Deployment, Linear
 from driftwheel.deployment.endpoint import (
-    VARIANT,
     create_endpoint_request,
     endpoint_config_request,
     model_request,
@@ -13,6 +12,7 @@ from driftwheel.deployment.endpoint import (
 )
 from driftwheel.deployment.names import resource_name
 from driftwheel.deployment.registry import Lineage, approval_request, group_request, package_request
+from driftwheel.layout import VARIANT
 from driftwheel_local.sagemaker.validation import operation, validate
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
@@ -144,6 +144,22 @@ def test_every_endpoint_config_says_what_is_captured_and_is_encrypted(mode, capt
     assert request["KmsKeyId"] == captured["KmsKeyId"] == KEY
     (variant,) = request["ProductionVariants"]
     assert (variant["VariantName"], variant["InitialInstanceCount"]) == (VARIANT, 2)
+
+
+def test_a_model_whose_callers_capture_asks_sagemaker_for_no_capture(mode):
+    request = endpoint_config_request(
+        name="driftwheel-flights-ab12",
+        model_name="driftwheel-flights-ab12",
+        mode=mode(captured_by="writer"),
+        capture_uri="s3://artifacts/capture/flights",
+        kms_key_id=KEY,
+        tags=TAGS,
+    )
+
+    validate(operation("sagemaker", "CreateEndpointConfig"), request)
+    assert "DataCaptureConfig" not in request
+    with pytest.raises(ValidationError):
+        mode(captured_by="somebody")
 
 
 def test_the_first_endpoint_is_created_without_a_deployment_config():
