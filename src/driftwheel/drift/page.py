@@ -16,8 +16,11 @@ from driftwheel.drift.page_parts import decision, picture, quality_over_time, st
 MOST_BYTES = 200_000
 """A page that opens at once on a phone; fewer pictures are drawn where names would make it larger."""
 
-PICTURES = (120, 60, 30, 10, 0)
-MOST_FINDINGS = 120
+MOST = (120, 60, 30, 10, 0)
+"""Pictures, tried one after the other; of sentences and rows there are ``LEAST`` in any case."""
+
+LEAST = 20
+MOST_ROWS = 400
 CHIPS = {"fault": "rejected", "major": "rejected", "none": "promoted"}
 COMMAND = re.compile("`([^`]+)`")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -36,7 +39,7 @@ def page_of(document: Document, title: str = "", about: Sequence[str] = ()) -> s
     ``title`` stands for the model's name where there is none. The page is at most ``MOST_BYTES`` long: where
     many columns or long names would make it longer, the less important pictures are left out, and it says so.
     """
-    for most in PICTURES:
+    for most in MOST:
         page = _page(document, title or str(document.get("model", "")), about, most)
         if len(page.encode()) <= MOST_BYTES:
             break
@@ -49,8 +52,8 @@ def _page(document: Document, title: str, about: Sequence[str], most: int) -> st
     columns = [feature for feature in features if feature["name"] not in SPECIAL]
     answers = [feature for feature in features if feature["name"] in {PREDICTION, LABEL}]
     parts = [
-        _section("What was found", _findings(document)),
-        _section("Drifted columns", found_in(document, lead=False)),
+        _section("What was found", _findings(document, max(most, LEAST))),
+        _section("Drifted columns", found_in(document, lead=False, most=max(most, LEAST))),
         _section("What the model answers", _pictures(answers, most)),
         _section("Quality over time", quality_over_time(document)),
         _section("What Driftwheel decided", decision(document)),
@@ -71,7 +74,7 @@ def _page(document: Document, title: str, about: Sequence[str], most: int) -> st
     )
 
 
-def found_in(document: Document, *, lead: bool = True) -> str:
+def found_in(document: Document, *, lead: bool = True, most: int = MOST[0]) -> str:
     """Lay out the columns that moved, the most important first: how much, how sure, since when."""
     text = f"<p>{sentence(document['sentence'])}</p>\n" if lead else ""
     text += (
@@ -98,7 +101,11 @@ def found_in(document: Document, *, lead: bool = True) -> str:
     if not rows:
         return text + "<p>No column is both surely and noticeably different.</p>\n"
     heads = ("column", "drift", "#importance", "test", "#effect", "#strong from", "#corrected p")
-    return text + table("drifted columns", (*heads, "since") if since else heads, rows[:MOST_FINDINGS])
+    return (
+        text
+        + table("drifted columns", (*heads, "since") if since else heads, rows[:most])
+        + _more(len(rows) - most)
+    )
 
 
 def _verdict(document: Document) -> str:
@@ -126,22 +133,22 @@ def _reference(document: Document) -> str:
     return f", live traffic{run}{span}, beside {safe(used)}."
 
 
-def _findings(document: Document) -> str:
+def _findings(document: Document, most: int) -> str:
     found = document["findings"]
     faults = [f for f in found if f["kind"] == "fault"]
     others = [f for f in found if f["kind"] != "fault"]
     text = ""
     if faults:
-        text += "<h3>Data faults and their likely causes</h3>\n" + _sentences(faults, document)
+        text += "<h3>Data faults and their likely causes</h3>\n" + _sentences(faults, document, most)
     if others:
-        text += ("<h3>Drift</h3>\n" if faults else "") + _sentences(others, document)
+        text += ("<h3>Drift</h3>\n" if faults else "") + _sentences(others, document, most)
     return text or "<p>Nothing was found.</p>\n"
 
 
-def _sentences(found: Sequence[Mapping[str, Any]], document: Document) -> str:
+def _sentences(found: Sequence[Mapping[str, Any]], document: Document, most: int) -> str:
     since: Mapping[str, str] = document.get("since") or {}
     items = []
-    for one in found[:MOST_FINDINGS]:
+    for one in found[:most]:
         fault = ' <span class="rejected">data fault</span>' if one["kind"] == "fault" else ""
         at = since.get(one["feature"])
         began = f' <span class="quiet">since {moment(at)}</span>' if at else ""
@@ -151,8 +158,11 @@ def _sentences(found: Sequence[Mapping[str, Any]], document: Document) -> str:
         else:
             colon = ":"
         items.append(f"<li><strong>{safe(titled(name))}</strong>{fault}{colon} {sentence(said)}{began}</li>")
-    more = len(found) - len(items)
-    return f"<ul>{''.join(items)}</ul>\n" + (f'<p class="quiet">and {more} more</p>\n' if more else "")
+    return f"<ul>{''.join(items)}</ul>\n{_more(len(found) - most)}"
+
+
+def _more(left: int) -> str:
+    return f'<p class="quiet">and {left} more in report.json</p>\n' if left > 0 else ""
 
 
 def _pictures(features: Sequence[Mapping[str, Any]], most: int) -> str:
@@ -172,7 +182,7 @@ def _pictures(features: Sequence[Mapping[str, Any]], most: int) -> str:
 
 
 def _every(features: Sequence[Mapping[str, Any]], most: int) -> str:
-    shown = features if most else features[:200]
+    shown = features[: MOST_ROWS if most else 5 * LEAST]
     rows = []
     for feature in shown:
         best = strongest(feature)
@@ -186,8 +196,7 @@ def _every(features: Sequence[Mapping[str, Any]], most: int) -> str:
             ]
         )
     heads = ("column", "state", "#importance", "#largest effect : strong")
-    left = len(features) - len(shown)
-    return table("every column", heads, rows) + (f"<p>and {left} more in report.json</p>\n" if left else "")
+    return table("every column", heads, rows) + _more(len(features) - len(shown))
 
 
 def _quality_line(quality: Mapping[str, Any] | None) -> str:
