@@ -26,6 +26,7 @@ from memory import PeakMemory
 from prober import Prober
 from summary import ALL, Claims, show
 
+from driftwheel.layout import S3Uri
 from driftwheel.ledger.runs import RunRow
 from driftwheel_cli.connection import Options
 from driftwheel_cli.connection import Stack as Connection
@@ -33,7 +34,7 @@ from driftwheel_cli.following import follow
 from driftwheel_cli.main import cli
 from driftwheel_cli.rendering import console, printable
 from driftwheel_cli.report_command import report_of
-from driftwheel_cli.traffic import print_drift
+from driftwheel_cli.traffic import page_beside, print_drift
 from driftwheel_local.server import Stack
 
 HERE = Path(__file__).parent
@@ -203,6 +204,7 @@ class Demo:
             )
             report = self.document(finding.report_uri)
             print_drift(MODEL, report, finding.report_uri)
+            self.drift_page = page_beside(finding.report_uri)
             run = self.following(known)
             time.sleep(0.3)
         after = self.connection.ledger.champions.get(MODEL)
@@ -258,9 +260,12 @@ class Demo:
         self.command("decisions", MODEL, "--limit", "6")
 
     def reports(self) -> None:
-        """Write a page for each run."""
+        """Write a page for each run, and fetch the one drift_check wrote."""
         folder = FOLDER / "reports"
         folder.mkdir()
+        place = S3Uri.parse(self.drift_page)
+        (folder / "drift.html").write_bytes(self.connection.objects.read(place))
+        self.out.print(f"the page of the drift check: {os.path.relpath(folder / 'drift.html')}")
         pages = [
             report_of(self.connection, run, folder / f"{number}-{run.kind}-{run.status}.html")
             for number, run in enumerate(self.runs, 1)

@@ -29,6 +29,15 @@ def share(value: float) -> str:
     return f"{value:.1%}".replace("%", " %") if value == 0 or value >= 0.001 else f"{value:.0e}"
 
 
+def counted(number: int, thing: str) -> str:
+    """Write a number of things.
+
+    >>> counted(1, "window"), counted(2_000, "window")
+    ('1 window', '2,000 windows')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def p_value(value: float) -> str:
     """Write a corrected p-value; below the smallest float it is said to be smaller.
 

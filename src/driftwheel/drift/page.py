@@ -97,13 +97,14 @@ def found_in(document: Document, *, lead: bool = True, most: int = MOST[0]) -> s
             digits(best["strong"]),
             p_value(best["adjusted"]),
         ]
-        rows.append([*row, moment(since[feature["name"]])] if feature["name"] in since else row)
+        at = moment(since[feature["name"]]).removesuffix(" UTC") if feature["name"] in since else ""
+        rows.append([*row, at] if since else row)
     if not rows:
         return text + "<p>No column is both surely and noticeably different.</p>\n"
     heads = ("column", "drift", "#importance", "test", "#effect", "#strong from", "#corrected p")
     return (
         text
-        + table("drifted columns", (*heads, "since") if since else heads, rows[:most])
+        + table("drifted columns", (*heads, "since (UTC)") if since else heads, rows[:most])
         + _more(len(rows) - most)
     )
 
@@ -208,13 +209,14 @@ def _quality_line(quality: Mapping[str, Any] | None) -> str:
     )
 
 
-def _rank(feature: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
+def _rank(feature: Mapping[str, Any]) -> tuple[bool, bool, bool, float, float, str]:
     """Order by what a reader looks for: faults, what drifted, and then the closest to drifting."""
     best = strongest(feature)
     ratio = best["effect"] / best["strong"] if best else 0.0
     drifted = feature.get("status") == "drifted" or bool(best and best["magnitude"] != "none")
     weight = float(feature["weight"]) if drifted else 0.0
-    return feature.get("status") != "fault", not drifted, -weight, -ratio, str(feature["name"])
+    strong = bool(best and best["magnitude"] == "strong")
+    return feature.get("status") != "fault", not strong, not drifted, -weight, -ratio, str(feature["name"])
 
 
 def _section(title: str, inside: str) -> str:

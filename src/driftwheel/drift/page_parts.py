@@ -5,7 +5,7 @@ from typing import Any
 
 from driftwheel.drift import pictures
 from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION
-from driftwheel.drift.figures import digits, moment, safe, sentence, share
+from driftwheel.drift.figures import counted, digits, moment, safe, sentence, share
 from driftwheel.drift.quality_loss import QUALITY
 
 TITLES = {
@@ -75,7 +75,8 @@ def quality_over_time(document: Document) -> str:
         metric = safe(quality.get("metric", "quality"))
         drawn = pictures.course(history, quality.get("before"), f"{metric} over the last checks")
         text += (
-            f"<figure>{drawn}<figcaption>{metric} with its 95 % interval at {len(history)} checks, "
+            f"<figure>{drawn}<figcaption>{metric} with its 95 % interval at "
+            f"{counted(len(history), 'check')}, "
             f"{moment(history[0]['at'])} to {moment(history[-1]['at'])}; dashed: when the model was made; "
             "below: the share of rows whose label has come.</figcaption></figure>\n"
         )
@@ -112,7 +113,7 @@ def _windows(document: Document) -> str:
     drawn = pictures.windows([severity for _, _, severity in windows], "verdicts of the last windows")
     worst = sum(severity != "none" for _, _, severity in windows)
     return (
-        f"<figure>{drawn}<figcaption>The last {len(windows)} windows, {moment(windows[0][0])} to "
+        f"<figure>{drawn}<figcaption>The last {counted(len(windows), 'window')}, {moment(windows[0][0])} to "
         f"{moment(windows[-1][0])}: {worst} with a finding (the taller, the worse).</figcaption></figure>\n"
     )
 
@@ -129,7 +130,7 @@ def _middle(feature: Mapping[str, Any]) -> str:
     if before.get("mean") is not None and now.get("mean") is not None:
         said.append(f"mean {digits(before['mean'])} → {digits(now['mean'])}")
     if before.get("missing") or now.get("missing"):
-        said.append(f"missing {share(before.get('missing') or 0.0)} → {share(now.get('missing') or 0.0)}")
+        said.append(f"missing {before.get('missing') or 0.0:.2%} → {now.get('missing') or 0.0:.2%}")
     return f' <span class="quiet">{"; ".join(said)}</span>' if said else ""
 
 

@@ -85,11 +85,12 @@ def course(points: Sequence[Mapping[str, Any]], before: float | None, label: str
     parts = [f'<text x="0" y="9">{digits(high)}</text><text x="0" y="{height}">{digits(low)}</text>']
     if before is not None:
         parts.append(f'<path class="level" d="M{left} {y(before)}H{width}"/>')
+    half = min(step * 0.35, 8.0)
     for x, point in zip(at, points, strict=True):
         covered = 30 * min(1.0, float(point.get("coverage") or 0))
         parts.append(
-            f'<path class="was" d="M{x - step * 0.35:.1f} {height + 44}'
-            f'v-{covered:.1f}h{step * 0.7:.1f}v{covered:.1f}z"/>'
+            f'<path class="was" d="M{x - half:.1f} {height + 44}'
+            f'v-{covered:.1f}h{2 * half:.1f}v{covered:.1f}z"/>'
         )
         if "low" in point and "high" in point:
             parts.append(
