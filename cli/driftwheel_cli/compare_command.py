@@ -4,13 +4,17 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from driftwheel.sources import Unreadable
-from driftwheel.spec import Drift, load_spec
+from driftwheel.spec import Drift, ModelSpec, load_spec
 from driftwheel_cli.failures import CommandFailed
 from driftwheel_cli.rendering import print_line, printable
+
+if TYPE_CHECKING:
+    from driftwheel.drift.domain_classifier import DomainVerdict
 
 EXIT_CODES = {"none": 0, "minor": 3, "major": 3, "fault": 4, "insufficient_data": 5}
 
@@ -39,6 +43,12 @@ NEW = click.Path(path_type=Path, dir_okay=False)
     "--violations", type=NEW, metavar="FILE", help="Write constraint_violations.json as Model Monitor does."
 )
 @click.option("--html", type=NEW, metavar="FILE", help="Write a page that opens offline.")
+@click.option(
+    "--domain-classifier",
+    "classify",
+    is_flag=True,
+    help="Also let XGBoost tell the rows of both files apart: finds what only the columns together show.",
+)
 def compare(
     baseline: Path,
     current: Path,
@@ -47,6 +57,8 @@ def compare(
     json_path: Path | None,
     violations: Path | None,
     html: Path | None,
+    *,
+    classify: bool,
 ) -> None:
     """Say whether one data file has drifted from another, or is broken; nothing leaves this machine.
 
@@ -67,10 +79,11 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         try:
             report = compare_files(baseline, current, Path(folder), spec, drift)
+            told = _told_apart(baseline, current, Path(folder), spec, drift) if classify else None
         except Unreadable as error:
             hint = f"; {error.refusal.hint}" if error.refusal.hint else ""
             raise CommandFailed(f"{error.refusal.code}: {error.refusal.message}{hint}") from error
-    document = report.to_json()
+    document = report.to_json() | ({"domain_classifier": told.to_json()} if told else {})
     if json_path:
         json_path.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
     if violations:
@@ -86,7 +99,30 @@ def compare(
         print_line(
             f"{printable(finding.feature)} ({finding.kind}, {finding.code}): {printable(finding.sentence)}"
         )
-    sys.exit(EXIT_CODES[report.severity])
+    if told:
+        print_line(printable(told.sentence))
+    found = told is not None and told.verdict == "drift" and report.severity == "none"
+    sys.exit(EXIT_CODES["minor" if found else report.severity])
+
+
+def _told_apart(
+    baseline: Path, current: Path, folder: Path, spec: ModelSpec | None, drift: Drift
+) -> "DomainVerdict":
+    """Ask the domain classifier; raises CommandFailed where XGBoost is not installed."""
+    try:
+        from driftwheel.jobs.domain_classifier import MOST_ROWS, tell_apart  # noqa: PLC0415  # slow to import
+    except ImportError as error:
+        raise CommandFailed(
+            f"--domain-classifier needs {error.name}: install Driftwheel with its extra, driftwheel[local]"
+        ) from error
+    from driftwheel.discovery.comparison import sample  # noqa: PLC0415  # DuckDB is slow to import
+
+    place = folder / "sample"
+    place.mkdir()
+    kinds, before, now = sample(baseline, current, place, MOST_ROWS, spec)
+    return tell_apart(
+        before, now, kinds, significance=drift.significance, minimum_rows=max(drift.minimum_rows, 100)
+    )
 
 
 COMMANDS = (compare,)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from driftwheel.discovery.column import look_at
 from driftwheel.discovery.reading import read
@@ -55,6 +56,42 @@ def compare(
     return check(known, window, settings, units, whole="all columns")
 
 
+def sample(
+    baseline: Path, current: Path, folder: Path, rows: int, spec: ModelSpec | None = None
+) -> tuple[dict[str, str], dict[str, list[Any]], dict[str, list[Any]]]:
+    """Give the types of the columns two files may be told apart by, and at most ``rows`` rows of each.
+
+    Left out is what differs by its nature: identifiers, texts, timestamps, and columns the model does not
+    read. The rows are the same every time; those of a column the current file lacks are None.
+    """
+    with _opened(baseline, folder / "baseline") as connection:
+        given = _columns(connection)
+        columns = dict(spec.columns) if spec else {name: _declared(connection, name) for name in given}
+        kinds = {
+            name: column.type
+            for name, column in columns.items()
+            if name in given and column.feature and column.type not in {"text", "timestamp"}
+        }
+        columns = {name: columns[name] for name in kinds}
+        before = _drawn(connection, columns, rows) if columns else {}
+    with _opened(current, folder / "current") as connection:
+        now = _drawn(connection, columns, rows) if columns else {}
+    return dict(kinds), before, now
+
+
+def _drawn(connection: Any, columns: Mapping[str, Column], rows: int) -> dict[str, list[Any]]:
+    cursor = _cleaned(connection, columns)
+    ((there,),) = connection.execute("SELECT count(*) FROM raw").fetchall()
+    chosen = np.sort(np.random.default_rng(7).permutation(there)[:rows])
+    found: list[tuple[Any, ...]] = []
+    start = 0
+    while batch := cursor.fetchmany(BATCH):
+        inside = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + len(batch))] - start
+        found += [batch[index] for index in inside]
+        start += len(batch)
+    return {name: [row[place] for row in found] for place, name in enumerate(columns)}
+
+
 @contextmanager
 def _opened(path: Path, folder: Path) -> Iterator[Any]:
     folder.mkdir()
@@ -84,6 +121,15 @@ def _declared(connection: Any, name: str) -> Column:
 def _summary(
     connection: Any, columns: Mapping[str, Column], kinds: Mapping[str, str], like: Summary | None
 ) -> Summary:
+    cursor = _cleaned(connection, columns)
+    total: Summary | None = None
+    while batch := cursor.fetchmany(BATCH):
+        part = summarise(dict(zip(columns, zip(*batch, strict=True), strict=True)), kinds, like or total)
+        total = merge(total, part) if total else part
+    return total or summarise({name: [] for name in columns}, kinds, like)
+
+
+def _cleaned(connection: Any, columns: Mapping[str, Column]) -> Any:
     there = _columns(connection)
     for name in columns:
         if name not in there:
@@ -92,8 +138,4 @@ def _summary(
     query = cleaning_query(connection, "raw", recipe)
     cursor = connection.cursor()
     cursor.execute(f"SELECT {', '.join(map(identifier, columns))} FROM ({query})")
-    total: Summary | None = None
-    while batch := cursor.fetchmany(BATCH):
-        part = summarise(dict(zip(columns, zip(*batch, strict=True), strict=True)), kinds, like or total)
-        total = merge(total, part) if total else part
-    return total or summarise({name: [] for name in columns}, kinds, like)
+    return cursor
