@@ -21,11 +21,16 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Auc:
-    """AUC of one fold, its standard error, and how surprising it is where the two samples are one."""
+    """AUC of one fold, its standard error, and z: its distance from 0.5 where the two samples are one."""
 
     value: float
     error: float
-    p_value: float
+    z: float
+
+    @property
+    def p_value(self) -> float:
+        """P(AUC at least as large) where the two samples are one."""
+        return _upper(self.z)
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def compare_scores(before: Floats, now: Floats) -> Auc:
     variance = (total + 1 - float(np.sum(t**3 - t)) / (total * (total - 1))) / (12 * m * n)
     z = (value - 0.5) / math.sqrt(variance) if variance > 0 else 0.0
     error = math.sqrt(float(beaten.var(ddof=1)) / n + float(beating.var(ddof=1)) / m)
-    return Auc(value, error, math.erfc(z / math.sqrt(2)) / 2)
+    return Auc(value, error, z)
 
 
 def judge(
@@ -97,10 +102,10 @@ def judge(
     """Decide from each fold's scores of held-out (baseline, window) rows.
 
     Drift is an AUC, mean over the folds, of ``threshold`` or more *and* p of ``significance`` or less. Folds
-    share training rows, so their p-values depend on each other in no known way: twice their mean is a valid
-    p-value for any dependence (Rüschendorf 1982; Vovk and Wang 2020, Biometrika 107), and the interval takes
-    their mean standard error as if every fold said the same. Both are careful, never hopeful. Rows must be
-    independent: one that stands several times on one side can be recognised.
+    share training rows and depend on each other in no known way, so nothing is gained from their number: p is
+    that of the mean z and the interval has the mean standard error, as if every fold said the same. The
+    standard deviation of a mean is never above the mean of standard deviations, so both are careful. Rows
+    must be independent: one that stands several times on one side can be recognised.
 
     Why a classifier: univariate tests do not see what only the columns together show, at a price in power for
     small single shifts (Rabanser, Günnemann and Lipton 2019, Failing Loudly, NeurIPS).
@@ -112,7 +117,7 @@ def judge(
     """
     found = [compare_scores(before, now) for before, now in folds]
     auc, error = (float(np.mean([getattr(one, name) for one in found])) for name in ("value", "error"))
-    p_value = min(1.0, 2 * float(np.mean([one.p_value for one in found])))
+    p_value = _upper(float(np.mean([one.z for one in found])))
     gain = sum(importances.values())
     ordered = sorted(importances.items(), key=lambda item: (-item[1], item[0]))
     return DomainVerdict(
@@ -127,6 +132,10 @@ def judge(
         p_value,
         {name: share / gain for name, share in ordered if share > 0},
     )
+
+
+def _upper(z: float) -> float:
+    return math.erfc(z / math.sqrt(2)) / 2
 
 
 def _mid_ranks_among(ordered: Floats, values: Floats) -> Floats:
