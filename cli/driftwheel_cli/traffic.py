@@ -3,12 +3,14 @@
 import csv
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 from botocore.exceptions import ClientError
 
+from driftwheel.capture import CaptureWriter, CapturingRuntime
 from driftwheel.layout import S3Uri
 from driftwheel_cli.connection import Options, Stack
 from driftwheel_cli.failures import CommandFailed
@@ -53,11 +55,23 @@ def predict(
     if not records:
         raise CommandFailed(f"{file} holds no record")
     stack = options.open()
-    stack.spec(model)
+    deployment = stack.spec(model).deployment
+    runtime = stack.client("sagemaker-runtime")
     scores: list[float] = []
-    for number_, batch in enumerate(_batches(records)):
-        identity = inference_id if number_ == 0 or inference_id is None else f"{inference_id}-{number_}"
-        scores += _ask(stack, model, batch, identity)
+    with ExitStack() as closing:
+        if deployment.captured_by == "writer":
+            writer = CaptureWriter(
+                stack.client("s3"),
+                stack.names.artifact_bucket,
+                model,
+                stack.endpoint_of(model),
+                percentage=deployment.capture,
+            )
+            closing.callback(_say_what_was_lost, writer)
+            runtime = CapturingRuntime(runtime, closing.enter_context(writer))
+        for number_, batch in enumerate(_batches(records)):
+            identity = inference_id if number_ == 0 or inference_id is None else f"{inference_id}-{number_}"
+            scores += _ask(stack, runtime, model, batch, identity)
     if as_json:
         print_json({"predictions": [{"score": score} for score in scores]})
     else:
@@ -209,7 +223,12 @@ def _batches(records: list[Any]) -> Iterator[list[Any]]:
         yield records[start : start + MOST_RECORDS]
 
 
-def _ask(stack: Stack, model: str, records: list[Any], inference_id: str | None) -> list[float]:
+def _say_what_was_lost(writer: CaptureWriter) -> None:
+    if lost := writer.counts.dropped:
+        click.echo(f"{lost} requests were answered but not captured: S3 did not take them", err=True)
+
+
+def _ask(stack: Stack, runtime: Any, model: str, records: list[Any], inference_id: str | None) -> list[float]:
     endpoint = stack.endpoint_of(model)
     request = {
         "EndpointName": endpoint,
@@ -218,7 +237,7 @@ def _ask(stack: Stack, model: str, records: list[Any], inference_id: str | None)
         "Body": json.dumps({"records": records}).encode(),
     } | ({"InferenceId": inference_id} if inference_id else {})
     try:
-        body = stack.client("sagemaker-runtime").invoke_endpoint(**request)["Body"].read()
+        body = runtime.invoke_endpoint(**request)["Body"].read()
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code == "ModelError":

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from driftwheel.deployment import Canary
 from driftwheel_cli import traffic
 
 from .conftest import Recorder, World
@@ -96,6 +97,23 @@ def test_a_record_may_be_written_in_every_way_the_endpoint_reads(
     (request,) = runtime.asked("invoke_endpoint")
     assert request["EndpointName"] == "driftwheel-flights"
     assert request["InferenceId"] == "id-1"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_prediction_is_captured_where_the_callers_are_to_capture(
+    world: World, runtime: Runtime, refused: bool
+) -> None:
+    spec = world.register().model_copy(update={"deployment": Canary(captured_by="writer")})
+    world.stack.ledger.models.register(spec, version="v2", at="2026-01-03T00:00:00+00:00")
+    world.fakes["s3"] = Recorder(put_object="AccessDenied" if refused else {})
+
+    shown = world.call("predict", "flights", '{"a": 1}', "--inference-id", "id-1")
+
+    assert shown.exit_code == 0
+    request = world.fakes["s3"].asked("put_object")[-1]
+    assert request["Key"].startswith("capture/flights/driftwheel-flights/serving/")
+    assert json.loads(request["Body"])["eventMetadata"]["inferenceId"] == "id-1"
+    assert ("not captured" in shown.stderr) is refused
 
 
 def test_a_csv_file_is_sent_by_column_names(world: World, runtime: Runtime, tmp_path: Path) -> None:

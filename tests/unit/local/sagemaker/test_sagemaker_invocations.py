@@ -12,6 +12,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from driftwheel.capture import CaptureWriter, CapturingRuntime
+
 BUCKET = "artifacts"
 
 
@@ -192,6 +194,43 @@ def test_captured_records_have_sagemakers_path_and_form(served):
     assert len(record["eventMetadata"]["eventId"]) == 36
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", record["eventMetadata"]["inferenceTime"])
     assert record["eventVersion"] == "0"
+
+
+def test_the_capture_writer_writes_what_the_endpoint_itself_captures(served):
+    with CaptureWriter(served.s3, BUCKET, "scores", "scores") as writer:
+        runtime = CapturingRuntime(served.runtime, writer)
+        for body, kind in ((b'{"value": 1}', "application/json"), (b"\xff\x00", "application/x-bytes")):
+            answer = runtime.invoke_endpoint(EndpointName="scores", Body=body, ContentType=kind)
+            assert answer["Body"].read()
+
+    ours = [
+        json.loads(line)
+        for key in served.keys("capture/scores/scores/main/")
+        for line in served.get(f"s3://{BUCKET}/{key}").splitlines()
+    ]
+    theirs = captured(served)
+    for record in (*ours, *theirs):
+        assert record["eventMetadata"].pop("eventId")
+        assert record["eventMetadata"].pop("inferenceTime")
+    by_name = sorted(ours, key=lambda record: record["eventMetadata"]["inferenceId"])
+    assert by_name == sorted(theirs, key=lambda record: record["eventMetadata"]["inferenceId"])
+    assert len(ours) == 2
+
+
+def test_a_serverless_endpoint_with_data_capture_is_refused(served):
+    serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
+    variant = {"VariantName": "main", "ModelName": "one", "ServerlessConfig": serverless}
+    capture = {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": f"s3://{BUCKET}/captured",
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
+
+    with pytest.raises(ClientError, match="no data capture"):
+        served.sagemaker.create_endpoint_config(
+            EndpointConfigName="less", ProductionVariants=[variant], DataCaptureConfig=capture
+        )
 
 
 def test_types_that_are_not_listed_are_captured_as_base64(served):
