@@ -120,7 +120,7 @@ def drift(options: Options, model: str, every: bool, as_json: bool, html: Path |
 
         html.write_text(page_of(report, model), encoding="utf-8")
     if as_json:
-        print_json(report | {"report_uri": told["report_uri"]})
+        print_json(report | {"report_uri": told["report_uri"], "page_uri": page_beside(told["report_uri"])})
     else:
         print_drift(model, report, told["report_uri"], every=every)
 

@@ -1,13 +1,14 @@
 """What DriftCheck tells CloudWatch, read as CloudWatch reads it: lines of the embedded metric format."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.findings import Findings
-from driftwheel.steps.drift_check import Ledger
-from driftwheel.steps.drift_metrics import of_stack
+from driftwheel.steps.drift_check import Ledger, survey
+from driftwheel.steps.drift_metrics import of_check, of_stack
 from driftwheel_local.emf import metric_data
 
 from .conftest import Context, World
@@ -73,6 +74,18 @@ def test_a_fault_is_no_severity_and_too_few_rows_are_neither(
     assert broken["model", "rides"]["DataFault"] == 1
     assert "DriftSeverity" not in broken["model", "rides"]
     assert broken["stack", "driftwheel"]["DataFault"] == 1
+
+
+def test_quality_is_told_where_labels_made_it_known(live: World) -> None:
+    capture(live, rides(1_000, shift=0, seed=5))
+    objects = live.load("drift_check").objects
+    (checked,) = survey(ASKED, Ledger.of(live.table), objects, live.artifacts, NOW).checked
+    known = replace(checked.report, quality={"value": 0.71})
+    undefined = replace(checked.report, quality={"value": None})  # AUC of one class
+
+    assert of_check(replace(checked, report=known))["Quality"] == 0.71
+    assert "Quality" not in of_check(replace(checked, report=undefined))
+    assert "Quality" not in of_check(checked)
 
 
 def test_a_tick_without_a_model_that_is_due_still_tells_the_state_of_the_stack(

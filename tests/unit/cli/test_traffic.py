@@ -236,6 +236,7 @@ def test_a_drift_check_shows_every_test_with_effect_threshold_p_and_verdict(chec
     ):
         assert words in shown
     assert "auc on 800 labelled rows: 0.6500 [0.6300, 0.6700]" in shown
+    assert "/drift.html" in shown
     request = checked.fakes["lambda"].asked("invoke")[0]
     assert request["FunctionName"] == "driftwheel-drift-check"
     assert json.loads(request["Payload"])["model"] == "flights"
@@ -247,7 +248,10 @@ def test_every_test_is_shown_when_asked_for(checked: World) -> None:
 
 
 def test_a_drift_check_for_machines_is_the_whole_report(checked: World) -> None:
-    assert checked.json("drift", "flights")["features"] == REPORT["features"]
+    found = checked.json("drift", "flights")
+
+    assert found["features"] == REPORT["features"]
+    assert found["page_uri"] == found["report_uri"].replace("report.json", "drift.html")
 
 
 def test_a_drift_check_is_written_as_a_page(checked: World, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_the_last_drift_report_before_the_run_is_the_one_that_started_it(tmp_pat
     page = write(stored, tmp_path)
 
     assert "the right one" in page
+    assert "s3://artifacts/drift/flights/20260102T095959Z/drift.html" in page
     assert "an old one" not in page
     assert "a later one" not in page
 
