@@ -150,15 +150,9 @@ def _sentences(found: Sequence[Mapping[str, Any]], document: Document, most: int
     since: Mapping[str, str] = document.get("since") or {}
     items = []
     for one in found[:most]:
-        fault = ' <span class="rejected">data fault</span>' if one["kind"] == "fault" else ""
         at = since.get(one["feature"])
         began = f' <span class="quiet">since {moment(at)}</span>' if at else ""
-        name, said = str(one["feature"]), str(one["sentence"])
-        if said.startswith(f"{name} "):
-            said, colon = said.removeprefix(f"{name} "), ""
-        else:
-            colon = ":"
-        items.append(f"<li><strong>{safe(titled(name))}</strong>{fault}{colon} {sentence(said)}{began}</li>")
+        items.append(f"<li>{sentence(one['sentence'])}{began}</li>")
     return f"<ul>{''.join(items)}</ul>\n{_more(len(found) - most)}"
 
 

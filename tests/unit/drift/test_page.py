@@ -113,7 +113,7 @@ def test_a_page_says_what_broke_what_drifted_since_when_and_what_to_do() -> None
     seen = " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
     assert "Data faults and their likely causes" in seen
-    assert "column 1 data fault is 60 in all 1,000 rows" in seen
+    assert "column 1 is 60 in all 1,000 rows" in seen
     assert "A dead sensor, or a default filled in. since 2026-11-23 14:00 UTC" in seen
     assert "Next column waits You driftwheel label them" in seen
     assert "The last 20 windows, 2026-11-23 14:00 UTC to 2026-11-24 09:00 UTC: 20 with a finding" in seen
