@@ -15,6 +15,7 @@ from driftwheel_cli.failures import CommandFailed
 from driftwheel_cli.rendering import print_facts, print_json, print_table, size, when
 from driftwheel_cli.sections import refusal_sentence, refusals, section_name, sentence, verdict
 from driftwheel_cli.situation import ModelStatus, status_of
+from driftwheel_cli.traffic import page_beside
 from driftwheel_cli.watching import StateEvent, last_document, watch_run
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
@@ -280,6 +281,7 @@ def _status_facts(found: ModelStatus) -> dict[str, Any]:
             f"{drift['labelled_rows']:,} labelled rows"
             + ("" if drift["of_this_champion"] else " (of an earlier champion)")
         )
+        facts["its page"] = page_beside(drift["report_uri"])
     return facts
 
 
