@@ -90,7 +90,8 @@ def compare(
         violations.write_text(json.dumps(constraint_violations(report), indent=1), encoding="utf-8")
     if html:
         about = [
-            f"{current.name}, {report.rows:,} rows, beside {baseline.name}, {report.baseline_rows:,} rows"
+            f"{current.name}, {report.rows:,} rows, beside {baseline.name}, {report.baseline_rows:,} rows",
+            *([told.sentence] if told else []),
         ]
         page = page_of(document, f"{baseline.name} and {current.name}", about)
         html.write_text(page, encoding="utf-8")

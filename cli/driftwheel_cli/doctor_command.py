@@ -9,6 +9,7 @@ import click
 from botocore.config import Config
 
 from driftwheel.spec import load_spec
+from driftwheel_cli.capturing import of_callers
 from driftwheel_cli.checkup import Client, Finding, before_deployment, of_stack
 from driftwheel_cli.connection import Options, Stack
 from driftwheel_cli.failures import CommandFailed, no_credentials
@@ -29,7 +30,8 @@ def doctor(options: Options, models: tuple[Path, ...], *, as_json: bool) -> None
 
     Before: credentials, rights to deploy, names, the image of each model's algorithm in this region, Lambda
     concurrency and the SageMaker quotas of the instances each MODEL.YAML names. After: EventBridge on the
-    landing bucket, rules and schedules, no rule that matches our own outputs, empty dead-letter queues.
+    landing bucket, rules and schedules, no rule that matches our own outputs, empty dead-letter queues,
+    captured traffic where callers are to capture.
     Exit code 1 when something is wrong; what may not be read is 'unknown' and does not fail.
 
     Example: driftwheel doctor examples/flights/model.yaml
@@ -44,7 +46,7 @@ def doctor(options: Options, models: tuple[Path, ...], *, as_json: bool) -> None
         name = options.stack or "driftwheel"
         found += before_deployment(_clients(session), session.region_name, name, specs)
     if stack is not None:
-        found += of_stack(stack.client, stack.names)
+        found += [*of_stack(stack.client, stack.names), *of_callers(stack)]
     if as_json:
         print_json([asdict(finding) for finding in found])
     else:

@@ -6,8 +6,10 @@ from typing import Any
 import boto3
 import pytest
 
+from driftwheel.deployment import Canary
 from driftwheel.spec import load_spec
 from driftwheel_cli import doctor_command
+from driftwheel_cli.capturing import of_callers
 from driftwheel_cli.checkup import (
     DEPLOYS,
     OUTPUT_PREFIXES,
@@ -242,6 +244,21 @@ def test_dead_letters_are_counted_by_queue(deployed: World) -> None:
 def asked_account(account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
     monkeypatch.setattr(doctor_command, "_clients", lambda _session: account.client)
     return account
+
+
+def test_a_model_whose_callers_capture_nothing_is_named(world: World) -> None:
+    spec = world.register().model_copy(update={"deployment": Canary(captured_by="writer")})
+    world.stack.ledger.models.register(spec, version="v2", at="2026-01-03T00:00:00+00:00")
+    assert of_callers(world.stack) == []
+    world.champion()
+
+    world.put("capture/flights/driftwheel-flights/serving/2026/01/02/02/59-00-000-a.jsonl", {})
+    (before,) = of_callers(world.stack)
+    world.put("capture/flights/driftwheel-flights/serving/2026/01/02/03/40-00-000-a.jsonl", {})
+    (after,) = of_callers(world.stack)
+
+    assert (before.state, after.state) == ("unknown", "ok")
+    assert "driftwheel.capture" in before.remedy
 
 
 @pytest.mark.usefixtures("asked_account")

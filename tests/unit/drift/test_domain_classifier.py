@@ -67,9 +67,9 @@ def test_an_auc_below_the_threshold_is_no_drift_however_significant():
 
 
 def test_one_population_is_flagged_no_more_often_than_declared():
-    found = [tell_apart(rows(seed, 500), rows(1_000 + seed, 500), KINDS) for seed in range(8)]
+    found = [tell_apart(rows(seed, 500), rows(1_000 + seed, 500), KINDS) for seed in range(4)]
 
-    assert [one.verdict for one in found] == ["none"] * 8
+    assert [one.verdict for one in found] == ["none"] * 4
     assert 0.4 < np.mean([one.auc for one in found]) < 0.55
 
 
