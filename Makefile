@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test sam sam-local aws-check lock scan audit
+.PHONY: help setup demo test contract sam sam-local aws-check lock scan audit
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -35,6 +35,11 @@ test: setup ## Run every check and every test
 	for app in functions/*/app.py; do $(BIN)/mypy $$app || exit 1; done
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term:skip-covered
+
+ENDPOINT ?= local
+
+contract: setup ## Hold the local stack to AWS's contract; ENDPOINT=aws asks YOUR account instead (costs about 2 USD)
+	CONTRACT_ENDPOINT=$(ENDPOINT) $(BIN)/pytest tests/contract
 
 SAM_VENV := .sam-venv
 SAM_PATH := PATH="$(CURDIR)/$(SAM_VENV)/bin:$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0

@@ -1,0 +1,138 @@
+"""Training and processing jobs: names, statuses, quotas, and what their events say."""
+
+from typing import Any
+
+import pytest
+
+from .account import INSTANCE, Account
+from .sagemaker import ENDED, Lab, statuses
+
+MISSING = {"ResourceNotFound", "ValidationException"}
+"""DescribeTrainingJob documents the first and has been seen to answer the second."""
+STATUSES = ["Starting", "Pending", "Downloading", "DownloadingTrainingImage", "Training", "Uploading"]
+"""SecondaryStatus in the order of its documentation (API_DescribeTrainingJob)."""
+
+
+@pytest.fixture(scope="module")
+def completed(account: Account, lab: Lab) -> list[dict[str, Any]]:
+    """Every sight of one good job."""
+    return lab.ended(lab.train())
+
+
+def test_a_job_is_in_progress_until_it_is_completed(completed: list[dict[str, Any]]) -> None:
+    assert statuses(completed, "TrainingJobStatus") == ["InProgress", "Completed"]
+    assert completed[-1]["ModelArtifacts"]["S3ModelArtifacts"].endswith("/model.tar.gz")
+
+
+def test_secondary_statuses_come_in_their_order(completed: list[dict[str, Any]]) -> None:
+    said = [each["Status"] for each in completed[-1]["SecondaryStatusTransitions"]]
+
+    assert said[-1] == "Completed"
+    assert said[:-1] == sorted(said[:-1], key=STATUSES.index)
+    starts = [each["StartTime"] for each in completed[-1]["SecondaryStatusTransitions"]]
+    assert starts == sorted(starts)
+
+
+def test_a_used_training_job_name_is_refused_for_ever(lab: Lab, completed: list[dict[str, Any]]) -> None:
+    name = completed[-1]["TrainingJobName"]
+
+    code, message = lab.account.refusal(
+        lambda: lab.sagemaker.create_training_job(**lab.training_request(name))
+    )
+
+    assert code == "ResourceInUse"
+    assert name in message
+
+
+def test_a_finished_job_cannot_be_stopped(lab: Lab, completed: list[dict[str, Any]]) -> None:
+    name = completed[-1]["TrainingJobName"]
+
+    code, _ = lab.account.refusal(lambda: lab.sagemaker.stop_training_job(TrainingJobName=name))
+
+    assert code == "ValidationException"
+
+
+def test_a_failed_job_says_why(lab: Lab) -> None:
+    job = lab.ended(lab.train("fail"))[-1]
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("AlgorithmError")
+
+
+def test_a_stopped_job_is_stopping_before_it_is_stopped(lab: Lab) -> None:
+    name = lab.train("patient")
+    seen = [lab.job(name)]
+
+    lab.sagemaker.stop_training_job(TrainingJobName=name)
+    seen += lab.ended(name)
+
+    assert statuses(seen, "TrainingJobStatus") in (
+        ["InProgress", "Stopping", "Stopped"],
+        ["InProgress", "Stopped"],
+    )
+    assert not {"Failed", "Completed"} & {job["TrainingJobStatus"] for job in seen}
+
+
+def test_a_job_that_never_was_cannot_be_described_or_stopped(account: Account, lab: Lab) -> None:
+    name = account.name("absent")
+
+    for call in (lab.sagemaker.describe_training_job, lab.sagemaker.stop_training_job):
+        code, _ = account.refusal(lambda call=call: call(TrainingJobName=name))  # type: ignore[misc]
+        assert code in MISSING
+
+
+@pytest.mark.parametrize("name", ["under_score", "-dash-first", "x" * 64, "dot.ted"])
+def test_a_job_name_outside_the_alphabet_is_refused(lab: Lab, name: str) -> None:
+    code, message = lab.account.refusal(
+        lambda: lab.sagemaker.create_training_job(**lab.training_request(name))
+    )
+
+    assert code == "ValidationException"
+    assert "trainingJobName" in message
+
+
+def test_instances_beyond_the_quota_are_refused(account: Account, lab: Lab) -> None:
+    name = account.name("huge")
+    huge = {"InstanceType": INSTANCE, "InstanceCount": 500, "VolumeSizeInGB": 5}
+
+    code, message = account.refusal(
+        lambda: lab.sagemaker.create_training_job(**lab.training_request(name, ResourceConfig=huge))
+    )
+
+    assert code == "ResourceLimitExceeded"
+    assert f"{INSTANCE} for training job usage" in message
+    assert account.refusal(lambda: lab.job(name))[0] in MISSING
+
+
+def test_a_used_processing_job_name_is_refused(account: Account, lab: Lab) -> None:
+    name = account.name("processing")
+    cluster = {"InstanceType": INSTANCE, "InstanceCount": 1, "VolumeSizeInGB": 5}
+    request = {
+        "ProcessingJobName": name,
+        "RoleArn": account.role,
+        "AppSpecification": {"ImageUri": account.image, "ContainerEntrypoint": ["python3", "-c", "pass"]},
+        "ProcessingResources": {"ClusterConfig": cluster},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    }
+    lab.sagemaker.create_processing_job(**request)
+
+    code, _ = account.refusal(lambda: lab.sagemaker.create_processing_job(**request))
+
+    assert code == "ResourceInUse"
+    seen = account.until(
+        lambda: lab.sagemaker.describe_processing_job(ProcessingJobName=name),
+        lambda job: job["ProcessingJobStatus"] in ENDED,
+    )
+    assert statuses(seen, "ProcessingJobStatus") == ["InProgress", "Completed"]
+
+
+def test_every_status_of_a_job_is_told_in_the_apis_spelling(account: Account, lab: Lab) -> None:
+    pattern = {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Training Job State Change"]}
+    inbox = account.inbox(pattern)
+    name = lab.train()
+    lab.ended(name)
+
+    told = [event["detail"] for event in account.read(inbox, 4) if name in event["resources"][0]]
+
+    assert {detail["TrainingJobStatus"] for detail in told} == {"InProgress", "Completed"}
+    assert all("ModelArtifacts" not in detail for detail in told)

@@ -1,0 +1,143 @@
+"""Objects: one event for each version however it was written, their order, and conditional writes."""
+
+from typing import Any
+
+import pytest
+
+from .account import Account
+from .proxy import FaultProxy, Harm, Plan
+
+PART = b"x" * (5 * 1024 * 1024)
+"""The smallest part S3 takes before the last one."""
+
+
+@pytest.fixture(scope="module")
+def bucket(account: Account) -> str:
+    return account.bucket()
+
+
+@pytest.fixture(scope="module")
+def inbox(account: Account, bucket: str) -> str:
+    """Everything created in the bucket."""
+    return account.inbox(
+        {
+            "source": ["aws.s3"],
+            "detail-type": ["Object Created"],
+            "detail": {"bucket": {"name": [bucket]}},
+        }
+    )
+
+
+def test_a_multipart_upload_is_one_event(account: Account, bucket: str, inbox: str) -> None:
+    s3, key = account.client("s3"), "data/large + wide.csv"
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    parts = [
+        s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=body)
+        for number, body in ((1, PART), (2, b"end"))
+    ]
+    listed = [{"PartNumber": number, "ETag": part["ETag"]} for number, part in enumerate(parts, 1)]
+    done = s3.complete_multipart_upload(
+        Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": listed}
+    )
+
+    events = account.read(inbox, 1)
+
+    assert [event["detail"]["reason"] for event in events] == ["CompleteMultipartUpload"]
+    told = events[0]["detail"]["object"]
+    assert (told["key"], told["version-id"]) == (key, done["VersionId"])
+    assert told["etag"].endswith("-2")
+    assert told["size"] == len(PART) + 3
+
+
+def test_versions_of_one_key_are_told_apart_and_ordered_by_their_sequencers(
+    account: Account, bucket: str, inbox: str
+) -> None:
+    s3, key = account.client("s3"), "data/often.csv"
+    written = [
+        s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"] for body in (b"1", b"2", b"2", b"3")
+    ]
+
+    told = account.read(inbox, 4)
+
+    longest = max(len(each["detail"]["object"]["sequencer"]) for each in told)
+    told.sort(key=lambda each: each["detail"]["object"]["sequencer"].ljust(longest, "0"))
+    assert [each["detail"]["object"]["version-id"] for each in told] == written
+    assert len({each["id"] for each in told}) == 4
+    assert {each["detail"]["reason"] for each in told} == {"PutObject"}
+
+
+def test_a_copy_says_that_it_is_one(account: Account, bucket: str, inbox: str) -> None:
+    s3 = account.client("s3")
+    s3.put_object(Bucket=bucket, Key="from.csv", Body=b"1")
+    s3.copy_object(Bucket=bucket, Key="to.csv", CopySource={"Bucket": bucket, "Key": "from.csv"})
+
+    told = {each["detail"]["object"]["key"]: each["detail"]["reason"] for each in account.read(inbox, 2)}
+
+    assert told == {"from.csv": "PutObject", "to.csv": "CopyObject"}
+
+
+@pytest.mark.local_only
+def test_a_put_whose_answer_was_lost_is_two_versions_with_the_same_bytes(
+    account: Account, bucket: str, inbox: str
+) -> None:
+    """S3 promises at least once, and the SDK's retry is a second write (S3 guide, "How to use events").
+
+    Local only: the answer is dropped by the proxy.
+    """
+    assert account.world is not None
+    with FaultProxy(account.world.endpoint.url, Plan([Harm("s3.PutObject", 1, "drop")])) as proxy:
+        s3 = account.client("s3", url=proxy.url, attempts=3)
+        s3.put_object(Bucket=bucket, Key="data/twice.csv", Body=b"1,2\n")
+        assert proxy.plan.calls["s3.PutObject"] == 2
+
+    told = [each["detail"]["object"] for each in account.read(inbox, 2)]
+
+    assert len(told) == len({each["version-id"] for each in told}) == 2
+    assert len({each["etag"] for each in told}) == 1
+    assert len({each["sequencer"] for each in told}) == 2
+
+
+def test_an_object_is_created_once_where_nothing_may_be_there(account: Account, bucket: str) -> None:
+    s3 = account.client("s3")
+    given: dict[str, Any] = {"Bucket": bucket, "Key": "once.json", "IfNoneMatch": "*"}
+    s3.put_object(**given, Body=b"first")
+
+    code, _ = account.refusal(lambda: s3.put_object(**given, Body=b"second"))
+
+    assert code == "PreconditionFailed"
+    assert s3.get_object(Bucket=bucket, Key="once.json")["Body"].read() == b"first"
+
+
+def test_an_object_is_replaced_only_over_the_bytes_that_were_read(account: Account, bucket: str) -> None:
+    s3 = account.client("s3")
+    given: dict[str, Any] = {"Bucket": bucket, "Key": "guarded.json"}
+    first = s3.put_object(**given, Body=b"first")["ETag"]
+    s3.put_object(**given, Body=b"second", IfMatch=first)
+
+    code, _ = account.refusal(lambda: s3.put_object(**given, Body=b"third", IfMatch=first))
+
+    assert code == "PreconditionFailed"
+    assert s3.get_object(**given)["Body"].read() == b"second"
+
+
+def test_an_object_that_is_gone_cannot_be_matched(account: Account, bucket: str) -> None:
+    code, _ = account.refusal(
+        lambda: account.client("s3").put_object(
+            Bucket=bucket, Key="never.json", Body=b"x", IfMatch='"0123456789abcdef0123456789abcdef"'
+        )
+    )
+
+    assert code == "NoSuchKey"
+
+
+def test_a_version_that_never_was_is_refused_and_a_deleted_one_stays_readable(
+    account: Account, bucket: str
+) -> None:
+    s3, key = account.client("s3"), "data/deleted.csv"
+    version = s3.put_object(Bucket=bucket, Key=key, Body=b"kept")["VersionId"]
+    s3.delete_object(Bucket=bucket, Key=key)
+
+    code, _ = account.refusal(lambda: s3.get_object(Bucket=bucket, Key=key))
+
+    assert code == "NoSuchKey"
+    assert s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read() == b"kept"

@@ -1,0 +1,72 @@
+"""The fault proxy itself: it must harm what the plan says, and nothing else."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from .account import Account
+from .proxy import EXECUTED, KINDS, FaultProxy, Harm, Kind, Plan
+
+pytestmark = pytest.mark.local_only
+"""AWS is not reached through a proxy of ours."""
+
+
+@pytest.fixture
+def proxy(account: Account) -> Iterator[FaultProxy]:
+    assert account.world is not None
+    with FaultProxy(account.world.endpoint.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def bucket(account: Account) -> str:
+    return account.bucket()
+
+
+def test_bytes_pass_unchanged(account: Account, proxy: FaultProxy, bucket: str) -> None:
+    s3, body = account.client("s3", url=proxy.url), bytes(range(256)) * 4_000
+
+    s3.put_object(Bucket=bucket, Key="a +b/ü.bin", Body=body)
+
+    assert s3.get_object(Bucket=bucket, Key="a +b/ü.bin")["Body"].read() == body
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["a +b/ü.bin"]
+    assert dict(proxy.plan.calls) == {"s3.PutObject": 1, "s3.GetObject": 1, "s3.ListObjectsV2": 1}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_second_write_meets_its_fault_and_the_sdk_gets_over_it(
+    account: Account, proxy: FaultProxy, bucket: str, kind: Kind
+) -> None:
+    proxy.plan = Plan([Harm("s3.PutObject", 2, kind)])
+    s3, key = account.client("s3", url=proxy.url, attempts=3), f"{kind}.csv"
+
+    for body in (b"first", b"second"):
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+
+    versions = account.client("s3").list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+    assert len(versions) == (3 if kind in EXECUTED - {"delay"} else 2)
+    assert proxy.plan.injected == {("s3.PutObject", kind): 1}
+
+
+def test_a_throttled_call_of_any_protocol_is_told_so(account: Account, proxy: FaultProxy) -> None:
+    proxy.plan = Plan(share=1.0, kinds=("throttle",))
+
+    refused = [
+        account.refusal(account.client("sagemaker", url=proxy.url).list_models),
+        account.refusal(account.client("stepfunctions", url=proxy.url).list_state_machines),
+        account.refusal(account.client("s3", url=proxy.url).list_buckets),
+        account.refusal(account.client("sns", url=proxy.url).list_topics),
+    ]
+
+    codes = ["ThrottlingException", "ThrottlingException", "SlowDown", "ThrottlingException"]
+    assert [code for code, _ in refused] == codes
+
+
+def test_one_seed_draws_the_same_faults_in_any_order_of_operations() -> None:
+    one, other = (Plan(seed=3, share=0.5) for _ in range(2))
+    names = ["s3.PutObject", "dynamodb.PutItem"]
+
+    drawn = {name: [one.next(name) for _ in range(50)] for name in names}
+
+    assert drawn == {name: [other.next(name) for _ in range(50)] for name in reversed(names)}
+    assert {each for kinds in drawn.values() for each in kinds} == {None, *KINDS}
