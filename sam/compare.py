@@ -56,6 +56,7 @@ LOGICAL = {
     "record_outcome": "RecordOutcomeFunction",
     "drift_check": "DriftCheckFunction",
     "job_callback": "JobCallbackFunction",
+    "sweep": "SweepFunction",
 }
 MOMENT = re.compile(r"\d{4}-?\d\d-?\d\dT\d\d:?\d\d:?\d\d(\.\d+)?(\+00:00|Z)?")
 
@@ -182,6 +183,7 @@ def asked_in_run(world: World) -> dict[str, Any]:
         [record] = [one for one in event["Records"] if json.loads(one["body"]).get("kind") == body["kind"]]
         found[step] = {"Records": [record | {"body": json.dumps(body)}]}
     found["drift_check"] = {"kind": "manual", "model": "parcels"}
+    found["sweep"] = {"kind": "scheduled"}
     return found
 
 

@@ -1,8 +1,10 @@
 """One moto server for the whole session; every test gets it empty and unpatched."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -20,6 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Rewrite tests/security/permissions.md.",
     )
+    parser.addoption(
+        "--asked",
+        metavar="FILE",
+        help="Write what each role asked for in this session to FILE, as JSON.",
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,18 +40,32 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Fail a session in which a role was denied, or sent SageMaker an unprotected request."""
+    """Fail a session in which a role was denied or sent SageMaker an unprotected request.
+
+    One that ran the whole suite fails as well when a role may do what nobody asked for.
+    """
     config = session.config
-    from tests.security import asked
+    from tests.security import asked, minimal
 
     if hasattr(config, "workeroutput"):
         config.workeroutput["asked"] = asked.collected()
         return
+    if config.getoption("--asked"):
+        Path(config.getoption("--asked")).write_text(json.dumps(asked.collected(), indent=1))
     faults = [f"denied: {each}" for each in asked.denied] + asked.sent_faults
+    if exitstatus == 0 and _is_whole(config):
+        faults += minimal.faults(asked.needs())
     if faults and exitstatus == 0:
         remedy = "tests/security says what each role may do, and why."
         sys.stderr.write("\n  ".join(["\npermissions:", *sorted(set(faults)), remedy]) + "\n")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    narrowed = [
+        config.getoption(each) for each in ("keyword", "markexpr", "deselect", "ignore", "collectonly")
+    ]
+    return config.args == config.getini("testpaths") and not any(narrowed)
 
 
 _ENVIRONMENT = {

@@ -27,6 +27,7 @@ FUNCTIONS = (
     "job_callback",
     "record_outcome",
     "drift_check",
+    "sweep",
 )
 
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"

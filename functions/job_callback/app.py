@@ -11,11 +11,11 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftwheel.aws.objects import Objects
-from driftwheel.aws.settings import OutcomeSettings
+from driftwheel.aws.settings import CallbackSettings
 from driftwheel.ledger.table import Table
 from driftwheel.steps.job_callback import Clients, Ledger, wake
 
-settings = OutcomeSettings.from_env()
+settings = CallbackSettings.from_env()
 logger = Logger(service="job_callback")
 tracer = Tracer(service="job_callback")
 processor = BatchProcessor(event_type=EventType.SQS)

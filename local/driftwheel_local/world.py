@@ -135,7 +135,10 @@ class World:
         self._scheduler = Scheduler(buses, self.router, deliveries, clock, path)
         self._patch()
         gate = Gate(
-            account, MotoRoles(account).find, MotoFacts(account, region, self._config_key), self._record
+            account,
+            MotoRoles(account).find,
+            MotoFacts(account, region, self._config_key, self._tags_of),
+            self._record,
         )
         self.endpoint = Endpoint(_last_port(self._root / "port"), gate)
         self._environment["AWS_ENDPOINT_URL"] = self.endpoint.url
@@ -177,6 +180,10 @@ class World:
     def _config_key(self, name: str) -> str | None:
         """Answer the KMS key of an endpoint config's volumes."""
         return self._sagemaker.configs.key_of(name)
+
+    def _tags_of(self, arn: str) -> Mapping[str, str]:
+        """Answer the tags of a SageMaker resource; the world is made before its SageMaker."""
+        return self._sagemaker.tags.of(arn)
 
     def _endpoint_url(self) -> str:
         return self.endpoint.url

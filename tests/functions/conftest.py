@@ -103,6 +103,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         "KMS_KEY_ARN": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
         "STATE_MACHINE_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop",
         "APPROVAL_HOURS": "72",
+        "SWEEP_AFTER_DAYS": "30",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -85,3 +85,12 @@ def test_raw_keys_are_read_as_they_are(world: World, event: Events, context: Con
     freeze(world, world.put(world.landing, f"data/flights/{name}", b"x\n1\n") | {"role": "source"})
 
     assert world.load("data_arrival").handler(event("data_arrival"), context)["objects"] == 1
+
+
+@pytest.mark.case("EV-01")
+def test_a_retry_finds_what_the_first_attempt_settled(world: World, event: Events, context: Context) -> None:
+    freeze(world, world.put(world.landing, "data/flights/empty.csv", b"") | {"role": "source"})
+    handler = world.load("data_arrival").handler
+
+    assert handler(event("data_arrival"), context) == handler(event("data_arrival"), context)
+    assert states(world) == {"data/flights/empty.csv": "quarantined"}

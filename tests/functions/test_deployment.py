@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -10,11 +11,14 @@ from driftwheel.aws.objects import Objects
 from driftwheel.errors import CapacityExceeded, ChampionMoved, LeaseLost, NameTaken
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Run
 from driftwheel.steps.approval import ask
 from driftwheel.steps.deployment import Clients, Site, alarm_requests, deploy
 from driftwheel.steps.training_launch import Waiting, launch
+from tests.security.boundary import acting_as
+from tests.security.iam import KEY
 
 from .conftest import World
 from .test_job_callback import Recorder
@@ -24,8 +28,8 @@ NAME = f"driftwheel-flights-{RUN_ID}"
 SITE = Site(
     "driftwheel",
     "driftwheel-artifacts",
-    "arn:aws:iam::123456789012:role/r",
-    "arn:aws:kms:us-east-1:1:key/k",
+    "arn:aws:iam::123456789012:role/driftwheel-sagemaker",
+    KEY,
     "arn:aws:sns:us-east-1:123456789012:alerts",
 )
 Events = Callable[[str], dict[str, Any]]
@@ -38,9 +42,10 @@ def waiting(event: dict[str, Any]) -> Waiting:
 def start(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:
     run = Run.model_validate(event["run"])
     clients = Clients(sagemaker, Recorder())
-    return deploy(
-        run, waiting(event), SITE, clients, Tokens(world.table), Champions(world.table), Leases(world.table)
-    )
+    sagemaker.role, clients.cloudwatch.role = ("deployment", "sagemaker"), ("deployment", "monitoring")
+    with acting_as("deployment"):
+        table = Table(boto3.resource("dynamodb").Table("ledger"))
+    return deploy(run, waiting(event), SITE, clients, Tokens(table), Champions(table), Leases(table))
 
 
 @pytest.fixture
@@ -107,6 +112,21 @@ def test_a_retried_deployment_does_not_update_twice(
     assert len(Tokens(leased.table).all()) == 1
 
 
+@pytest.mark.case("DE-07")
+def test_a_retried_deployment_goes_on_with_the_model_and_config_it_made(leased: World, event: Events) -> None:
+    made = {"ExecutionRoleArn": SITE.role_arn}
+    sagemaker = Recorder(
+        create_model="ValidationException",
+        describe_model=made,
+        create_endpoint_config="ValidationException",
+        describe_endpoint_config={"EndpointConfigName": NAME},
+        describe_endpoint=serves("old"),
+    )
+
+    assert start(leased, event("deployment"), sagemaker) == NAME
+    assert len(sagemaker.asked("update_endpoint")) == 1
+
+
 @pytest.mark.case("DE-11")
 @pytest.mark.case("DE-12")
 @pytest.mark.parametrize(("status", "deleted"), [("Failed", 1), ("Deleting", 0)])
@@ -157,7 +177,10 @@ def test_a_busy_endpoint_is_waited_for(leased: World, event: Events) -> None:
 
 def train(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:
     run = Run.model_validate(event["run"])
-    objects, tokens = Objects(world.client("s3")), Tokens(world.table)
+    sagemaker.role = ("training_launch", "sagemaker")
+    with acting_as("training_launch"):
+        objects = Objects(world.client("s3"))
+        tokens = Tokens(Table(boto3.resource("dynamodb").Table("ledger")))
     return launch(run, waiting(event), SITE, ("abc", b"code"), objects, tokens, sagemaker)
 
 

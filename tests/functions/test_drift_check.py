@@ -350,3 +350,18 @@ def test_a_new_champion_brings_its_own_baseline_and_the_old_alarm_is_history(
     assert (situation.drift, situation.drifted_windows) == (None, 0)
     answer = handler(event("drift_check"), context)["rides"]
     assert (answer["severity"], answer["rows"]) == ("none", 1_000)
+
+
+@pytest.mark.case("EV-08")
+def test_labels_whose_version_was_deleted_no_longer_count(
+    live: World, event: Events, context: Context
+) -> None:
+    capture(live, rides(1_000, shift=0, seed=5))
+    label(live, [f"i0/{n}" for n in range(100)])
+    (row,) = Objects(live.table).of_model("rides")
+    live.client("s3").delete_object(Bucket=live.landing, Key=row.key, VersionId=row.version)
+
+    assert live.load("drift_check").handler(event("drift_check"), context)["rides"]["severity"] == "none"
+    finding = Findings(live.table).get("rides")
+    assert finding is not None
+    assert finding.labelled_rows == 0

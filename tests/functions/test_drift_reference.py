@@ -19,6 +19,19 @@ HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)
 ASKED = {"kind": "manual", "model": "rides"}
 
 
+class HalfPast(datetime):
+    """Stands still: an hour that ends during the tests would move their windows."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return THIS_HOUR + timedelta(minutes=30)
+
+
+@pytest.fixture(autouse=True)
+def clock(live: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live.load("drift_check"), "datetime", HalfPast)
+
+
 def declare(world: World, **drift: Any) -> None:
     document = SPEC.model_dump(mode="json", by_alias=True)
     document["drift"] |= drift

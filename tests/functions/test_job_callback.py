@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -16,9 +17,11 @@ from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.runs import RunRow, Runs
+from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Parked, Tokens
 from driftwheel.spec import load_spec
 from driftwheel.steps.job_callback import Clients, Ledger, wake
+from tests.security.boundary import acting_as, judge_fake
 
 from .conftest import World
 
@@ -33,13 +36,18 @@ Wake = Callable[[dict[str, Any]], list[str]]
 
 
 class Recorder(SimpleNamespace):
-    """A client whose calls are kept; an answer that is an error code is raised."""
+    """A client whose calls are kept; an answer that is an error code is raised.
+
+    ``role`` is the step whose rights the calls are held to, and the service's name.
+    """
 
     def __init__(self, **answers: Any) -> None:
-        super().__init__(answers=answers, calls=[])
+        super().__init__(answers=answers, calls=[], role=None)
 
     def __getattr__(self, operation: str) -> Any:
         def call(**request: Any) -> Any:
+            if self.role:
+                judge_fake(*self.role, operation, request)
             self.calls.append((operation, request))
             answer = self.answers.get(operation, {})
             if isinstance(answer, str):
@@ -69,13 +77,16 @@ def states() -> Recorder:
 @pytest.fixture
 def wake_up(world: World, sagemaker: Recorder, states: Recorder) -> Wake:
     runtime = SimpleNamespace(invoke_endpoint=answer_probe)
-    objects = Objects(world.client("s3"))
-    clients = Clients(sagemaker, runtime, states, world.client("sqs"), world.queue)
-    world.put(world.artifacts, "probe.json", json.dumps(PROBE).encode())
+    sagemaker.role, states.role = ("job_callback", "sagemaker"), ("job_callback", "states")
+    with acting_as("job_callback"):
+        objects = Objects(world.client("s3"))
+        clients = Clients(sagemaker, runtime, states, world.client("sqs"), world.queue)
+        ledger = Ledger.of(Table(boto3.resource("dynamodb").Table("ledger")))
+    world.put(world.artifacts, "runs/flights/r1/probe.json", json.dumps(PROBE).encode())
     Runs(world.table).start(RunRow("flights", "r1", "running", "arrival", "new", "t0", EXECUTION, 1))
     Leases(world.table).acquire("flights", "r1", now=0, seconds=60)
     states.answers.setdefault("describe_execution", {"status": "RUNNING"})
-    return lambda event: wake(event, clients, Ledger.of(world.table), objects, NOW)
+    return lambda event: wake(event, clients, ledger, objects, NOW)
 
 
 def park(world: World, arn: str, kind: Any, **detail: Any) -> Tokens:
@@ -178,7 +189,7 @@ WANTED = {
     "model_data_url": "s3://m",
     "model_package_arn": PACKAGE,
     "baseline_uri": "s3://b",
-    "probe_uri": "s3://driftwheel-artifacts/probe.json",
+    "probe_uri": "s3://driftwheel-artifacts/runs/flights/r1/probe.json",
     "reason": "better",
 }
 
@@ -217,13 +228,13 @@ def test_a_silent_rollback_is_a_failed_deployment_and_no_champion(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
 ) -> None:
     park(world, ENDPOINT, "endpoint", **WANTED)
-    sagemaker.answers["describe_endpoint"] = serving("old")
+    sagemaker.answers["describe_endpoint"] = serving("driftwheel-flights-old")
 
     wake_up(endpoint_event())
 
     (failure,) = states.asked("send_task_failure")
     assert failure["error"] == "DeploymentFailed"
-    assert "serves old, not new" in failure["cause"]
+    assert "serves driftwheel-flights-old, not new" in failure["cause"]
     assert Champions(world.table).get("flights") is None
 
 
@@ -231,8 +242,13 @@ def test_a_wrong_answer_to_the_probe_is_a_failed_deployment(
     world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
 ) -> None:
     wrong = json.dumps({"records": [{"x": 1}], "scores": [0.75]}).encode()
-    world.put(world.artifacts, "other.json", wrong)
-    park(world, ENDPOINT, "endpoint", **WANTED | {"probe_uri": "s3://driftwheel-artifacts/other.json"})
+    world.put(world.artifacts, "runs/flights/r1/other.json", wrong)
+    park(
+        world,
+        ENDPOINT,
+        "endpoint",
+        **WANTED | {"probe_uri": "s3://driftwheel-artifacts/runs/flights/r1/other.json"},
+    )
     sagemaker.answers["describe_endpoint"] = serving("new")
 
     wake_up(endpoint_event())
@@ -337,10 +353,10 @@ def test_a_run_that_is_being_started_is_left_alone(world: World, wake_up: Wake, 
 @pytest.mark.parametrize(
     ("config", "status", "lease_seconds", "moved"),
     [
-        ("other", "InService", 0, ["old"]),
+        ("other", "InService", 0, ["driftwheel-flights-old"]),
         ("other", "InService", 86_400 * 900_000, []),
         ("other", "Updating", 0, []),
-        ("old", "InService", 0, []),
+        ("driftwheel-flights-old", "InService", 0, []),
     ],
 )
 def test_an_endpoint_left_on_another_model_goes_back_to_the_champion_when_nobody_is_at_work(
@@ -355,7 +371,16 @@ def test_an_endpoint_left_on_another_model_goes_back_to_the_champion_when_nobody
     Models(world.table).register(load_spec(SPEC, "model.yaml"), version="v", at="now")
     Leases(world.table).acquire("flights", "r1", now=0, seconds=lease_seconds)
     row = ChampionRow(
-        "flights", 1, "r0", "driftwheel-flights", "old", "s3://m", "arn", "s3://b", "now", "better"
+        "flights",
+        1,
+        "r0",
+        "driftwheel-flights",
+        "driftwheel-flights-old",
+        "s3://m",
+        "arn",
+        "s3://b",
+        "now",
+        "better",
     )
     Champions(world.table).move(row)
     sagemaker.answers["describe_endpoint"] = serving(config, status)

@@ -220,3 +220,15 @@ def test_rejected_rows_are_kept_beside_the_run(world: World, prepare: Any) -> No
         "reason": "bad literal",
         "value": "nonsense",
     }
+
+
+@pytest.mark.case("EV-08")
+def test_a_version_deleted_between_arrival_and_preparation_is_named(world: World, prepare: Any) -> None:
+    freeze(world, files())
+    (row,) = [row for row in Objects(world.table).of_model("flights") if row.key == "data/flights/a.csv"]
+    world.client("s3").delete_object(Bucket=world.landing, Key=row.key, VersionId=row.version)
+
+    section = prepare()
+
+    assert section["outcome"] == "refused"
+    assert [(each["code"], each["key"]) for each in section["refused"]] == [("object-gone", row.key)]

@@ -365,3 +365,14 @@ def test_unknown_fields_and_an_unversioned_bucket_are_accepted(world: World, sen
     assert send(event) == {"batchItemFailures": []}
     (row,) = Objects(world.table).of_model("flights")
     assert row.version == f"{row.etag}.01"
+
+
+@pytest.mark.case("EV-08")
+def test_a_model_file_deleted_before_it_was_read_registers_nothing(world: World, send: Send) -> None:
+    arrived = register(world)
+    found = arrived["detail"]["object"]
+    world.client("s3").delete_object(Bucket=world.landing, Key=found["key"], VersionId=found["version-id"])
+
+    assert send(arrived) == {"batchItemFailures": []}
+    (decision,) = Decisions(world.table).of_model("flights")
+    assert (decision.outcome, "is gone" in decision.reason) == ("spec_refused", True)

@@ -1,6 +1,7 @@
 """What the roles asked for in this session: collected by the functions' and the loop's tests."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ from driftwheel_local.permissions.gate import Asked
 from driftwheel_local.permissions.journal import WHOLE_REQUESTS
 from driftwheel_local.permissions.policies import Need
 
-from .iam import general, role_of, written
+from .iam import general, read, role_of, written
 from .sent import faults
 
+seen: dict[str, set[str]] = defaultdict(set)
+"""What each role asked for and was allowed, as `written` words it."""
 denied: list[str] = []
 sent_faults: list[str] = []
 """What is wrong with the SageMaker requests that were sent (SE-14)."""
@@ -44,13 +47,22 @@ def note_file(path: Path) -> None:
 
 
 def _keep(role: str, needs: list[Need], verdict: str) -> None:
+    lines = written(map(general, needs))
     if verdict == "denied":
-        denied.append(f"{role}: {', '.join(written(map(general, needs)))}")
+        denied.append(f"{role}: {', '.join(lines)}")
+    else:
+        seen[role].update(lines)
+
+
+def needs() -> dict[str, list[Need]]:
+    """Answer what each role asked for, to be held against its policies."""
+    return {role: [read(line) for line in sorted(lines)] for role, lines in seen.items()}
 
 
 def collected() -> dict[str, Any]:
     """What this process collected, as plain JSON."""
-    return {"denied": denied, "sent_faults": sent_faults, "sent": sorted(sent)}
+    plain = {role: sorted(lines) for role, lines in seen.items()}
+    return {"denied": denied, "sent_faults": sent_faults, "sent": sorted(sent), "seen": plain}
 
 
 def merge(other: dict[str, Any]) -> None:
@@ -58,3 +70,5 @@ def merge(other: dict[str, Any]) -> None:
     denied.extend(other["denied"])
     sent_faults.extend(other["sent_faults"])
     sent.update(other["sent"])
+    for role, lines in other["seen"].items():
+        seen[role].update(lines)

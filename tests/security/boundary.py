@@ -10,13 +10,14 @@ import boto3
 import botocore.session
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 
 from driftwheel_local.permissions.answers import denial
 from driftwheel_local.permissions.gate import Denied, Gate
 from driftwheel_local.permissions.keys import access_key_of
-from driftwheel_local.permissions.requests import call_of, caller_of, needs_body
+from driftwheel_local.permissions.requests import Call, call_of, caller_of, needs_body
 from driftwheel_local.permissions.roles import Role
 
 from . import asked
@@ -29,6 +30,10 @@ class FixedFacts:
     def key_of(self, arn: str) -> str | None:
         """Everything of ours is sealed with the one key."""
         return KEY
+
+    def tags_of(self, arn: str) -> dict[str, str]:
+        """Everything with our name carries our stack's tag."""
+        return {"driftwheel:stack": "driftwheel"} if "/driftwheel-" in arn else {}
 
     def machine_of(self, token: str) -> str | None:
         """There is one state machine."""
@@ -70,6 +75,29 @@ def _session(step: str) -> boto3.Session:
         aws_secret_access_key="testing",
         region_name=REGION,
     )
+
+
+def judge_fake(step: str, service: str, operation: str, request: dict[str, Any]) -> None:
+    """Hold a call to a stand-in client to the rights of a function's role; raises ClientError as AWS does.
+
+    ``operation`` is boto3's name of it, `describe_endpoint`.
+    """
+    role = find(access_key_of(role_arn(step)))
+    assert role is not None, step
+    call = Call(service, xform_back(operation), request, REGION)
+    denied = Gate(ACCOUNT, find, FixedFacts(), asked.note).judge(role, call)
+    if denied:
+        error = {"Error": {"Code": "AccessDeniedException", "Message": denied.message}}
+        raise ClientError(error, call.operation)
+
+
+def xform_back(operation: str) -> str:
+    """Write boto3's name of an operation as the API does.
+
+    >>> xform_back("create_training_job")
+    'CreateTrainingJob'
+    """
+    return "".join(word.title() for word in operation.split("_"))
 
 
 def stand(patch: pytest.MonkeyPatch, gate: Gate | None = None) -> None:

@@ -25,6 +25,9 @@ class Facts(Protocol):
     def machine_of(self, token: str) -> str | None:
         """Answer the ARN of the state machine a task token belongs to; None for a text that is no token."""
 
+    def tags_of(self, arn: str) -> Mapping[str, str]:
+        """Answer the tags of a SageMaker resource; none where there is no such resource."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -145,6 +148,17 @@ def _named(
     return rule
 
 
+def _delete(kind: str, noun: str) -> Rule:
+    """Write the rule of a SageMaker deletion, whose condition may ask for the resource's tags."""
+
+    def rule(request: Mapping[str, Any], place: Place) -> Asked:
+        arn = place.arn("sagemaker", f"{kind}/{request[f'{noun}Name']}")
+        tags = {f"aws:resourcetag/{key}".lower(): value for key, value in place.facts.tags_of(arn).items()}
+        yield Need(f"sagemaker:Delete{noun}", arn, tags)
+
+    return rule
+
+
 def _package(request: Mapping[str, Any], place: Place) -> Asked:
     group = str(request["ModelPackageGroupName"]).rpartition("/")[2]
     name = place.arn("sagemaker", f"model-package/{group}/1")  # the version is not known before
@@ -205,6 +219,11 @@ def _whole(action: str, member: str) -> Rule:
     return lambda request, _: iter((Need(action, request[member]),))
 
 
+def _everywhere(action: str) -> Rule:
+    """Write the rule of a SageMaker list: IAM knows no resource for it."""
+    return lambda _request, _place: iter((Need(f"sagemaker:{action}", "*"),))
+
+
 def _invoke(request: Mapping[str, Any], place: Place) -> Asked:
     name = str(request["FunctionName"])
     yield Need("lambda:InvokeFunction", name if ":" in name else place.arn("lambda", f"function:{name}"))
@@ -261,14 +280,27 @@ RULES: dict[tuple[str, str], Rule] = {
         for noun, kind, verbs in (
             ("TrainingJob", "training-job", ("Describe", "Stop")),
             ("ProcessingJob", "processing-job", ("Describe", "Stop")),
-            ("Model", "model", ("Describe", "Delete")),
-            ("EndpointConfig", "endpoint-config", ("Describe", "Delete")),
-            ("Endpoint", "endpoint", ("Describe", "Delete", "Invoke")),
+            ("Model", "model", ("Describe",)),
+            ("EndpointConfig", "endpoint-config", ("Describe",)),
+            ("Endpoint", "endpoint", ("Describe", "Invoke")),
             ("ModelPackage", "model-package", ("Describe",)),
             ("ModelPackageGroup", "model-package-group", ("Describe",)),
         )
         for verb in verbs
     },
+    **{
+        ("sagemaker", f"Delete{noun}"): _delete(kind, noun)
+        for noun, kind in (
+            ("Model", "model"),
+            ("EndpointConfig", "endpoint-config"),
+            ("Endpoint", "endpoint"),
+        )
+    },
+    **{
+        ("sagemaker", action): _everywhere(action)
+        for action in ("ListEndpoints", "ListEndpointConfigs", "ListModels")
+    },
+    ("sagemaker", "ListTags"): _whole("sagemaker:ListTags", "ResourceArn"),
     ("sagemaker", "UpdateModelPackage"): _named("UpdateModelPackage", "model-package", "ModelPackageArn"),
     ("monitoring", "PutMetricAlarm"): lambda request, place: iter(
         (Need("cloudwatch:PutMetricAlarm", place.arn("cloudwatch", f"alarm:{request['AlarmName']}")),)

@@ -1,7 +1,7 @@
 """Roles as the endpoint knows them: by the access key their sessions sign with."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -57,10 +57,19 @@ def _parsed(document: str) -> tuple[Statement, ...]:
 
 
 class MotoFacts:
-    """What requests do not say, read from moto; `config_key` answers an endpoint config's KMS key by name."""
+    """What requests do not say, read from moto and the local SageMaker.
 
-    def __init__(self, account: str, region: str, config_key: Callable[[str], str | None]) -> None:
-        self._account, self._region, self._config_key = account, region, config_key
+    `config_key` answers an endpoint config's KMS key by name, `tags` a SageMaker resource's tags by ARN.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        region: str,
+        config_key: Callable[[str], str | None],
+        tags: Callable[[str], Mapping[str, str]],
+    ) -> None:
+        self._account, self._region, self._config_key, self._tags = account, region, config_key, tags
 
     def key_of(self, arn: str) -> str | None:
         """Answer the ARN of the customer's key of a bucket, table, queue, topic or endpoint config."""
@@ -86,6 +95,10 @@ class MotoFacts:
         except TokenRefusedError:
             return None
         return execution.replace(":execution:", ":stateMachine:").rpartition(":")[0]
+
+    def tags_of(self, arn: str) -> Mapping[str, str]:
+        """Answer the tags of a SageMaker resource; none where there is no such resource."""
+        return self._tags(arn)
 
     def _bucket_key(self, name: str) -> str | None:
         bucket = s3_backends[self._account]["aws"].buckets.get(name)

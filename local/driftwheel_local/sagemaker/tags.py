@@ -46,6 +46,11 @@ class Tags:
         record, _ = self._find(request["ResourceArn"])
         return {"Tags": record.get("Tags", [])}
 
+    def of(self, arn: str) -> dict[str, str]:
+        """Answer a resource's tags as a mapping; none where there is no such resource."""
+        found = [record for known, record, _ in self._resources() if known.lower() == arn.lower()]
+        return {tag["Key"]: tag["Value"] for record in found[:1] for tag in record.get("Tags", [])}
+
     def delete(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Remove tags by key."""
         record, save = self._find(request["ResourceArn"])

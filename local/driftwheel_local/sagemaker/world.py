@@ -56,7 +56,7 @@ class SageMakerWorld:
         self.endpoints = Endpoints(self.site, self.limits, self.models, self.configs)
         self.capture = Capture(self.site)
         self.invocations = Invocations(self.site, self.endpoints, self.capture)
-        tags = Tags(
+        self.tags = Tags(
             [self.training, self.processing, self.registry],
             [self.models.shelf, self.configs.shelf],
             self.endpoints,
@@ -69,7 +69,7 @@ class SageMakerWorld:
             self.models,
             self.configs,
             self.endpoints,
-            tags,
+            self.tags,
         ):
             self._operations |= part.operations()
         self._housekeeper = threading.Thread(target=self._keep_house, name="sagemaker", daemon=True)

@@ -87,8 +87,13 @@ class Objects:
                 file.write(chunk)
 
     def stream(self, bucket: str, key: str, version: str = "") -> Iterator[bytes]:
-        """Read an object in chunks, as it arrives."""
-        body = self._s3.get_object(**_version(bucket, key, version))["Body"]
+        """Read an object in chunks, as it arrives; raises ObjectGone when it was deleted meanwhile."""
+        try:
+            body = self._s3.get_object(**_version(bucket, key, version))["Body"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in GONE:
+                raise ObjectGone(f"s3://{bucket}/{key} version {version} is gone") from error
+            raise
         yield from body.iter_chunks(1 << 20)
 
     @staticmethod

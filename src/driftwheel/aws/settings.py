@@ -56,8 +56,21 @@ class DeploymentSettings(JobSettings):
     alert_topic_arn: str
 
 
-class TriggerSettings(OutcomeSettings):
-    """Of the step that starts runs."""
+class SweepSettings(Settings):
+    """Of the step that tidies up: how old a leftover must be."""
 
+    sweep_after_days: int
+
+
+class CallbackSettings(Settings):
+    """Of the step that ends waits, after which the trigger looks again."""
+
+    arrival_queue_url: str
+
+
+class TriggerSettings(Settings):
+    """Of the step that starts runs and wakes itself."""
+
+    arrival_queue_url: str
     state_machine_arn: str
     approval_hours: int

@@ -1,6 +1,7 @@
 """DriftCheck: the champion's live traffic since its promotion, against what it learned from."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
 from driftwheel.drift.reference import check_against
 from driftwheel.drift.summaries import summary_from_json
-from driftwheel.errors import ArtifactInvalid, DriftwheelError
+from driftwheel.errors import ArtifactInvalid, DriftwheelError, ObjectGone
 from driftwheel.layout import RunLayout, S3Uri, capture_prefix, drift_prefix
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decision, Decisions
@@ -218,7 +219,8 @@ def _report(
     labels = LabelReader()
     rows = [row for row in current(ledger.objects.of_model(spec.model)) if row.role == "labels"]
     for row in sorted(rows, key=lambda row: row.received):
-        labels.read(objects.stream(row.bucket, row.key, row.version), row.key)
+        with suppress(ObjectGone):  # its owner deleted it: what it said no longer counts
+            labels.read(objects.stream(row.bucket, row.key, row.version), row.key)
     traffic = Traffic(spec, champion, baseline, recipe, objects, artifact_bucket)
     reference = traffic.accepted()
     since, until = traffic.bounds(now, reference)

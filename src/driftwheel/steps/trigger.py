@@ -7,7 +7,7 @@ from typing import Any
 
 from driftwheel.aws import executions
 from driftwheel.aws.objects import Objects
-from driftwheel.errors import SpecInvalid
+from driftwheel.errors import ObjectGone, SpecInvalid
 from driftwheel.hooks import reached
 from driftwheel.layout import DATA, LABELS, MODELS, RunLayout, capture_prefix
 from driftwheel.ledger.champions import ChampionRow, Champions
@@ -253,7 +253,7 @@ def _register(event: ObjectCreated, ledger: Ledger, objects: Objects, now: str) 
     try:
         body = objects.read_version(event.detail.bucket.name, found.key, found.version_id)
         spec = _of_its_own_name(load_spec(body, found.key), name, found.key)
-    except SpecInvalid as error:
+    except (SpecInvalid, ObjectGone) as error:
         decision = Decision(name, now, f"spec-{found.version_id}", "trigger", "spec_refused", str(error), {})
         ledger.decisions.record(decision)
         return []

@@ -1,0 +1,27 @@
+"""Rights that no request of the suite asks for, each with its reason: the closed list of SE-12."""
+
+_JOBS = "used by the container and the hosting service, which run with AWS's own credentials"
+_DEAD = "Lambda sends what failed twice there, with the function's role"
+_KEY = "SageMaker looks the key up with the caller's rights before it takes a grant"
+UNSEEN: dict[str, dict[str, str]] = {
+    "SageMakerRole": {"*": _JOBS},
+    "ModelLoopRole": {
+        "logs:*": "log delivery is set up and written by Step Functions",
+        "xray:*": "traces are written by Step Functions",
+    },
+    "TrainingLaunchFunctionRole": {"kms:DescribeKey": _KEY},
+    "DeploymentFunctionRole": {
+        "kms:DescribeKey": _KEY,
+        "cloudwatch:DescribeAlarms": "SageMaker asks whether the caller may see the alarms of its rollback",
+    },
+    "DriftCheckFunctionRole": {"sqs:SendMessage": _DEAD},
+    "SweepFunctionRole": {"sqs:SendMessage": _DEAD, "kms:GenerateDataKey": _DEAD},
+}
+"""By role and action pattern."""
+
+MANAGED = {
+    "AWSLambdaBasicExecutionRole": "the runtime writes the function's log with it",
+    "AWSXrayWriteOnlyAccess": "the runtime's daemon sends traces with it",
+    "AWSLambdaSQSQueueExecutionRole": "the event source mapping polls the queue with it",
+}
+"""Policies of AWS that the SAM transform attaches; Lambda itself uses them."""
