@@ -99,7 +99,6 @@ MISSING: dict[str, str] = {}
 
 PARTLY = {
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
-    "SE-11": "every request is evaluated and none is denied; that no right is unused is not shown",
     "SE-10": "the training job's failure text; no test follows canaries through every output of a whole run",
     "SE-15": "the policies and their mutants; no request over plain HTTP was sent",
     "SE-16": "digests, secrets, bandit; pip-audit could not reach its database here",

@@ -13,14 +13,18 @@ LONGEST_ERROR = 256
 
 
 def start(client: Any, state_machine_arn: str, name: str, payload: str) -> str | None:
-    """Start an execution; None when the name was used before: a name is a data set's digest."""
+    """Start an execution; None when the name was used before: a name is a data set's digest.
+
+    An answer that was cut off on its way still is an answer: the ARN follows from the name.
+    """
     try:
         answer = client.start_execution(stateMachineArn=state_machine_arn, name=name, input=payload)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ExecutionAlreadyExists":
             return None
         raise
-    return str(answer["executionArn"])
+    named = f"{state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+    return str(answer.get("executionArn", named))
 
 
 def status(client: Any, arn: str) -> str | None:
