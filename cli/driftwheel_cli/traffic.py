@@ -163,6 +163,12 @@ def print_drift(model: str, report: dict[str, Any], uri: str, *, every: bool = F
     quality = report.get("quality")
     if quality:
         print_line(f"{quality['metric']} on {quality['labelled']:,} labelled rows: {measured(quality)}")
+    guess = report.get("estimate") or {}
+    if guess.get("value") is not None:
+        print_line(
+            f"{guess['metric']} estimated from the scores of {guess['rows']:,} rows: {measured(guess)}, "
+            "if a score means what it meant when the model was made"
+        )
 
 
 def page_beside(report_uri: str) -> str:

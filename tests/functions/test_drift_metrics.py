@@ -44,6 +44,7 @@ def test_a_check_tells_its_numbers_by_model_and_the_worst_of_all_models_by_stack
     assert set(found) == {("model", "rides"), ("stack", "driftwheel")}
     by_model = found["model", "rides"]
     assert by_model["DriftedWeight"] == pytest.approx(0.8)
+    assert by_model.pop("EstimatedQuality") == pytest.approx(0.5, abs=0.01)  # its labels are coins
     assert {k: v for k, v in by_model.items() if k != "DriftedWeight"} == {
         "WindowRows": 1_000,
         "LabelCoverage": 0.1,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from driftwheel.drift.column import ColumnSummary
+from driftwheel.drift.estimate import calibration_of
 from driftwheel.drift.quality import Metric, measure
 from driftwheel.drift.summaries import Column, summarise, summarise_column
 
@@ -47,7 +48,8 @@ def build_baseline(
     summary = summarise(columns, kinds)
     summed = summary.to_json()
     label_values = np.asarray(labels, dtype=np.float64)
-    return {
+    calibration = calibration_of(np.asarray(predictions, dtype=np.float64), label_values)
+    return ({"calibration": calibration} if calibration else {}) | {
         "version": VERSION,
         "rows": summary.rows,
         "kinds": dict(sorted(kinds.items())),

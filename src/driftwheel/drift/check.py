@@ -7,6 +7,7 @@ from typing import Any
 from driftwheel.drift.battery import battery
 from driftwheel.drift.column import column_from_json
 from driftwheel.drift.correlation import Correlation, changes
+from driftwheel.drift.estimate import estimate
 from driftwheel.drift.faults import find_fault
 from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION, drift_finding, report_feature
 from driftwheel.drift.finding import (
@@ -58,7 +59,8 @@ def check(
     """
     before = summary_from_json(baseline)
     if window.summary.rows < spec.minimum_rows:
-        return replace(_too_little(window, before.rows, spec), quality=_quality(baseline, window))
+        little = _too_little(window, before.rows, spec)
+        return replace(little, quality=_quality(baseline, window), estimate=_estimate(baseline, window, spec))
     weights: Mapping[str, float] = baseline["weights"]
     pairs = {name: Pair(before.columns[name], window.summary.columns[name]) for name in before.columns}
     faults = {
@@ -100,7 +102,7 @@ def check(
         findings.append(loss.finding())
     findings.sort(key=_importance)
     verdict = _verdict(window, before.rows, spec, len(p_values), findings, features, whole)
-    return replace(verdict, quality=_quality(baseline, window))
+    return replace(verdict, quality=_quality(baseline, window), estimate=_estimate(baseline, window, spec))
 
 
 def _answers(baseline: Mapping[str, Any], window: Window) -> dict[str, Pair]:
@@ -221,6 +223,12 @@ def _verdict(
         features=features,
         window=window.about,
     )
+
+
+def _estimate(baseline: Mapping[str, Any], window: Window, spec: Drift) -> dict[str, Any]:
+    """Estimate the window's quality from its scores alone; models of before have no calibration."""
+    metric, known = baseline["quality"]["metric"], baseline.get("calibration")
+    return estimate(known, window.answers, metric, minimum_rows=spec.minimum_rows).to_json()
 
 
 def _quality(baseline: Mapping[str, Any], window: Window) -> dict[str, Any] | None:

@@ -85,6 +85,7 @@ class DriftReport:
     """The verdict over one window.
 
     ``drifted_weight`` is the share of the model's importance that rests on strongly drifted columns.
+    ``quality`` is what labels showed, ``estimate`` what they will probably show (``drift/estimate.py``).
     ``reference`` says what the window was compared with, and why not with what was declared.
     """
 
@@ -101,6 +102,7 @@ class DriftReport:
     findings: list[Finding]
     features: list[FeatureReport]
     quality: dict[str, Any] | None = None
+    estimate: dict[str, Any] | None = None
     window: dict[str, Any] = field(default_factory=dict)
     reference: dict[str, Any] = field(default_factory=dict)
 

@@ -90,7 +90,7 @@ def quality_over_time(document: Document) -> str:
         )
     elif "at" in document:
         text += "<p>No label has come for this window: its quality is not known.</p>\n"
-    return text
+    return text + _estimated(document.get("estimate"))
 
 
 def decision(document: Document) -> str:
@@ -115,6 +115,20 @@ def _windows(document: Document) -> str:
     return (
         f"<figure>{drawn}<figcaption>The last {counted(len(windows), 'window')}, {moment(windows[0][0])} to "
         f"{moment(windows[-1][0])}: {worst} with a finding (the taller, the worse).</figcaption></figure>\n"
+    )
+
+
+def _estimated(estimate: Mapping[str, Any] | None) -> str:
+    """Say what labels will probably show, and on what that rests; nothing where nothing was estimated."""
+    if not estimate or estimate["value"] is None:
+        return ""
+    between = (
+        f" [{digits(estimate['low'])}, {digits(estimate['high'])}]" if estimate["low"] is not None else ""
+    )
+    return (
+        f"<p>Estimated from the scores of all {digits(estimate['rows'])} rows: {safe(estimate['metric'])} "
+        f"{digits(estimate['value'])}{between}, if a score means what it meant when the model was made. "
+        "The verdict does not use it.</p>\n"
     )
 
 

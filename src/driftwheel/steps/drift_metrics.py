@@ -2,7 +2,7 @@
 
 Embedded metric format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/
 CloudWatch_Embedded_Metric_Format_Specification.html. The only dimensions are ``model`` and ``stack``: at most
-seven metrics a model and four a stack, however many columns, runs and windows there are.
+eight metrics a model and four a stack, however many columns, runs and windows there are.
 
 An alarm cannot search for models that are registered later, so the template's alarms watch the stack's
 metrics. Those are told at every tick, from the latest finding of each model: one model's good news does not
@@ -33,6 +33,8 @@ def of_check(checked: Checked) -> Metrics:
         found["LabelCoverage"] = int(report.window.get("labelled_rows", 0)) / report.rows
     if report.quality is not None and report.quality["value"] is not None:
         found["Quality"] = report.quality["value"]
+    if report.estimate is not None and report.estimate["value"] is not None:
+        found["EstimatedQuality"] = report.estimate["value"]
     if report.severity == "insufficient_data":
         return found
     found |= {
