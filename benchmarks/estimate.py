@@ -33,7 +33,7 @@ def rows(
 def main() -> None:
     """Print one line a world."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--windows", type=int, default=100)
     parser.add_argument("--rows", type=int, default=5_000)
     asked = parser.parse_args()
     print("| World | AUC shown | error of the estimate | error of the old AUC | interval held |")
@@ -44,7 +44,8 @@ def main() -> None:
             dice = np.random.default_rng(seed)
             learned, window = rows(dice, 20_000), rows(dice, asked.rows, **world)
             true, before = auc(*window)[0], auc(*learned)[0]
-            found = estimate(calibration_of(*learned), cells_of(window[0]), "auc", minimum_rows=1_000)
+            known = calibration_of(*learned)
+            found = estimate(known, cells_of(window[0], known["edges"]), "auc", minimum_rows=1_000)
             shown.append(true)
             ours.append(abs(found.value - true))
             old.append(abs(before - true))

@@ -8,7 +8,7 @@ import numpy as np
 
 from driftwheel.drift.cells import Floats
 from driftwheel.drift.column import ColumnSummary, NumberSummary, column_from_json
-from driftwheel.drift.estimate import CELLS, cells_of
+from driftwheel.drift.estimate import cells_of
 from driftwheel.drift.quality import Metric, Quality, measure
 from driftwheel.drift.summaries import Column, Summary, merge, summarise, summarise_column, summary_from_json
 
@@ -21,7 +21,7 @@ class Window:
     prediction: NumberSummary | None = None
     label: ColumnSummary | None = None
     quality: Quality | None = None
-    answers: Floats = field(default_factory=lambda: np.zeros(CELLS))
+    answers: Floats = field(default_factory=lambda: np.zeros(0))
     """How many scores lie in each cell of ``drift/estimate.py``."""
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -43,7 +43,8 @@ class WindowBuilder:
         self._scores: list[Floats] = []
         self._labels: list[Floats] = []
         self._predicted = 0
-        self._answers = np.zeros(CELLS)
+        self._edges: list[float] = baseline.get("calibration", {}).get("edges", [0.0, 1.0])
+        self._answers = np.zeros(len(self._edges) - 1)
 
     def add(
         self,
@@ -63,7 +64,7 @@ class WindowBuilder:
         part = Summary(rows, {"prediction": summarise_column(scores, "number", self._like_prediction)})
         self._prediction = merge(self._prediction, part) if self._prediction else part
         self._predicted += rows
-        self._answers += cells_of(np.asarray(scores, dtype=np.float64))
+        self._answers += cells_of(np.asarray(scores, dtype=np.float64), self._edges)
         if labels is not None:
             if len(labels) != rows:
                 raise ValueError(f"{rows} scores but {len(labels)} labels")

@@ -9,10 +9,12 @@ import pytest
 from driftwheel.drift import estimate as module
 from driftwheel.drift.baseline import build_baseline
 from driftwheel.drift.check import check
-from driftwheel.drift.estimate import calibration_of, cells_of, estimate, isotonic
-from driftwheel.drift.quality import auc
+from driftwheel.drift.estimate import Estimate, calibration_of, cells_of, estimate, isotonic
+from driftwheel.drift.quality import auc, measure
 from driftwheel.drift.window import WindowBuilder
 from driftwheel.spec import Drift
+
+EDGES = [number / 100 for number in range(101)]
 
 
 def world(
@@ -25,6 +27,12 @@ def world(
     return x, 1 / (1 + np.exp(-3 * x)), labels
 
 
+def estimated(scores: Any, labels: Any, live: Any, metric: str = "auc") -> Estimate:
+    known = calibration_of(scores, labels)
+    assert known is not None
+    return estimate(known, cells_of(live, known["edges"]), metric, minimum_rows=100)
+
+
 def test_the_docstrings_examples_run() -> None:
     assert doctest.testmod(module).failed == 0
 
@@ -32,11 +40,11 @@ def test_the_docstrings_examples_run() -> None:
 def test_moved_inputs_move_the_estimate_to_what_labels_show() -> None:
     _, scores, labels = world(1, 20_000)
     _, live, truth = world(2, 5_000, mean=1.0, sd=0.4)
-    known, shown, before = calibration_of(scores, labels), auc(live, truth)[0], auc(scores, labels)[0]
+    shown, before = auc(live, truth)[0], auc(scores, labels)[0]
     assert shown is not None
     assert before is not None
 
-    found = estimate(known, cells_of(live), "auc", minimum_rows=1_000)
+    found = estimated(scores, labels, live)
 
     assert found.value is not None
     assert found.low is not None
@@ -51,7 +59,7 @@ def test_a_changed_relation_is_not_seen() -> None:
     shown = auc(live, truth)[0]
     assert shown is not None
 
-    found = estimate(calibration_of(scores, labels), cells_of(live), "auc", minimum_rows=1_000)
+    found = estimated(scores, labels, live)
 
     assert found.low is not None
     assert shown < 0.55 < found.low
@@ -63,7 +71,7 @@ def test_the_interval_holds_what_labels_show_about_as_often_as_it_says() -> None
         _, scores, labels = world(seed, 4_000)
         _, live, truth = world(1_000 + seed, 2_000, mean=0.7, sd=0.6)
         shown = auc(live, truth)[0]
-        found = estimate(calibration_of(scores, labels), cells_of(live), "auc", minimum_rows=100)
+        found = estimated(scores, labels, live)
         assert found.low is not None
         assert found.high is not None
         assert shown is not None
@@ -75,9 +83,7 @@ def test_the_interval_holds_what_labels_show_about_as_often_as_it_says() -> None
 @pytest.mark.parametrize("metric", ["f1", "logloss"])
 def test_other_metrics_are_those_of_the_expected_counts(metric: Any) -> None:
     _, scores, labels = world(4, 50_000)
-    from driftwheel.drift.quality import measure
-
-    found = estimate(calibration_of(scores, labels), cells_of(scores), metric, minimum_rows=100)
+    found = estimated(scores, labels, scores, metric)
 
     shown = measure(scores, labels, metric).value
     assert found.value is not None
@@ -95,9 +101,19 @@ def test_shares_never_fall_and_pool_what_does() -> None:
     ("calibration", "rows", "metric", "reason"),
     [
         (None, 500, "auc", "no calibration"),
-        ({"rows": [500] + [0] * 99, "positives": [10] + [0] * 99}, 50, "auc", "fewer than 100"),
-        ({"rows": [500] + [0] * 99, "positives": [10] + [0] * 99}, 500, "rmse", "not a classifier"),
-        ({"rows": [500] + [0] * 99, "positives": [0] * 100}, 500, "auc", "one class only"),
+        (
+            {"rows": [500] + [0] * 99, "positives": [10] + [0] * 99, "edges": EDGES},
+            50,
+            "auc",
+            "fewer than 100",
+        ),
+        (
+            {"rows": [500] + [0] * 99, "positives": [10] + [0] * 99, "edges": EDGES},
+            500,
+            "rmse",
+            "not a classifier",
+        ),
+        ({"rows": [500] + [0] * 99, "positives": [0] * 100, "edges": EDGES}, 500, "auc", "one class only"),
     ],
 )
 def test_what_cannot_be_estimated_says_why(calibration: Any, rows: int, metric: str, reason: str) -> None:
@@ -122,7 +138,9 @@ def checked(baseline: dict[str, Any]) -> Any:
 def test_the_estimate_stands_beside_the_verdict_and_never_in_it() -> None:
     x, scores, labels = world(1, 20_000)
     baseline = build_baseline({"x": x}, {"x": "number"}, scores, labels, {"x": 1.0})
-    hopeless = baseline | {"calibration": {"rows": [200] * 100, "positives": [100] * 100}}
+    edges = baseline["calibration"]["edges"]
+    even = {"edges": edges, "rows": [200] * (len(edges) - 1), "positives": [100] * (len(edges) - 1)}
+    hopeless = baseline | {"calibration": even}
     of_before = {name: value for name, value in baseline.items() if name != "calibration"}
 
     reports = [checked(each) for each in (baseline, hopeless, of_before)]
