@@ -3,11 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-<<<<<<< HEAD
-.PHONY: help setup demo test contract sam sam-local aws-check lock scan audit
-=======
-.PHONY: help setup demo test mutants sam sam-local aws-check lock scan audit
->>>>>>> fc9b58e (Plant the mutants with one command, which ends with 1 when one survives)
+.PHONY: help setup demo test contract mutants sam sam-local aws-check lock scan audit
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -40,15 +36,13 @@ test: setup ## Run every check and every test
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term:skip-covered
 
-<<<<<<< HEAD
 ENDPOINT ?= local
 
 contract: setup ## Hold the local stack to AWS's contract; ENDPOINT=aws asks YOUR account instead (costs about 2 USD)
 	CONTRACT_ENDPOINT=$(ENDPOINT) $(BIN)/pytest tests/contract
-=======
+
 mutants: setup ## Plant the twelve mutants one by one; each must turn a test red
 	$(BIN)/python -m tests.campaign.plant
->>>>>>> fc9b58e (Plant the mutants with one command, which ends with 1 when one survives)
 
 SAM_VENV := .sam-venv
 SAM_PATH := PATH="$(CURDIR)/$(SAM_VENV)/bin:$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0

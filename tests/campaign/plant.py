@@ -24,7 +24,8 @@ def main() -> int:
                 continue
             verdict = judged(tree, mutant)
             said = f"red: {', '.join(verdict.red)}" if verdict.red else "SURVIVED"
-            print(f"{mutant.id} {mutant.planted}: {said} ({verdict.seconds:.0f} s)", flush=True)
+            sys.stdout.write(f"{mutant.id} {mutant.planted}: {said} ({verdict.seconds:.0f} s)\n")
+            sys.stdout.flush()
             if not verdict.red:
                 survived.append(mutant.id)
     return 1 if survived else 0

@@ -34,6 +34,7 @@ ANSWERS: dict[str, Any] = {
     "trigger": {"batchItemFailures": []},
     "job_callback": {"batchItemFailures": []},
     "drift_check": {},
+    "sweep": {"endpoint": [], "endpoint_config": [], "model": []},
     "approval": {"asked": True},
     "training_launch": {"training_job": "driftwheel-flights-0f3c5a9be17d2468"},
 }
