@@ -23,7 +23,7 @@ def main() -> int:
             if wanted and mutant.id not in wanted:
                 continue
             verdict = judged(tree, mutant)
-            said = f"red: {', '.join(verdict.red)}" if verdict.red else "SURVIVED"
+            said = f"red in {len(verdict.red)}, {verdict.red[-1]}" if verdict.red else "SURVIVED"
             sys.stdout.write(f"{mutant.id} {mutant.planted}: {said} ({verdict.seconds:.0f} s)\n")
             sys.stdout.flush()
             if not verdict.red:
