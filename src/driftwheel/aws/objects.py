@@ -32,12 +32,7 @@ class Objects:
 
     def read_version(self, bucket: str, key: str, version: str) -> bytes:
         """Read one version of a small object; raises ObjectGone when it was deleted meanwhile."""
-        try:
-            body: bytes = self._s3.get_object(**_version(bucket, key, version))["Body"].read()
-        except ClientError as error:
-            if error.response["Error"]["Code"] in GONE:
-                raise ObjectGone(f"s3://{bucket}/{key} version {version} is gone") from error
-            raise
+        body: bytes = self._body(bucket, key, version).read()
         return body
 
     def read_json(self, uri: S3Uri) -> Any:
@@ -76,25 +71,22 @@ class Objects:
 
     def download(self, bucket: str, key: str, version: str, path: Path) -> None:
         """Stream one version to a file in one GET; raises ObjectGone when it was deleted meanwhile."""
-        try:
-            body = self._s3.get_object(**_version(bucket, key, version))["Body"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] in GONE:
-                raise ObjectGone(f"s3://{bucket}/{key} version {version} is gone") from error
-            raise
+        body = self._body(bucket, key, version)
         with path.open("wb") as file:
             for chunk in body.iter_chunks(1 << 20):
                 file.write(chunk)
 
     def stream(self, bucket: str, key: str, version: str = "") -> Iterator[bytes]:
         """Read an object in chunks, as it arrives; raises ObjectGone when it was deleted meanwhile."""
+        yield from self._body(bucket, key, version).iter_chunks(1 << 20)
+
+    def _body(self, bucket: str, key: str, version: str) -> Any:
         try:
-            body = self._s3.get_object(**_version(bucket, key, version))["Body"]
+            return self._s3.get_object(**_version(bucket, key, version))["Body"]
         except ClientError as error:
             if error.response["Error"]["Code"] in GONE:
                 raise ObjectGone(f"s3://{bucket}/{key} version {version} is gone") from error
             raise
-        yield from body.iter_chunks(1 << 20)
 
     @staticmethod
     def text(document: Any) -> str:
