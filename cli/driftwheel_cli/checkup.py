@@ -171,9 +171,10 @@ def _instances(specs: Sequence[ModelSpec]) -> dict[str, int]:
     """Name the quotas the models need, and how many instances: a swap runs two fleets beside each other."""
     needed: dict[str, int] = {}
     for spec in specs:
-        training = f"{spec.training.instance} for training job usage"
         serving = f"{spec.deployment.instance} for endpoint usage"
-        needed[training] = needed.get(training, 0) + spec.training.instance_count
+        for instance in spec.training.instances:
+            training = f"{instance} for training job usage"
+            needed[training] = needed.get(training, 0) + spec.training.instance_count
         needed[serving] = needed.get(serving, 0) + 2 * spec.deployment.instance_count
     return needed
 

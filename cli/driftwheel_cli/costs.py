@@ -98,12 +98,13 @@ def read_prices(path: Path | None) -> Prices:
 def ceiling(spec: ModelSpec, prices: Prices, stored_bytes: int) -> Ceiling:
     """Add up what one run of a model may cost.
 
-    Every function is counted once at its timeout, the training job at ``max_runtime_seconds`` (a spot job at
-    the full price), the second fleet of a swap for as long as SageMaker may take. ``stored_bytes`` is what
-    the run keeps in S3. Not counted: what a retried function repeats, requests to S3, DynamoDB, SQS and
-    EventBridge, logs: cents (docs/cost.md).
+    Every function is counted once at its timeout, the training job at ``max_runtime_seconds`` on the dearest
+    of its instance types (a spot job at the full price), the second fleet of a swap for as long as SageMaker
+    may take. ``stored_bytes`` is what the run keeps in S3. Not counted: what a retried function repeats,
+    requests to S3, DynamoDB, SQS and EventBridge, logs: cents (docs/cost.md).
     """
     training, mode = spec.training, spec.deployment
+    dearest = max(training.instances, key=prices.of_instance)
     hours = training.instance_count * training.max_runtime_seconds / 3600
     swap = mode.instance_count * mode.limit_seconds / 3600
     gb_seconds = sum(seconds * megabytes / 1024 for seconds, megabytes in FUNCTIONS.values())
@@ -112,8 +113,8 @@ def ceiling(spec: ModelSpec, prices: Prices, stored_bytes: int) -> Ceiling:
         Cost("Step Functions", f"{TRANSITIONS} transitions", TRANSITIONS * prices.state_transition),
         Cost(
             "training job",
-            f"{training.instance_count} x {training.instance}, {training.max_runtime_seconds:,} s",
-            hours * prices.of_instance(training.instance),
+            f"{training.instance_count} x {dearest}, {training.max_runtime_seconds:,} s",
+            hours * prices.of_instance(dearest),
         ),
         Cost(
             "second fleet while traffic moves",

@@ -103,14 +103,12 @@ class World:
 
     # What the outside does
 
-    def register(self) -> None:
+    def register(self, more: str = "") -> None:
+        """Drop every model's declaration, with further lines of YAML."""
         with self.calm():
             for model in self.models:
-                self.arrivals.append(
-                    Queued(
-                        self.event(f"models/{model}/model.yaml", SPEC.format(model=model).encode()), self.now
-                    )
-                )
+                body = (SPEC.format(model=model) + more).encode()
+                self.arrivals.append(Queued(self.event(f"models/{model}/model.yaml", body), self.now))
             self.drain()
 
     def event(self, key: str, body: bytes) -> Message:
@@ -197,8 +195,8 @@ class World:
     def _can(execution: Execution) -> bool:
         return not execution.token or execution.answer is not None
 
-    def end_job(self, name: str, status: str = "Completed") -> None:
-        self.sagemaker.end_job(name, status)
+    def end_job(self, name: str, status: str = "Completed", reason: str = "") -> None:
+        self.sagemaker.end_job(name, status, reason)
         arn = self.sagemaker.jobs[name]["TrainingJobArn"]
         self._changed("SageMaker Training Job State Change", arn)
 

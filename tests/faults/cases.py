@@ -102,7 +102,6 @@ PARTLY = {
     "SE-10": "the training job's failure text; no test follows canaries through every output of a whole run",
     "SE-15": "the policies and their mutants; no request over plain HTTP was sent",
     "SE-16": "digests, secrets, bandit; pip-audit could not reach its database here",
-    "SM-04": "the reason is quoted and the run fails; no retry on another instance type",
     "SM-13": "crash and memory; a disk quota is not set here",
     "DE-11": "the next deployment clears the failed endpoint away; until then it stays, failed",
     "DE-12": "seen by `driftwheel status`; nothing redeploys by itself",

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from driftwheel.aws.objects import Objects
-from driftwheel.errors import CapacityExceeded, ChampionMoved, LeaseLost, NameTaken
+from driftwheel.errors import CapacityExceeded, ChampionMoved, LeaseLost, NameTaken, TrainingFailed
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.table import Table
@@ -17,7 +17,7 @@ from driftwheel.run import Run
 from driftwheel.steps.approval import ask
 from driftwheel.steps.deployment import Clients, Site, alarm_requests, deploy
 from driftwheel.steps.training_launch import Waiting, launch
-from tests.security.boundary import acting_as
+from tests.security.boundary import acting_as, judge_fake
 from tests.security.iam import KEY
 
 from .conftest import World
@@ -236,6 +236,73 @@ def test_a_job_of_another_specification_is_somebody_elses(world: World, event: E
             event("training_launch"),
             Recorder(create_training_job="ResourceInUse", describe_training_job=theirs),
         )
+
+
+@pytest.mark.case("SM-04")
+@pytest.mark.parametrize(
+    ("reasons", "attempt"),
+    [
+        ([], 0),
+        ([""], 0),  # still at work: the attempt is attached to
+        (["CapacityError: no capacity"], 1),
+        (["InternalServerError: We encountered an internal error"], 1),
+        (["CapacityError: none", "InternalServerError: none"], 2),
+        (["AlgorithmError: no rows"], 0),
+        (["ClientError: data not found"], 0),
+    ],
+)
+def test_a_job_that_found_no_machine_is_followed_by_one_on_the_next_instance_type(
+    world: World, event: Events, reasons: list[str], attempt: int
+) -> None:
+    sagemaker = Machines(reasons)
+    given = with_instances(event("training_launch"), "ml.m5.large", "ml.m5.xlarge", "ml.m4.xlarge")
+
+    name = train(world, given, sagemaker)
+
+    assert name == [NAME, f"{NAME}-2", f"{NAME}-3"][attempt]
+    (request,) = sagemaker.asked("create_training_job")
+    wanted = ["ml.m5.large", "ml.m5.xlarge", "ml.m4.xlarge"][attempt]
+    assert request["ResourceConfig"]["InstanceType"] == wanted
+    (parked,) = Tokens(world.table).all()
+    assert parked.arn.endswith(f"/{name}")
+    assert parked.detail["may_fall_back"] == (attempt < 2)
+
+
+@pytest.mark.case("SM-04")
+def test_when_no_instance_type_is_left_the_run_fails_with_the_last_reason(
+    world: World, event: Events
+) -> None:
+    sagemaker = Machines(["CapacityError: first", "CapacityError: last"])
+
+    with pytest.raises(TrainingFailed, match=r"no instance type is left of .*CapacityError: last"):
+        train(world, with_instances(event("training_launch"), "ml.m5.large", "ml.m5.xlarge"), sagemaker)
+
+    assert sagemaker.asked("create_training_job") == []
+    assert Tokens(world.table).all() == []
+
+
+class Machines(Recorder):
+    """SageMaker that knows one job for each reason; an empty reason is a job still at work."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__()
+        names = [NAME, *(f"{NAME}-{number}" for number in range(2, 5))]
+        self.reasons = dict(zip(names, reasons, strict=False))
+
+    def describe_training_job(self, *, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        judge_fake(
+            "training_launch", "sagemaker", "describe_training_job", {"TrainingJobName": TrainingJobName}
+        )
+        if TrainingJobName not in self.reasons:
+            error = {"Error": {"Code": "ValidationException", "Message": "Requested resource not found."}}
+            raise ClientError(error, "DescribeTrainingJob")
+        reason = self.reasons[TrainingJobName]
+        return {"TrainingJobStatus": "Failed" if reason else "InProgress", "FailureReason": reason}
+
+
+def with_instances(event: dict[str, Any], first: str, *others: str) -> dict[str, Any]:
+    event["run"]["spec"]["training"] |= {"instance": first, "fallback_instances": list(others)}
+    return event
 
 
 @pytest.mark.case("SM-03")

@@ -135,6 +135,40 @@ def test_a_job_that_ended_badly_fails_the_wait_and_quotes_the_reason(
     assert (reason or "gave no reason") in failure["cause"]
 
 
+@pytest.mark.case("SM-04")
+@pytest.mark.parametrize(
+    ("reason", "may_fall_back", "error"),
+    [
+        ("CapacityError: no m5", True, "CapacityExceeded"),
+        ("InternalServerError: try again", True, "CapacityExceeded"),
+        ("CapacityError: no m5", False, "TrainingFailed"),
+        ("AlgorithmError: no rows", True, "TrainingFailed"),
+        ("ClientError: no such object", True, "TrainingFailed"),
+    ],
+)
+def test_only_want_of_a_machine_is_tried_again_on_the_next_instance_type(
+    world: World,
+    wake_up: Wake,
+    sagemaker: Recorder,
+    states: Recorder,
+    reason: str,
+    *,
+    may_fall_back: bool,
+    error: str,
+) -> None:
+    tokens = park(
+        world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c", may_fall_back=may_fall_back
+    )
+    sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": "Failed", "FailureReason": reason}
+
+    wake_up({"kind": "reconcile"})
+
+    (failure,) = states.asked("send_task_failure")
+    assert failure["error"] == error
+    assert reason in failure["cause"]
+    assert tokens.all() == []
+
+
 @pytest.mark.case("SM-08")
 @pytest.mark.parametrize("answer", ["ResourceNotFound", {"TrainingJobStatus": "InProgress"}])
 def test_the_reconciler_keeps_a_running_wait_alive(

@@ -52,7 +52,7 @@ class TrainingPlace:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Which run this job belongs to and what is being learned."""
+    """Which run this job belongs to and what is being learned; ``attempt`` counts its instance types from 0."""
 
     name: str
     model: str
@@ -62,6 +62,7 @@ class TrainingJob:
     kind: str
     metric: str
     slices: tuple[str, ...] = ()
+    attempt: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -17,6 +17,7 @@ from driftwheel.algorithms.request import (
 )
 
 Number = int | float
+InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")]
 
 BOOSTER_PARAMETERS = frozenset(
     {
@@ -60,7 +61,11 @@ CHECKPOINT_PATH = "/opt/ml/checkpoints"
 
 
 class XGBoostTraining(BaseModel):
-    """Gradient-boosted trees in AWS's XGBoost container, script mode."""
+    """Gradient-boosted trees in AWS's XGBoost container, script mode.
+
+    ``fallback_instances`` are tried in their order when AWS had no machine of the type before (CapacityError)
+    or its machine failed (InternalServerError).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,7 +73,8 @@ class XGBoostTraining(BaseModel):
     hyperparameters: dict[str, Number | str | bool] = {}
     rounds: int = Field(200, ge=1, le=10_000)
     early_stopping_rounds: int = Field(20, ge=1)
-    instance: str = Field("ml.m5.large", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
+    instance: InstanceType = "ml.m5.large"
+    fallback_instances: list[InstanceType] = Field([], max_length=5)
     instance_count: Literal[1] = 1
     volume_gb: int = Field(20, ge=1, le=16384)
     spot: bool = False
@@ -90,6 +96,11 @@ class XGBoostTraining(BaseModel):
         if len(named) != len(given):
             raise ValueError("a parameter is given twice, once by its alias")
         return named
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """Every instance type a job may be given, in the order they are tried."""
+        return (self.instance, *self.fallback_instances)
 
     def training_request(self, job: TrainingJob, data: TrainingData, place: TrainingPlace) -> Request:
         """Build the CreateTrainingJob request.
@@ -115,7 +126,7 @@ class XGBoostTraining(BaseModel):
             "InputDataConfig": input_channels(data),
             "OutputDataConfig": {"S3OutputPath": place.output_uri, "KmsKeyId": place.kms_key_id},
             "ResourceConfig": {
-                "InstanceType": self.instance,
+                "InstanceType": self.instances[job.attempt],
                 "InstanceCount": self.instance_count,
                 "VolumeSizeInGB": self.volume_gb,
                 "VolumeKmsKeyId": place.kms_key_id,

@@ -13,7 +13,13 @@ from driftwheel.aws.sagemaker import existing, stop_training_job
 from driftwheel.deployment.probe import Answered, Probe, compare_answer
 from driftwheel.deployment.registry import approval_request
 from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
-from driftwheel.errors import ChampionMoved, DeploymentFailed, DriftwheelError, TrainingFailed
+from driftwheel.errors import (
+    CapacityExceeded,
+    ChampionMoved,
+    DeploymentFailed,
+    DriftwheelError,
+    TrainingFailed,
+)
 from driftwheel.layout import S3Uri
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.leases import Leases
@@ -23,6 +29,7 @@ from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Parked, Tokens
 from driftwheel.run import ApprovalSection, DeploymentSection, TrainingLaunchSection
 from driftwheel.steps.restoration import restore
+from driftwheel.steps.training_launch import lacked_machine
 
 Section = dict[str, Any]
 
@@ -162,6 +169,8 @@ def _training_job(
         return None
     if job["TrainingJobStatus"] != "Completed":
         reason = job.get("FailureReason") or "SageMaker gave no reason; read the job's log"
+        if lacked_machine(job) and parked.detail.get("may_fall_back"):
+            raise CapacityExceeded(f"training job {name}: {reason}; the next instance type is tried")
         raise TrainingFailed(f"training job {name} ended {job['TrainingJobStatus']}: {reason}")
     return TrainingLaunchSection(
         training_job=name,

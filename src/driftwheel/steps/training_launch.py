@@ -5,8 +5,9 @@ from typing import Any
 
 from driftwheel.algorithms.request import TrainingData, TrainingJob, TrainingPlace
 from driftwheel.aws.objects import Objects
-from driftwheel.aws.sagemaker import create_once
+from driftwheel.aws.sagemaker import create_once, existing
 from driftwheel.deployment.names import resource_name
+from driftwheel.errors import TrainingFailed
 from driftwheel.hooks import reached
 from driftwheel.layout import RunLayout, S3Uri, code_key
 from driftwheel.ledger.tokens import Parked, Tokens
@@ -54,7 +55,8 @@ def launch(
     """Start the run's training job and return its name.
 
     The token is parked before the job exists: its end can then never be missed. ``code`` is the SHA-256 and
-    bytes of the archive that trains and serves.
+    bytes of the archive that trains and serves. Raises CapacityExceeded, NameTaken, and TrainingFailed when
+    no instance type of the model's list is left to try.
     """
     if run.preprocessing is None:
         raise ValueError(f"run {run.run_id} has no preprocessing section to train on")
@@ -62,8 +64,9 @@ def launch(
     code_uri = S3Uri(place.artifact_bucket, code_key(code_sha256))
     if not objects.exists(code_uri):
         objects.write(code_uri, archive, "application/gzip")
-    name = resource_name(place.stack, run.model, run.run_id)
-    request = training_request(run, name, waiting.region, place, code_sha256)
+    attempt = next_attempt(run, place.stack, client)
+    name = job_name(run, place.stack, attempt)
+    request = training_request(run, attempt, waiting.region, place, code_sha256)
     output = request["OutputDataConfig"]["S3OutputPath"]
     tokens.park(
         Parked(
@@ -75,7 +78,11 @@ def launch(
             fence=run.fence,
             execution_arn=waiting.execution_arn,
             parked_at=waiting.now,
-            detail={"output_uri": f"{output}/{name}/output/output.tar.gz", "code_sha256": code_sha256},
+            detail={
+                "output_uri": f"{output}/{name}/output/output.tar.gz",
+                "code_sha256": code_sha256,
+                "may_fall_back": attempt + 1 < len(run.spec.training.instances),
+            },
         )
     )
     same = {key: request[key] for key in ("RoleArn", "HyperParameters")}
@@ -84,7 +91,33 @@ def launch(
     return name
 
 
-def training_request(run: Run, name: str, region: str, place: Place, code_sha256: str) -> dict[str, Any]:
+def job_name(run: Run, stack: str, attempt: int) -> str:
+    """Name the job of an attempt: a job that failed keeps its name for good."""
+    numbered = (str(attempt + 1),) if attempt else ()
+    return resource_name(stack, run.model, run.run_id, *numbered)
+
+
+def next_attempt(run: Run, stack: str, client: Any) -> int:
+    """Count the instance types whose job AWS could not run; raises TrainingFailed when none is left."""
+    instances = run.spec.training.instances
+    if len(instances) == 1:
+        return 0
+    for attempt in range(len(instances)):
+        job = existing(client, "training_job", {"TrainingJobName": job_name(run, stack, attempt)})
+        if job is None or not lacked_machine(job):
+            return attempt
+    raise TrainingFailed(f"no instance type is left of {', '.join(instances)}: {job['FailureReason']}")
+
+
+def lacked_machine(job: dict[str, Any]) -> bool:
+    """Tell whether a job failed for want of a working machine, which is neither the data's nor our fault."""
+    reason = str(job.get("FailureReason", ""))
+    return job["TrainingJobStatus"] == "Failed" and reason.startswith(
+        ("CapacityError", "InternalServerError")
+    )
+
+
+def training_request(run: Run, attempt: int, region: str, place: Place, code_sha256: str) -> dict[str, Any]:
     """Build the CreateTrainingJob request of a run; pure, so a test can hold it against the service model."""
     assert run.preprocessing is not None
     layout = RunLayout(place.artifact_bucket, run.model, run.run_id)
@@ -107,7 +140,7 @@ def training_request(run: Run, name: str, region: str, place: Place, code_sha256
         champion=run.champion.model_data_url if run.champion else None,
     )
     job = TrainingJob(
-        name=name,
+        name=job_name(run, place.stack, attempt),
         model=run.model,
         run_id=run.run_id,
         spec_digest=digest(run.spec.model_dump(mode="json")),
@@ -115,6 +148,7 @@ def training_request(run: Run, name: str, region: str, place: Place, code_sha256
         kind=run.spec.target.kind,
         metric=run.spec.evaluation.metric,
         slices=tuple(run.spec.evaluation.slices),
+        attempt=attempt,
         tags={"driftwheel:stack": place.stack},
     )
     where = TrainingPlace(

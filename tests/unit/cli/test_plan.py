@@ -160,6 +160,21 @@ def test_the_functions_counted_are_those_of_the_template() -> None:
     assert {name: declared[name] for name in FUNCTIONS} == FUNCTIONS
 
 
+def test_the_dearest_of_the_instance_types_is_counted() -> None:
+    plain, prices = load_spec(SPEC), read_prices(None)
+    dear = max(prices.instance_hour, key=prices.of_instance)
+    falling_back = plain.model_copy(
+        update={"training": plain.training.model_copy(update={"fallback_instances": [dear]})}
+    )
+
+    extra = ceiling(falling_back, prices, 0).of_run - ceiling(plain, prices, 0).of_run
+
+    hours = plain.training.max_runtime_seconds / 3600
+    assert extra == pytest.approx(
+        hours * (prices.of_instance(dear) - prices.of_instance(plain.training.instance))
+    )
+
+
 def test_a_spot_job_is_counted_at_the_full_price() -> None:
     plain = load_spec(SPEC)
     spot = plain.model_copy(update={"training": plain.training.model_copy(update={"spot": True})})
