@@ -52,7 +52,10 @@ class TrainingPlace:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Which run this job belongs to and what is being learned; ``attempt`` counts its instance types from 0."""
+    """Which run this job belongs to and what is being learned.
+
+    ``attempt`` counts the algorithm's instance types from 0.
+    """
 
     name: str
     model: str

@@ -102,11 +102,13 @@ def next_attempt(run: Run, stack: str, client: Any) -> int:
     instances = run.spec.training.instances
     if len(instances) == 1:
         return 0
+    reason = ""
     for attempt in range(len(instances)):
         job = existing(client, "training_job", {"TrainingJobName": job_name(run, stack, attempt)})
         if job is None or not lacked_machine(job):
             return attempt
-    raise TrainingFailed(f"no instance type is left of {', '.join(instances)}: {job['FailureReason']}")
+        reason = job["FailureReason"]
+    raise TrainingFailed(f"no instance type is left of {', '.join(instances)}: {reason}")
 
 
 def lacked_machine(job: dict[str, Any]) -> bool:
