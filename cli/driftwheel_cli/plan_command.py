@@ -172,10 +172,8 @@ def _document(spec: ModelSpec, prepared: "Prepared", found: Ceiling, currency: s
         "model": spec.model,
         "outcome": prepared.outcome,
         "rows": prepared.rows,
-        "problem": prepared.problem.model_dump(exclude_none=True) if prepared.problem else None,
-        "refused": [
-            {"key": key} | refusal.model_dump(exclude_none=True) for key, refusal in prepared.refused
-        ],
+        "problem": prepared.problem.facts() if prepared.problem else None,
+        "refused": [{"key": key} | refusal.facts() for key, refusal in prepared.refused],
         "leakage": prepared.leakage,
         "currency": currency,
         "run": {"at_most": found.of_run, "costs": lines(found.run)},

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from driftwheel.digest import digest
 from driftwheel.layout import S3Uri
 from driftwheel.ledger.decisions import Decision
-from driftwheel.run import digest
 from driftwheel.spec import ModelSpec
 from driftwheel_cli.connection import Options, Stack
 from driftwheel_cli.failures import CommandFailed

@@ -29,6 +29,7 @@ from monthly_results import DRIFT, MONTHLY, NEVER, QUALITY, Asked, Month, draw, 
 
 from driftwheel.algorithms.request import TrainingJob
 from driftwheel.dataset import DataFile, Inputs, prepare
+from driftwheel.digest import digest
 from driftwheel.drift.check import check
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.labels import LabelReader
@@ -40,7 +41,6 @@ from driftwheel.jobs.code import bundle
 from driftwheel.jobs.evidence import Champion, write_predictions
 from driftwheel.jobs.model import Model, open_model
 from driftwheel.jobs.tables import read_holdout
-from driftwheel.run import digest
 from driftwheel.spec import Drift, ModelSpec, load_spec
 from driftwheel.triggers.policy import decide
 from driftwheel.triggers.state import Situation, Start

@@ -3,13 +3,12 @@
 URIs, counts and numbers only. Step Functions refuses payloads above 262,144 bytes; ours stops at 200,000.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from driftwheel.refusal import Refusal
 from driftwheel.spec import ModelSpec
 
 MAXIMUM_BYTES = 200_000
@@ -45,17 +44,6 @@ class Champion(Record):
     model_data_url: str
     endpoint_config: str
     model_package_arn: str
-
-
-class Refusal(Record):
-    """Why something was set aside, in words a person can act on."""
-
-    code: str
-    message: str
-    key: str | None = None
-    column: str | None = None
-    line: int | None = None
-    hint: str | None = None
 
 
 class DataArrivalSection(Record):
@@ -173,16 +161,6 @@ class Suspended(Record):
     run: Run
     task_token: str
     execution_arn: str
-
-
-def digest(*parts: object) -> str:
-    """Name content: 16 hex digits of the SHA-256 of canonical JSON.
-
-    >>> digest("flights", [1, 2]) == digest("flights", [1, 2])
-    True
-    """
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def payload(run: Run) -> str:

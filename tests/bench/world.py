@@ -16,11 +16,12 @@ from typing import Any
 
 import driftwheel.hooks
 from driftwheel.aws.objects import Objects
+from driftwheel.digest import digest
 from driftwheel.layout import RunLayout, S3Uri
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
-from driftwheel.run import EvaluationGateSection, PreprocessingSection, Run, digest
+from driftwheel.run import EvaluationGateSection, PreprocessingSection, Run
 from driftwheel.steps import data_arrival, deployment, job_callback, record_outcome, training_launch
 from driftwheel.steps import trigger as triggering
 from driftwheel.triggers.messages import Nudge, parse

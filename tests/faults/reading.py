@@ -26,7 +26,7 @@ def main(path: Path, kind: str, mebibytes: int) -> None:
                 connection, SourceFile(path, f"data/m/{path.name}", 0), source, ["id", "place"], "source"
             )
         except Unreadable as error:
-            answer = error.refusal.model_dump()
+            answer = error.refusal.facts()
         else:
             lines = connection.execute("SELECT id, __line FROM source ORDER BY __line LIMIT 9").fetchall()
             bad = [[line.line, line.reason] for line in loaded.bad_lines]

@@ -18,7 +18,8 @@ from driftwheel.dataset import DataFile, Inputs, Prepared, prepare
 from driftwheel.ledger.objects import Delivered
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.table import Table
-from driftwheel.run import Refusal, Run
+from driftwheel.refusal import Refusal
+from driftwheel.run import Run
 from driftwheel.sources.refusal import CODES
 from driftwheel.spec import ModelSpec
 from driftwheel.steps.data_arrival import set_aside

@@ -7,77 +7,22 @@ captured traffic whose labels arrived, and cleaned in one pass. Every row keeps 
 """
 
 import csv
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from driftwheel.dataset.workspace import Workspace
+from driftwheel.dataset import checks
+from driftwheel.dataset.duck import DuckWorkspace
+from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, FileFacts, LabelFile
 from driftwheel.drift.captured import CaptureReader
 from driftwheel.drift.labels import LabelReader
 from driftwheel.recipe.duck import cleaning_query, target_sql
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.run import Refusal
-from driftwheel.sources import BadLine, SourceFile, Unreadable, load
+from driftwheel.sources import SourceFile, Unreadable, load
 from driftwheel.sources.file import one_line
 from driftwheel.spec import Enrichment, Source
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """One data object of the run: its role (``source``, ``enrich-<n>``), S3 key and local copy."""
-
-    role: str
-    key: str
-    path: Path
-
-
-@dataclass(frozen=True)
-class LabelFile:
-    """One object of late labels, as a stream."""
-
-    key: str
-    chunks: Iterable[bytes]
-
-
-@dataclass(frozen=True)
-class CaptureFile:
-    """One object of captured traffic, as a stream."""
-
-    key: str
-    chunks: Iterable[bytes]
-
-
-@dataclass
-class FileFacts:
-    """What reading one file showed; ``refusal`` says why it is left out."""
-
-    role: str
-    key: str
-    columns: tuple[str, ...] = ()
-    rows: int = 0
-    rejected: int = 0
-    bad_lines: tuple[BadLine, ...] = ()
-    bad_line_count: int = 0
-    refusal: Refusal | None = None
-
-
-@dataclass
-class Assembled:
-    """What was read: the facts of each file by its number, and counts of captured traffic."""
-
-    files: dict[int, FileFacts] = field(default_factory=dict)
-    captured: dict[str, int] = field(default_factory=dict)
-    unmatched: int = 0
-    problem: Refusal | None = None
-
-    def readable(self, role: str) -> list[int]:
-        """Numbers of the files of a role that are not refused."""
-        return [n for n, facts in self.files.items() if facts.role == role and facts.refusal is None]
-
-
-def read_files(space: Workspace, files: Iterable[DataFile]) -> Assembled:
+def read_files(space: DuckWorkspace, files: Iterable[DataFile]) -> Assembled:
     """Append every file to the table of its role; a file that cannot be read is refused, the others stay.
 
     ``files`` may download lazily: each local copy is removed as soon as it was read.
@@ -104,7 +49,10 @@ def read_files(space: Workspace, files: Iterable[DataFile]) -> Assembled:
             file.path.unlink(missing_ok=True)
         facts.columns, facts.rows = loaded.columns, loaded.rows
         facts.bad_lines, facts.bad_line_count = loaded.bad_lines, loaded.bad_line_count
-    _check_columns(space, found)
+    checks.refuse_missing_columns(space, found)
+    for number, facts in found.files.items():
+        if facts.refusal is not None and facts.rows:
+            space.execute(f"DELETE FROM {table_of(facts.role)} WHERE __file = {number}")
     return found
 
 
@@ -113,57 +61,7 @@ def table_of(role: str) -> str:
     return role.replace("-", "_")
 
 
-def _check_columns(space: Workspace, found: Assembled) -> None:
-    """Refuse files that lack a column nobody else gives; say when a whole source is still to come."""
-    given_by_others: set[str] = set()
-    for number, enrichment in enumerate(space.spec.enrich):
-        role = f"enrich-{number}"
-        for index in found.readable(role):
-            _refuse_missing(space, found.files[index], set(enrichment.on))
-        readable = found.readable(role)
-        if not readable and found.problem is None:
-            found.problem = Refusal(
-                code="no-data",
-                message=f"no readable file under {enrichment.prefix} yet: its columns cannot be joined",
-                hint=f"drop a file under {enrichment.prefix}; what has arrived stays pending until then",
-            )
-        given_by_others |= {name for index in readable for name in found.files[index].columns}
-        if not readable:
-            given_by_others |= set(space.columns)  # unknown yet: no source file is to blame
-    optional = {name for name, column in space.spec.columns.items() if column.optional}
-    needed = set(space.columns) - given_by_others - optional
-    joined_on = {name for enrichment in space.spec.enrich for name in enrichment.on}
-    needed |= joined_on | set(space.spec.source.key) & set(space.columns)
-    for index in found.readable("source"):
-        _refuse_missing(space, found.files[index], needed)
-    for facts in found.files.values():
-        if facts.refusal is not None and facts.rows:
-            number = next(n for n, other in found.files.items() if other is facts)
-            space.execute(f"DELETE FROM {table_of(facts.role)} WHERE __file = {number}")
-
-
-def _refuse_missing(space: Workspace, facts: FileFacts, needed: set[str]) -> None:
-    missing = [name for name in space.columns if name in needed and name not in facts.columns]
-    if not missing:
-        return
-    name = missing[0]
-    near = difflib.get_close_matches(name, set(facts.columns) - set(space.columns), n=1)
-    others = f" (and {len(missing) - 1} more: {', '.join(missing[1:6])})" if len(missing) > 1 else ""
-    facts.refusal = Refusal(
-        code="label-missing" if name in space.answer else "missing-column",
-        message=f"{facts.key} has no column '{name}'{others}; it has {', '.join(facts.columns[:12])}",
-        key=facts.key,
-        column=name,
-        line=1,
-        hint=(
-            f"is '{near[0]}' the new name of '{name}'? Rename it in the file"
-            if near
-            else "add the column to the export, or take it out of model.yaml"
-        ),
-    )
-
-
-def join(space: Workspace, found: Assembled) -> None:
+def join(space: DuckWorkspace, found: Assembled) -> None:
     """Write ``joined``: the source rows with the columns of every enrichment, as text.
 
     For each key of an enrichment its last row counts (latest file by S3 key, last line): rows never multiply.
@@ -200,7 +98,7 @@ def join(space: Workspace, found: Assembled) -> None:
         space.execute("ALTER TABLE wider RENAME TO joined")
 
 
-def _with_cleaned_keys(space: Workspace, table: str, on: list[str]) -> str:
+def _with_cleaned_keys(space: DuckWorkspace, table: str, on: list[str]) -> str:
     """Write a query over ``table`` with the cleaned form of each key column beside it (``__on.<column>``)."""
     by_name = {column["name"]: column for column in space.recipe["columns"]}
     keys = [by_name[name] | {"name": f"__on.{name}"} for name in on]
@@ -230,7 +128,7 @@ class _Lenient(dict[str, object]):
 
 
 def read_captured(
-    space: Workspace, captures: Iterable[CaptureFile], labels: Iterable[LabelFile]
+    space: DuckWorkspace, captures: Iterable[CaptureFile], labels: Iterable[LabelFile]
 ) -> dict[str, int]:
     """Append captured requests whose labels arrived to ``captured``; predictions never become labels.
 
@@ -296,7 +194,7 @@ def as_text(value: Any) -> str | None:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def clean(space: Workspace) -> None:
+def clean(space: DuckWorkspace) -> None:
     """Write ``cleaned``: typed columns, label, key, time, origin; for a rejected row the rule and value."""
     names = _list([identifier(name) for name in space.columns])
     union = (
@@ -331,15 +229,6 @@ def clean(space: Workspace) -> None:
     )
     for old in ("joined", "captured"):
         space.execute(f"DROP TABLE {old}")
-
-
-def rejected_rows(space: Workspace) -> Iterator[tuple[Any, ...]]:
-    """Give file number, line, rule, value and captured row id of every rejected row."""
-    for batch in space.batches(
-        "SELECT __file, __line, __rejected, __value, __id FROM cleaned "
-        "WHERE __rejected IS NOT NULL ORDER BY ALL"
-    ):
-        yield from batch
 
 
 def _unambiguous(parts: Iterable[str]) -> str:

@@ -5,12 +5,13 @@ A file that breaks its contract is refused alone: the others still make a data s
 whole is a refusal of the whole, and its files stay pending for more data or a mended declaration.
 """
 
+import difflib
 from collections.abc import Iterable, Iterator
 
-from driftwheel.dataset.assemble import Assembled, FileFacts
+from driftwheel.dataset.files import Assembled, FileFacts
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.literals import identifier
-from driftwheel.run import Refusal
+from driftwheel.refusal import Refusal
 
 UNREADABLE_SHARE = 0.5
 """Above this share of bad literals among a column's given values the file holds another kind of column."""
@@ -20,6 +21,66 @@ FEW_CELLS = 20
 
 CHANCE = 1e-6
 """One class in a whole file is no accident when the other files make it rarer than this."""
+
+
+def refuse_missing_columns(space: Workspace, found: Assembled) -> None:
+    """Refuse files that lack a column nobody else gives; say when a whole source is still to come."""
+    given_by_others: set[str] = set()
+    for number, enrichment in enumerate(space.spec.enrich):
+        role = f"enrich-{number}"
+        for index in found.readable(role):
+            _refuse_missing(space, found.files[index], set(enrichment.on))
+        readable = found.readable(role)
+        if not readable and found.problem is None:
+            found.problem = Refusal(
+                code="no-data",
+                message=f"no readable file under {enrichment.prefix} yet: its columns cannot be joined",
+                hint=f"drop a file under {enrichment.prefix}; what has arrived stays pending until then",
+            )
+        given_by_others |= {name for index in readable for name in found.files[index].columns}
+        if not readable:
+            given_by_others |= set(space.columns)  # unknown yet: no source file is to blame
+    optional = {name for name, column in space.spec.columns.items() if column.optional}
+    needed = set(space.columns) - given_by_others - optional
+    joined_on = {name for enrichment in space.spec.enrich for name in enrichment.on}
+    needed |= joined_on | set(space.spec.source.key) & set(space.columns)
+    for index in found.readable("source"):
+        _refuse_missing(space, found.files[index], needed)
+
+
+def _refuse_missing(space: Workspace, facts: FileFacts, needed: set[str]) -> None:
+    missing = [name for name in space.columns if name in needed and name not in facts.columns]
+    if not missing:
+        return
+    name = missing[0]
+    near = difflib.get_close_matches(name, set(facts.columns) - set(space.columns), n=1)
+    others = f" (and {len(missing) - 1} more: {', '.join(missing[1:6])})" if len(missing) > 1 else ""
+    facts.refusal = Refusal(
+        code="label-missing" if name in space.answer else "missing-column",
+        message=f"{facts.key} has no column '{name}'{others}; it has {', '.join(facts.columns[:12])}",
+        key=facts.key,
+        column=name,
+        line=1,
+        hint=(
+            f"is '{near[0]}' the new name of '{name}'? Rename it in the file"
+            if near
+            else "add the column to the export, or take it out of model.yaml"
+        ),
+    )
+
+
+def no_source(space: Workspace, found: Assembled) -> Refusal | None:
+    """Say why there is nothing to learn from before any row is cleaned; None when there is something."""
+    if found.readable("source"):
+        return found.problem
+    if any(facts.role == "source" for facts in found.files.values()):
+        return Refusal(code="no-data", message="every source file of the data set was refused")
+    prefix = space.spec.source.prefix
+    return Refusal(
+        code="no-data",
+        message=f"the data set holds no file under {prefix}",
+        hint=f"drop files under {prefix}",
+    )
 
 
 def refuse_files(space: Workspace, found: Assembled) -> None:

@@ -6,19 +6,16 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from driftwheel.dataset.workspace import Workspace
-from driftwheel.recipe.duck import feature_sql
+from driftwheel.dataset.workspace import FOLDED, Params, Workspace
 from driftwheel.recipe.encodings import output_names
-from driftwheel.recipe.fit import fold_sql
-from driftwheel.recipe.literals import identifier, quote
-from driftwheel.spec import ModelSpec
+from driftwheel.recipe.literals import identifier
+
+if TYPE_CHECKING:
+    from driftwheel.spec import ModelSpec
 
 GOLDEN_RECORDS = 100
-ROW_GROUP = 100_000
-
-Params = Mapping[str, Any]
 
 
 def write_splits(space: Workspace, params: Params, folds: Params) -> None:
@@ -30,13 +27,9 @@ def write_splits(space: Workspace, params: Params, folds: Params) -> None:
     raw = [f"{_plain(space, name)} AS {identifier(f'raw.{name}')}" for name in space.recipe["inputs"]]
     rest = [*raw, "__label", "__key", "__time", "__origin"]
     for split, fitted_without in (("train", folds), ("validation", None)):
-        columns = ", ".join([*feature_sql(space.recipe, params, fitted_without), *rest])
-        target = quote(str(space.folder / f"{split}.parquet"))
-        space.execute(
-            f"COPY (SELECT {columns} FROM (SELECT *, {fold_sql()} AS __fold FROM parted) "
-            f"WHERE __split = '{split}' ORDER BY __key) TO {target} "
-            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
-        )
+        columns = ", ".join([*space.features(params, fitted_without), *rest])
+        query = f"SELECT {columns} FROM {FOLDED} WHERE __split = '{split}' ORDER BY __key"
+        space.write_parquet(query, space.folder / f"{split}.parquet")
 
 
 def _plain(space: Workspace, name: str) -> str:
@@ -45,7 +38,7 @@ def _plain(space: Workspace, name: str) -> str:
     return f"CAST({x} AS DOUBLE)" if kinds[name] in {"number", "integer", "boolean"} else x
 
 
-def requested(recipe: Mapping[str, Any], spec: ModelSpec) -> list[str]:
+def requested(recipe: Mapping[str, Any], spec: "ModelSpec") -> list[str]:
     """Name the columns a record of the holdout shows: what a request sends, and what slices it."""
     inputs: list[str] = recipe["inputs"]
     return inputs + [name for name in spec.evaluation.slices if name not in inputs]
@@ -78,7 +71,7 @@ def write_golden(space: Workspace, params: Params) -> None:
     The server recomputes them before it turns healthy.
     """
     names = space.recipe["inputs"]
-    features = feature_sql(space.recipe, params)
+    features = space.features(params)
     columns = ", ".join([*map(identifier, names), *features])
     query = (
         f"SELECT {columns} FROM (SELECT * FROM parted WHERE __split = 'train' "
@@ -94,14 +87,10 @@ def write_golden(space: Workspace, params: Params) -> None:
 
 def rows_digest(space: Workspace) -> str:
     """Name the content of ``rows`` whatever their order: counts and sums of each row's MD5."""
-    cells = [identifier(name) for name in space.columns]
-    texts = ", ".join(f"coalesce(CAST({x} AS VARCHAR), chr(30))" for x in [*cells, "__key", "__label"])
-    row = f"concat_ws(chr(31), {texts})"
-    count, low, high = space.one(
-        f"SELECT count(*), coalesce(sum(md5_number_lower({row})), 0), "
-        f"coalesce(sum(md5_number_upper({row})), 0) FROM rows"
-    )
-    return hashlib.sha256(f"{count}:{low}:{high}".encode()).hexdigest()
+    texts = [*map(space.text, space.columns), "__key", space.text("__label")]
+    row = ", ".join(f"coalesce({x}, chr(30))" for x in texts)
+    low, high = space.checksum(f"concat_ws(chr(31), {row})")
+    return hashlib.sha256(f"{space.count('rows')}:{low}:{high}".encode()).hexdigest()
 
 
 def holdout_keys(path: Path) -> Iterator[str]:

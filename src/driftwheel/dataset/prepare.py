@@ -1,83 +1,27 @@
-# ruff: noqa: S608  # every name below is ours
 """Prepare a data set: files in, the training job's files out, with every row accounted for.
 
 Pure but for one folder: what is in S3 comes as files and streams, what goes there is left in the folder.
 """
 
-import gzip
-import json
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
-from driftwheel.dataset import assemble, checks, outputs, profile, splits
-from driftwheel.dataset.assemble import Assembled, CaptureFile, DataFile, LabelFile
-from driftwheel.dataset.redundancy import redundant
-from driftwheel.dataset.shift import find_shifts
-from driftwheel.dataset.workspace import Workspace, open_workspace
-from driftwheel.recipe.declare import declare, recipe_digest
-from driftwheel.recipe.fit import DuckRows, fit, fit_folds, fold_sql
-from driftwheel.run import Refusal, digest
+from driftwheel.dataset import assemble, splits
+from driftwheel.dataset.checks import no_source
+from driftwheel.dataset.duck import open_workspace
+from driftwheel.dataset.files import CaptureFile, DataFile, LabelFile
+from driftwheel.dataset.finish import Inputs, Pinned, Prepared, finish, refused
+from driftwheel.recipe.declare import declare
 from driftwheel.spec import ModelSpec
 
 __all__ = ["CaptureFile", "DataFile", "Inputs", "LabelFile", "Pinned", "Prepared", "prepare"]
 
-FILES = ("train.parquet", "validation.parquet", "recipe.json", "params.json", "golden.jsonl", "profile.json")
-"""What a run publishes beside its manifest; the holdout goes to a place of its own."""
-
-REJECTED = "rejected.jsonl.gz"
 UPKEEP = frozenset({"triggers", "drift", "deployment"})
 """Parts of a specification that change neither the rows nor the model trained on them."""
 
 
-@dataclass(frozen=True)
-class Pinned:
-    """The champion's holdout: its file, SHA-256, and the question its rows answer (see ``question``)."""
-
-    path: Path
-    sha256: str
-    uri: str
-    question: str
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a run may read; ``rollover`` allows the pinned holdout to be replaced by the newest rows.
-
-    ``baseline`` is the champion's profile.json: what its rows looked like.
-    """
-
-    files: Iterable[DataFile]
-    labels: Iterable[LabelFile] = ()
-    captures: Iterable[CaptureFile] = ()
-    pinned: Pinned | None = None
-    baseline: Mapping[str, Any] | None = None
-    rollover: bool = False
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What became of the rows.
-
-    ``refused`` pairs the S3 key of a refused file with why; ``problem`` is what is wrong with the whole.
-    ``holdout_uri`` is empty when the folder holds a holdout of its own.
-    """
-
-    outcome: Literal["ready", "refused"]
-    rows: dict[str, int]
-    refused: list[tuple[str, Refusal]]
-    problem: Refusal | None = None
-    data_digest: str = ""
-    recipe_digest: str = ""
-    holdout_digest: str = ""
-    holdout_uri: str = ""
-    rolled_over: bool = False
-    positives: float | None = None
-    leakage: list[str] = field(default_factory=list)
-    shifts: list[str] = field(default_factory=list)
-    question: str = ""
+def declared(spec: ModelSpec) -> dict[str, object]:
+    """Give what of a specification rows and model depend on."""
+    return spec.model_dump(mode="json", exclude=set(UPKEEP))
 
 
 def prepare(spec: ModelSpec, inputs: Inputs, folder: Path, *, memory_mb: int) -> Prepared:
@@ -86,157 +30,11 @@ def prepare(spec: ModelSpec, inputs: Inputs, folder: Path, *, memory_mb: int) ->
     Raises SpecInvalid for a declaration that cannot be compiled. Bad rows and bad files are answers, never
     exceptions. Memory is bounded by ``memory_mb``; what does not fit spills into the folder.
     """
-    recipe = declare(spec)
-    with open_workspace(folder, spec, recipe, memory_mb) as space:
+    with open_workspace(folder, spec, declare(spec), memory_mb) as space:
         found = assemble.read_files(space, inputs.files)
-        problem = found.problem if found.problem and found.readable("source") else _no_source(found, spec)
-        if problem:
-            return _refused(found, problem, {})
+        if problem := no_source(space, found):
+            return refused(found, problem, {})
         assemble.join(space, found)
         found.captured = assemble.read_captured(space, inputs.captures, inputs.labels)
         assemble.clean(space)
-        checks.refuse_files(space, found)
-        _write_rejected(space, found)
-        left_out = [number for number, facts in found.files.items() if facts.refusal]
-        counts = _read(space, found) | splits.keep_usable(space, left_out)
-        if not found.readable("source") or (problem := checks.refuse_whole(space)):
-            return _refused(found, problem, counts)
-        return _publish(space, found, inputs, counts)
-
-
-def question(recipe: dict[str, Any], spec: ModelSpec) -> str:
-    """Name what a holdout's rows answer: another key, target or set of inputs needs another holdout."""
-    return digest(spec.source.key, recipe["target"], sorted(outputs.requested(recipe, spec)))
-
-
-def _publish(space: Workspace, found: Assembled, inputs: Inputs, counts: dict[str, int]) -> Prepared:
-    spec, recipe, folder = space.spec, space.recipe, space.folder
-    asked = question(recipe, spec)
-    pinned = inputs.pinned
-    if pinned is not None and (inputs.rollover or pinned.question != asked):
-        pinned = None
-    keys = outputs.holdout_keys(pinned.path) if pinned else None
-    if problem := splits.assign(space, keys):
-        return _refused(found, problem, counts)
-    training = DuckRows(
-        space.connection, f"(SELECT *, {fold_sql()} AS __fold FROM parted WHERE __split = 'train')"
-    )
-    params = fit(training, recipe)
-    outputs.write_splits(space, params, fit_folds(training, recipe, params))
-    outputs.write_golden(space, params)
-    holdout = pinned.sha256 if pinned else outputs.write_holdout(space)
-    parted = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))
-    counts |= {name: parted.get(name, 0) for name in splits.SPLITS}
-    if pinned:
-        counts["holdout"] = sum(1 for _ in outputs.holdout_keys(pinned.path))
-    leakage = profile.suspected_leakage(space, params)
-    shifts = find_shifts(space, found, inputs.baseline) if inputs.baseline else []
-    labels = profile.label_profile(space)
-    columns = profile.column_profiles(space)
-    unreadable = [name for name, facts in columns.items() if facts["bad_literal"]]
-    outputs.write_json(folder / "recipe.json", recipe)
-    outputs.write_json(folder / "params.json", params)
-    document = {
-        "version": 1,
-        "model": spec.model,
-        "rows": counts,
-        "sources": _sources(found),
-        "captured": found.captured,
-        "unmatched": found.unmatched,
-        "rejected_by_rule": profile.rejected_by_rule(space),
-        "columns": columns,
-        "label": labels,
-        "time": profile.spans(space),
-        "suspected_leakage": leakage,
-        "notes": [*checks.unreadable_values(space, found, unreadable), *redundant(space, params)],
-        "suspected_shift": shifts,
-    }
-    outputs.write_json(folder / "profile.json", _finite(document))
-    rows = outputs.rows_digest(space)
-    return Prepared(
-        outcome="ready",
-        rows=counts,
-        refused=_refusals(found),
-        data_digest=digest("rows", rows, holdout, spec.model_dump(mode="json", exclude=set(UPKEEP))),
-        recipe_digest=recipe_digest(recipe),
-        holdout_digest=holdout,
-        holdout_uri=pinned.uri if pinned else "",
-        rolled_over=inputs.pinned is not None and pinned is None,
-        positives=labels["mean"] if spec.target.kind == "binary" else None,
-        leakage=[entry["feature"] for entry in leakage],
-        shifts=shifts,
-        question=asked,
-    )
-
-
-def _no_source(found: Assembled, spec: ModelSpec) -> Refusal | None:
-    if found.readable("source"):
-        return None
-    if any(facts.role == "source" for facts in found.files.values()):
-        return Refusal(code="no-data", message="every source file of the data set was refused")
-    return Refusal(
-        code="no-data",
-        message=f"the data set holds no file under {spec.source.prefix}",
-        hint=f"drop files under {spec.source.prefix}",
-    )
-
-
-def _refused(found: Assembled, problem: Refusal | None, counts: dict[str, int]) -> Prepared:
-    return Prepared(outcome="refused", rows=counts, refused=_refusals(found), problem=problem)
-
-
-def _refusals(found: Assembled) -> list[tuple[str, Refusal]]:
-    return [(facts.key, facts.refusal) for facts in found.files.values() if facts.refusal]
-
-
-def _read(space: Workspace, found: Assembled) -> dict[str, int]:
-    bad_lines = sum(facts.bad_line_count for facts in found.files.values() if facts.role == "source")
-    rejected, captured = space.one(
-        "SELECT count(*) FILTER (WHERE __rejected IS NOT NULL), "
-        "count(*) FILTER (WHERE __origin = 'captured') FROM cleaned"
-    )
-    return {
-        "read": space.count("cleaned") + bad_lines,
-        "captured": captured,
-        "rejected": rejected + bad_lines,
-        "refused_files": sum(facts.refusal is not None for facts in found.files.values()),
-    }
-
-
-def _sources(found: Assembled) -> list[dict[str, Any]]:
-    return [
-        {
-            "key": facts.key,
-            "role": facts.role,
-            "rows": facts.rows,
-            "rejected": facts.rejected,
-            "bad_lines": facts.bad_line_count,
-        }
-        | ({"refused": facts.refusal.model_dump(exclude_none=True)} if facts.refusal else {})
-        for facts in found.files.values()
-    ]
-
-
-def _write_rejected(space: Workspace, found: Assembled) -> None:
-    """Write every rejected row and line to ``rejected.jsonl.gz``: where it stood, the rule, the value."""
-    with gzip.GzipFile(space.folder / REJECTED, "wb", mtime=0) as stream:
-        for entry in _rejections(space, found):
-            stream.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-
-
-def _rejections(space: Workspace, found: Assembled) -> Iterator[dict[str, Any]]:
-    for facts in found.files.values():
-        for bad in facts.bad_lines:
-            yield {"key": facts.key} | asdict(bad)
-    for file, line, rule, value, row_id in assemble.rejected_rows(space):
-        where = {"key": found.files[file].key} if file is not None else {"captured": row_id}
-        column, _, reason = rule.partition(": ")
-        yield where | {"line": line, "column": column, "reason": reason, "value": value}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list) else value
+        return finish(space, found, inputs, declared(spec), lambda out: splits.keep_usable(space, out))

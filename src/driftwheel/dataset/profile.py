@@ -4,7 +4,6 @@
 from typing import Any
 
 from driftwheel.dataset.workspace import Workspace
-from driftwheel.recipe.duck import feature_sql
 from driftwheel.recipe.encodings import output_names
 from driftwheel.recipe.literals import identifier
 
@@ -40,9 +39,8 @@ def _column(space: Workspace, column: dict[str, Any]) -> dict[str, Any]:
     if column["type"] == "timestamp":
         first, last = space.one(f"SELECT min({x}), max({x}) FROM rows")
         return {"first": first, "last": last}
-    counted = (
-        f"(SELECT CAST({x} AS VARCHAR) AS value, count(*) AS n FROM rows WHERE {x} IS NOT NULL GROUP BY 1)"
-    )
+    value = space.text(column["name"])
+    counted = f"(SELECT {value} AS value, count(*) AS n FROM rows WHERE {x} IS NOT NULL GROUP BY 1)"
     top = space.rows(f"SELECT value, n, count(*) OVER () FROM {counted} ORDER BY n DESC, value LIMIT {TOP}")
     distinct = top[0][2] if top else 0
     return {"distinct": distinct, "top": [[_short(value), count] for value, count, _ in top]}
@@ -51,7 +49,7 @@ def _column(space: Workspace, column: dict[str, Any]) -> dict[str, Any]:
 def _numbers(space: Workspace, x: str) -> dict[str, Any]:
     shares = [0.05, 0.25, 0.5, 0.75, 0.95]
     low, high, mean, quantiles = space.one(
-        f"SELECT min({x}), max({x}), avg({x}), quantile_disc({x}, {shares}) FROM rows"
+        f"SELECT min({x}), max({x}), avg({x}), {space.quantiles(x, shares)} FROM rows"
     )
     if low is None:
         return {"minimum": None, "maximum": None, "mean": None}
@@ -111,11 +109,12 @@ def suspected_leakage(space: Workspace, params: dict[str, Any]) -> list[dict[str
     """
     if space.spec.target.kind != "binary":
         return []
-    features = feature_sql(space.recipe, params)
+    features = space.features(params)
     names = [output for output, _, _ in output_names(space.recipe, params)]
-    space.execute(
-        f"CREATE OR REPLACE TEMP TABLE alone AS SELECT __label, {', '.join(features)} "
-        f"FROM (SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {LEAKAGE_ROWS})"
+    space.keep(
+        "alone",
+        f"SELECT __label, {', '.join(features)} "
+        f"FROM (SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {LEAKAGE_ROWS})",
     )
     found = []
     for name in names:
@@ -123,7 +122,7 @@ def suspected_leakage(space: Workspace, params: dict[str, Any]) -> list[dict[str
         ranks, ones, rows = space.one(
             "SELECT coalesce(sum(r) FILTER (WHERE __label = 1), 0), count(*) FILTER (WHERE __label = 1), "
             "count(*) FROM (SELECT __label, rank() OVER (ORDER BY v) + "
-            f"(count(*) OVER (PARTITION BY v) - 1) / 2.0 AS r FROM (SELECT __label, {x} AS v FROM alone) "
+            f"(count(*) OVER (PARTITION BY v) - 1) / 2e0 AS r FROM (SELECT __label, {x} AS v FROM alone) "
             "WHERE v IS NOT NULL)"
         )
         zeros = rows - ones

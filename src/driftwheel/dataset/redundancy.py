@@ -5,7 +5,6 @@ import itertools
 from typing import Any
 
 from driftwheel.dataset.workspace import Workspace
-from driftwheel.recipe.duck import feature_sql
 from driftwheel.recipe.encodings import output_names
 from driftwheel.recipe.literals import identifier
 
@@ -24,11 +23,12 @@ def redundant(space: Workspace, params: dict[str, Any]) -> list[str]:
     A note for people: trees ignore both, so nothing is dropped and no run fails of it. Pairs are looked for
     among the first 40 features that vary.
     """
-    features = feature_sql(space.recipe, params)
+    features = space.features(params)
     names = [output for output, _, _ in output_names(space.recipe, params)]
-    space.execute(
-        f"CREATE OR REPLACE TEMP TABLE looked_at AS SELECT {', '.join(features)} "
-        f"FROM (SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {ROWS})"
+    space.keep(
+        "looked_at",
+        f"SELECT {', '.join(features)} "
+        f"FROM (SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {ROWS})",
     )
     columns = [identifier(f"x.{name}") for name in names]
     spread = space.one("SELECT " + ", ".join(f"min({x}), max({x})" for x in columns) + " FROM looked_at")
@@ -53,5 +53,4 @@ def redundant(space: Workspace, params: dict[str, Any]) -> list[str]:
             for (a, b), value in zip(pairs, found, strict=True)
             if value is not None and abs(value) > LINE
         ]
-    space.execute("DROP TABLE looked_at")
     return notes

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from driftwheel.dataset.assemble import Assembled
+from driftwheel.dataset.files import Assembled
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.literals import identifier
 from driftwheel.units import conversions_from
@@ -46,7 +46,7 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
     sentences = []
     for number in found.readable("source"):
         key = found.files[number].key
-        summaries = "".join(map(_summary, numbers))
+        summaries = "".join(_summary(space, name) for name in numbers)
         count, mean, *cells = space.one(
             f"SELECT count(*), avg(__label){summaries} FROM rows WHERE __file = {number}"
         )
@@ -63,9 +63,9 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
     return sentences
 
 
-def _summary(name: str) -> str:
+def _summary(space: Workspace, name: str) -> str:
     x = f"CAST({identifier(name)} AS DOUBLE)"
-    return f", quantile_disc({x}, {list(QUANTILES.values())}), min({x}), max({x})"
+    return f", {space.quantiles(x, list(QUANTILES.values()))}, min({x}), max({x})"
 
 
 def _jump(

@@ -6,16 +6,20 @@ replaces them, and none of its rows ever trains.
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.run import Refusal
-from driftwheel.spec import Split
+from driftwheel.refusal import Refusal
+
+if TYPE_CHECKING:
+    from driftwheel.dataset.duck import DuckWorkspace
+    from driftwheel.spec import Split
 
 SPLITS = ("train", "validation", "holdout")
 
 
-def keep_usable(space: Workspace, refused_files: Iterable[int]) -> dict[str, int]:
+def keep_usable(space: "DuckWorkspace", refused_files: Iterable[int]) -> dict[str, int]:
     """Make ``rows``, a view: labelled, inside the window, one per key; count what stayed behind.
 
     Of rows with one key those from data files win over captured ones, then the latest file by S3 key, then
@@ -59,14 +63,14 @@ def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
     With a pinned holdout its keys go to no split, and the rest is parted into train and validation.
     """
     if pinned is not None:
-        _write_pinned(space, pinned)
+        space.keep_texts("pinned", "key", pinned)
     pool = "rows" if pinned is None else "(SELECT * FROM rows WHERE __key NOT IN (SELECT key FROM pinned))"
     split = space.spec.split
     if split.by in {"key", "group"} and pinned is not None:
-        pool = f"(SELECT * FROM {pool} WHERE {_outside_holdout(split)})"
+        pool = f"(SELECT * FROM {pool} WHERE {_outside_holdout(space, split)})"
     case = _case(space, pool, split, pinned is not None)
     kept = ", ".join([*map(identifier, space.columns), "__key", "__label", "__time", "__origin"])
-    space.execute(f"CREATE TABLE parted AS SELECT {kept}, {case} AS __split FROM {pool}")
+    space.keep("parted", f"SELECT {kept}, {case} AS __split FROM {pool}")
     found = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))
     for name in SPLITS if pinned is None else SPLITS[:2]:
         if not found.get(name):
@@ -79,21 +83,13 @@ def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
     return None
 
 
-def _case(space: Workspace, pool: str, split: Split, pinned: bool) -> str:
+def _case(space: Workspace, pool: str, split: "Split", pinned: bool) -> str:
     if split.by == "time":
         return _by_time(space, pool, split, pinned)
-    return _by_rank(split, pinned) if split.by == "stratified" else _by_hash(split)
+    return _by_rank(space, split, pinned) if split.by == "stratified" else _by_hash(space, split)
 
 
-def _write_pinned(space: Workspace, keys: Iterable[str]) -> None:
-    space.execute("CREATE TABLE pinned (key VARCHAR)")
-    path = space.folder / "pinned.txt"
-    path.write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
-    space.execute(f"COPY pinned FROM {quote(str(path))} (FORMAT csv, HEADER false, AUTO_DETECT false)")
-    path.unlink()
-
-
-def _by_time(space: Workspace, pool: str, split: Split, pinned: bool) -> str:
+def _by_time(space: Workspace, pool: str, split: "Split", pinned: bool) -> str:
     """Cut at the times above which the declared shares lie; rows of one moment stay together.
 
     Validation is cut from what lies before the holdout: a burst of rows in one second cannot empty it.
@@ -112,26 +108,27 @@ def _cut(space: Workspace, pool: str, share: float) -> str:
     return quote(found[0][0]) if found else "NULL"
 
 
-def _by_hash(split: Split) -> str:
+def _by_hash(space: Workspace, split: "Split") -> str:
+    place, tuned = _hash(space, split), split.holdout + split.validation
     return (
-        f"CASE WHEN {_hash(split)} < {_below(split.holdout)} THEN 'holdout' "
-        f"WHEN {_hash(split)} < {_below(split.holdout + split.validation)} THEN 'validation' ELSE 'train' END"
+        f"CASE WHEN {place} < {_below(split.holdout)} THEN 'holdout' "
+        f"WHEN {place} < {_below(tuned)} THEN 'validation' ELSE 'train' END"
     )
 
 
-def _outside_holdout(split: Split) -> str:
+def _outside_holdout(space: Workspace, split: "Split") -> str:
     """Keep later rows out of training when their hash, or a row of their group, is in the holdout."""
-    outside = f"{_hash(split)} >= {_below(split.holdout)}"
+    outside = f"{_hash(space, split)} >= {_below(split.holdout)}"
     if split.by == "group":
-        judged = f"(SELECT {_unit(split)} FROM rows WHERE __key IN (SELECT key FROM pinned))"
-        outside += f" AND {_unit(split)} NOT IN {judged}"
+        judged = f"(SELECT {_unit(space, split)} FROM rows WHERE __key IN (SELECT key FROM pinned))"
+        outside += f" AND {_unit(space, split)} NOT IN {judged}"
     return outside
 
 
-def _by_rank(split: Split, pinned: bool) -> str:
+def _by_rank(space: Workspace, split: "Split", pinned: bool) -> str:
     """Cut every stratum at the declared shares of its own rows, in the order of their hashes."""
-    stratum = _text_of(split.columns) if split.columns else "__label"
-    place = f"(row_number() OVER (PARTITION BY {stratum} ORDER BY {_hash(split)}, __key) - 1)"
+    stratum = _text_of(space, split.columns) if split.columns else "__label"
+    place = f"(row_number() OVER (PARTITION BY {stratum} ORDER BY {_hash(space, split)}, __key) - 1)"
     rows = f"count(*) OVER (PARTITION BY {stratum})"
     holdout = 0.0 if pinned else split.holdout
     validation = split.validation / (1 - split.holdout) if pinned else split.holdout + split.validation
@@ -143,19 +140,19 @@ def _most(share: float, rows: str) -> str:
     return f"floor({share!r}e0 * {rows} + 0.5e0)"
 
 
-def _unit(split: Split) -> str:
+def _unit(space: Workspace, split: "Split") -> str:
     """Write what is never parted: the row, or its group."""
-    return _text_of(split.columns) if split.by == "group" else "__key"
+    return _text_of(space, split.columns) if split.by == "group" else "__key"
 
 
-def _text_of(columns: Iterable[str]) -> str:
+def _text_of(space: Workspace, columns: Iterable[str]) -> str:
     """Write columns as one text, each with its length before it; a missing value is a group of its own."""
-    texts = [f"CAST({identifier(name)} AS VARCHAR)" for name in columns]
+    texts = [space.text(name) for name in columns]
     return " || ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
 
 
-def _hash(split: Split) -> str:
-    return f"substr(md5({quote(split.salt + '|')} || {_unit(split)}), 1, 8)"
+def _hash(space: Workspace, split: "Split") -> str:
+    return f"substr(md5({space.dialect.quote(split.salt + '|')} || {_unit(space, split)}), 1, 8)"
 
 
 def _below(share: float) -> str:

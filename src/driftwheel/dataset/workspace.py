@@ -1,27 +1,36 @@
-# ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
-"""The DuckDB database a data set is prepared in: on disk, bounded in memory, without the network."""
+"""What the stages of preparation need of the engine that holds the rows.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+The stages write one SQL, which every engine here takes: names in double quotes, texts of ours in single ones,
+STRING for text. What an engine does in its own way is a method.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import duckdb
+from driftwheel.recipe.dialect import Dialect
+from driftwheel.recipe.fit import TrainingRows, fold_sql
+from driftwheel.recipe.sql import feature_pairs
 
-from driftwheel.recipe.literals import identifier
-from driftwheel.spec import ModelSpec
+if TYPE_CHECKING:  # a job reads the specification as plain JSON: its image is not promised to have pydantic
+    from driftwheel.spec import ModelSpec
 
-THREADS = 2
+Params = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Workspace:
-    """What every stage of preparation needs: the database, the declaration and its compiled form."""
+class Workspace(ABC):
+    """The tables of one data set, with its declaration and the declaration's compiled form.
 
-    connection: Any
+    ``cleaned`` holds every row that was read, ``usable`` those not rejected, ``rows`` one for each key,
+    ``parted`` those with their ``__split``.
+    """
+
+    dialect: ClassVar[Dialect]
     folder: Path
-    spec: ModelSpec
+    spec: "ModelSpec"
     recipe: dict[str, Any]
 
     @property
@@ -34,14 +43,41 @@ class Workspace:
         """Columns the target is made of."""
         return set(self.recipe["target"]["reads"])
 
-    def execute(self, query: str) -> None:
-        """Run a statement."""
-        self.connection.execute(query)
-
+    @abstractmethod
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Fetch a small result."""
-        found: list[tuple[Any, ...]] = self.connection.execute(query).fetchall()
-        return found
+
+    @abstractmethod
+    def batches(self, query: str, rows: int = 10_000) -> Iterator[list[tuple[Any, ...]]]:
+        """Fetch a large result piece by piece."""
+
+    @abstractmethod
+    def keep(self, name: str, query: str) -> None:
+        """Keep a query's result as a table; a table of that name is replaced."""
+
+    @abstractmethod
+    def keep_texts(self, name: str, column: str, texts: Iterable[str]) -> None:
+        """Make a table of one column from texts without line breaks."""
+
+    @abstractmethod
+    def write_parquet(self, query: str, path: Path) -> None:
+        """Write a query's result, in its order, as one Parquet file."""
+
+    @abstractmethod
+    def training(self) -> TrainingRows:
+        """Give the training rows with their ``__fold``, to fit on."""
+
+    @abstractmethod
+    def quantiles(self, x: str, shares: Sequence[float]) -> str:
+        """Write the smallest values whose cumulative share reaches these shares, as one array."""
+
+    @abstractmethod
+    def checksum(self, x: str) -> tuple[int, int]:
+        """Sum both halves of the MD5 of a text, as unsigned integers, over ``rows``."""
+
+    def text(self, name: str) -> str:
+        """Write a column's value as text; every engine writes a number alike."""
+        return f"CAST({self.dialect.identifier(name)} AS STRING)"
 
     def one(self, query: str) -> tuple[Any, ...]:
         """Fetch one row."""
@@ -49,34 +85,15 @@ class Workspace:
 
     def count(self, table: str) -> int:
         """Count the rows of a table."""
-        return int(self.one(f"SELECT count(*) FROM {table}")[0])
+        return int(self.one(f"SELECT count(*) FROM {table}")[0])  # noqa: S608  # a name of ours
 
-    def batches(self, query: str, rows: int = 10_000) -> Iterator[list[tuple[Any, ...]]]:
-        """Fetch a large result piece by piece."""
-        cursor = self.connection.cursor()
-        cursor.execute(query)
-        while batch := cursor.fetchmany(rows):
-            yield batch
-
-    def source_table(self, name: str) -> None:
-        """Create an empty table of the declared columns as text, with the place each row came from."""
-        columns = ", ".join(f"{identifier(column)} VARCHAR" for column in self.columns)
-        self.execute(f"CREATE TABLE {name} ({columns}, __file INTEGER, __line BIGINT)")
+    def features(self, params: Params, folds: Params | None = None) -> list[str]:
+        """Write ``expression AS "x.<output>"`` for every output of the model's inputs."""
+        pairs = feature_pairs(self.recipe, params, self.dialect, folds)
+        return [f"{x} AS {self.dialect.identifier(name)}" for x, name in pairs]
 
 
-@contextmanager
-def open_workspace(
-    folder: Path, spec: ModelSpec, recipe: dict[str, Any], memory_mb: int
-) -> Iterator[Workspace]:
-    """Open a database in ``folder`` that spills there beyond ``memory_mb`` megabytes."""
-    config: dict[str, Any] = {
-        "memory_limit": f"{memory_mb}MB",
-        "threads": THREADS,
-        "temp_directory": str(folder / "spill"),
-        "home_directory": str(folder),  # Lambda sets no HOME
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    with duckdb.connect(str(folder / "rows.duckdb"), config=config) as connection:
-        connection.execute("PRAGMA disable_checkpoint_on_shutdown")  # nobody opens the file again
-        yield Workspace(connection, folder, spec, recipe)
+FOLDED = f"(SELECT *, {fold_sql()} AS __fold FROM parted)"  # noqa: S608  # written by us
+"""``parted`` with the fold of every row."""
+
+TRAINING = f"(SELECT * FROM {FOLDED} WHERE __split = 'train')"  # noqa: S608  # written by us

@@ -1,7 +1,5 @@
 """What ``recipe.json`` says: the declaration of ``model.yaml``, checked and compiled once, free of SQL."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -60,12 +58,6 @@ def declare(spec: ModelSpec) -> dict[str, Any]:
         "encode": _encodings(spec, columns, features),
         "target": target,
     }
-
-
-def recipe_digest(recipe: Mapping[str, Any]) -> str:
-    """Give the sha256 of a recipe's canonical JSON."""
-    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def declare_column(name: str, column: Column) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from driftwheel.run import Refusal
+from driftwheel.refusal import Refusal
 
 Code = Literal[
     "corrupt",

@@ -6,7 +6,8 @@ from driftwheel.aws.objects import Objects
 from driftwheel.layout import S3Uri, quarantine_key
 from driftwheel.ledger.objects import Delivered, State
 from driftwheel.ledger.objects import Objects as ObjectLedger
-from driftwheel.run import DataArrivalSection, Refusal, Run
+from driftwheel.refusal import Refusal
+from driftwheel.run import DataArrivalSection, Run
 
 
 def arrive(run: Run, objects: Objects, ledger: ObjectLedger, artifact_bucket: str) -> DataArrivalSection:

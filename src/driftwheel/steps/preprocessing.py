@@ -7,14 +7,15 @@ from typing import Any
 
 from driftwheel.aws.objects import Objects
 from driftwheel.dataset import CaptureFile, DataFile, Inputs, LabelFile, Pinned, Prepared, prepare
+from driftwheel.dataset.finish import FILES, REJECTED
 from driftwheel.dataset.outputs import file_sha256
-from driftwheel.dataset.prepare import FILES, REJECTED
 from driftwheel.errors import ArtifactInvalid, ObjectGone
 from driftwheel.layout import RunLayout, S3Uri, holdout_prefix, quarantine_key
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.runs import Runs
 from driftwheel.ledger.table import Table
-from driftwheel.run import PreprocessingSection, Refusal, Run
+from driftwheel.refusal import Refusal
+from driftwheel.run import PreprocessingSection, Run
 from driftwheel.steps.data_arrival import set_aside
 
 GZIP_OF_NOTHING = 64

@@ -7,11 +7,12 @@ from driftwheel.algorithms.request import TrainingData, TrainingJob, TrainingPla
 from driftwheel.aws.objects import Objects
 from driftwheel.aws.sagemaker import create_once, existing
 from driftwheel.deployment.names import resource_name
+from driftwheel.digest import digest
 from driftwheel.errors import TrainingFailed
 from driftwheel.hooks import reached
 from driftwheel.layout import RunLayout, S3Uri, code_key
 from driftwheel.ledger.tokens import Parked, Tokens
-from driftwheel.run import Run, digest
+from driftwheel.run import Run
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from driftwheel.aws import executions
 from driftwheel.aws.objects import Objects
+from driftwheel.digest import digest
 from driftwheel.errors import ObjectGone, SpecInvalid
 from driftwheel.hooks import reached
 from driftwheel.layout import DATA, LABELS, MODELS, RunLayout, capture_prefix
@@ -19,7 +20,7 @@ from driftwheel.ledger.objects import Delivered, ObjectRow, current
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.runs import ENDED_WITHOUT_MODEL, RunRow, Runs, losses
 from driftwheel.ledger.table import Table
-from driftwheel.run import Champion, Limits, Run, Started, digest, payload
+from driftwheel.run import Champion, Limits, Run, Started, payload
 from driftwheel.spec import ModelSpec, load_spec
 from driftwheel.triggers.messages import DriftDetected, Nudge, ObjectCreated, ignored
 from driftwheel.triggers.policy import decide

@@ -11,7 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from driftwheel.recipe.declare import declare, recipe_digest
+from driftwheel.digest import recipe_digest
+from driftwheel.recipe.declare import declare
 from driftwheel.recipe.duck import cleaning_query, feature_sql, target_sql
 from driftwheel.recipe.fit import DuckRows, fit
 from driftwheel.recipe.row import FieldError, load_recipe

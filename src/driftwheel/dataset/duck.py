@@ -1,0 +1,97 @@
+# ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
+"""The DuckDB database a data set is prepared in: on disk, bounded in memory, without the network."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from driftwheel.dataset.workspace import TRAINING, Workspace
+from driftwheel.recipe.duck import DUCK
+from driftwheel.recipe.fit import DuckRows
+from driftwheel.recipe.literals import identifier, quote
+from driftwheel.spec import ModelSpec
+
+THREADS = 2
+ROW_GROUP = 100_000
+
+
+@dataclass(frozen=True)
+class DuckWorkspace(Workspace):
+    """The tables in DuckDB."""
+
+    connection: Any
+    dialect = DUCK
+
+    def execute(self, query: str) -> None:
+        """Run a statement."""
+        self.connection.execute(query)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Fetch a small result."""
+        found: list[tuple[Any, ...]] = self.connection.execute(query).fetchall()
+        return found
+
+    def batches(self, query: str, rows: int = 10_000) -> Iterator[list[tuple[Any, ...]]]:
+        """Fetch a large result piece by piece."""
+        cursor = self.connection.cursor()
+        cursor.execute(query)
+        while batch := cursor.fetchmany(rows):
+            yield batch
+
+    def keep(self, name: str, query: str) -> None:
+        """Keep a query's result as a table."""
+        self.execute(f"CREATE OR REPLACE TABLE {name} AS {query}")
+
+    def keep_texts(self, name: str, column: str, texts: Iterable[str]) -> None:
+        """Copy the texts from a file: a hundred times faster than row by row."""
+        self.execute(f"CREATE TABLE {name} ({column} VARCHAR)")
+        path = self.folder / f"{name}.txt"
+        path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        self.execute(f"COPY {name} FROM {quote(str(path))} (FORMAT csv, HEADER false, AUTO_DETECT false)")
+        path.unlink()
+
+    def write_parquet(self, query: str, path: Path) -> None:
+        """Write a query's result."""
+        options = f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+        self.execute(f"COPY ({query}) TO {quote(str(path))} {options}")
+
+    def training(self) -> DuckRows:
+        """Give the training rows."""
+        return DuckRows(self.connection, TRAINING)
+
+    def quantiles(self, x: str, shares: Sequence[float]) -> str:
+        """Write a list."""
+        return f"quantile_disc({x}, {list(shares)})"
+
+    def checksum(self, x: str) -> tuple[int, int]:
+        """Sum as 128-bit integers."""
+        halves = ", ".join(f"coalesce(sum(md5_number_{half}({x})), 0)" for half in ("lower", "upper"))
+        low, high = self.one(f"SELECT {halves} FROM rows")
+        return int(low), int(high)
+
+    def source_table(self, name: str) -> None:
+        """Create an empty table of the declared columns as text, with the place each row came from."""
+        columns = ", ".join(f"{identifier(column)} VARCHAR" for column in self.columns)
+        self.execute(f"CREATE TABLE {name} ({columns}, __file INTEGER, __line BIGINT)")
+
+
+@contextmanager
+def open_workspace(
+    folder: Path, spec: ModelSpec, recipe: dict[str, Any], memory_mb: int
+) -> Iterator[DuckWorkspace]:
+    """Open a database in ``folder`` that spills there beyond ``memory_mb`` megabytes."""
+    config: dict[str, Any] = {
+        "memory_limit": f"{memory_mb}MB",
+        "threads": THREADS,
+        "temp_directory": str(folder / "spill"),
+        "home_directory": str(folder),  # Lambda sets no HOME
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    with duckdb.connect(str(folder / "rows.duckdb"), config=config) as connection:
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")  # nobody opens the file again
+        yield DuckWorkspace(folder, spec, recipe, connection)
