@@ -48,7 +48,7 @@ LAMBDA_CONCURRENCY = 10
 """What the functions need beside each other; new accounts may have no more than this."""
 
 RULES = ("object-created", "drift-detected", "sagemaker-state", "execution-ended")
-SCHEDULES = ("tick", "reconcile", "drift-check", "sweep")
+SCHEDULES = ("tick", "reconcile", "restore", "drift-check", "sweep")
 """As template.yaml names them, without the stack."""
 
 OUTPUT_PREFIXES = ("runs/", "capture/", "quarantine/", "holdout/", "code/")

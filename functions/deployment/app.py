@@ -1,4 +1,7 @@
-"""Deployment: move the endpoint to the challenger; the callback verifies and ends the wait."""
+"""Deployment: move the endpoint to the challenger; the callback verifies and ends the wait.
+
+The one function that may change what serves, so it also puts right what is not as the ledger says.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +18,7 @@ from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Suspended
 from driftwheel.steps.deployment import Clients, Site, deploy
+from driftwheel.steps.restoration import Ledger, restore_all
 from driftwheel.steps.training_launch import Waiting
 
 settings = DeploymentSettings.from_env()
@@ -22,6 +26,7 @@ logger = Logger(service="deployment")
 tracer = Tracer(service="deployment")
 table = Table(boto3.resource("dynamodb").Table(settings.table))
 clients = Clients(boto3.client("sagemaker"), boto3.client("cloudwatch"))
+sns = boto3.client("sns")
 site = Site(
     settings.stack,
     settings.artifact_bucket,
@@ -33,8 +38,13 @@ site = Site(
 
 @tracer.capture_lambda_handler
 @logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Serve a run, or at the schedule's tick put endpoints right."""
+    return tidy() if event.get("kind") == "restore" else exchange(event, context)
+
+
 @event_parser(model=Suspended)
-def handler(event: Suspended, context: LambdaContext) -> dict[str, Any]:
+def exchange(event: Suspended, context: LambdaContext) -> dict[str, Any]:
     """Start the exchange and leave; the token's holder ends the wait."""
     run = event.run
     logger.append_keys(model=run.model, run_id=run.run_id)
@@ -42,3 +52,14 @@ def handler(event: Suspended, context: LambdaContext) -> dict[str, Any]:
     config = deploy(run, waiting, site, clients, Tokens(table), Champions(table), Leases(table))
     logger.info("deployment started", extra={"endpoint_config": config})
     return {"endpoint_config": config}
+
+
+def tidy() -> dict[str, Any]:
+    """Look at every model's endpoint once, and tell a person what a person must know."""
+    done = restore_all(settings.stack, clients.sagemaker, Ledger.of(table), datetime.now(UTC))
+    for restored in done:
+        logger.info("restoration", extra={"model": restored.model, "done": restored.sentence})
+        if restored.is_news:
+            subject = f"{restored.model}: its endpoint is not as it should be"
+            sns.publish(TopicArn=settings.alert_topic_arn, Subject=subject, Message=restored.sentence)
+    return {restored.model: restored.sentence for restored in done}

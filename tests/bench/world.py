@@ -22,7 +22,14 @@ from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import EvaluationGateSection, PreprocessingSection, Run
-from driftwheel.steps import data_arrival, deployment, job_callback, record_outcome, training_launch
+from driftwheel.steps import (
+    data_arrival,
+    deployment,
+    job_callback,
+    record_outcome,
+    restoration,
+    training_launch,
+)
 from driftwheel.steps import trigger as triggering
 from driftwheel.triggers.messages import Nudge, parse
 
@@ -135,7 +142,7 @@ class World:
         """Let time pass; the schedules' ticks come with it."""
         self.now += timedelta(seconds=seconds)
         self.arrivals.append(Queued({"kind": "tick"}, self.now))
-        self.callbacks.append(Queued({"kind": "reconcile"}, self.now))
+        self.callbacks += [Queued({"kind": kind}, self.now) for kind in ("reconcile", "restore")]
 
     # What AWS does
 
@@ -150,10 +157,13 @@ class World:
         try:
             if queue is self.arrivals:
                 self._consider(message.body)
+            elif message.body.get("kind") == "restore":
+                ledger = restoration.Ledger.of(self.table)
+                restoration.restore_all("driftwheel", self.sagemaker, ledger, self.now)
             else:
                 clients = job_callback.Clients(self.sagemaker, self.sagemaker, self.machine, self, "arrival")
-                ledger = job_callback.Ledger.of(self.table)
-                job_callback.wake(message.body, clients, ledger, self.objects, self.now)
+                woken = job_callback.Ledger.of(self.table)
+                job_callback.wake(message.body, clients, woken, self.objects, self.now)
         except (Killed, Exception) as error:
             self.counts[f"came back: {type(error).__name__}"] += 1
             if message.receives >= MOST_RECEIVES:
@@ -225,7 +235,7 @@ class World:
                 for body in self.dead:
                     target = (
                         self.callbacks
-                        if body.get("resources") or body.get("kind") == "reconcile"
+                        if body.get("resources") or body.get("kind") in {"reconcile", "restore"}
                         else self.arrivals
                     )
                     if body.get("detail-type", "").startswith("Step Functions"):

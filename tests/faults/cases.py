@@ -103,7 +103,5 @@ PARTLY = {
     "SE-15": "the policies and their mutants; no request over plain HTTP was sent",
     "SE-16": "digests, secrets, bandit; pip-audit could not reach its database here",
     "SM-13": "crash and memory; a disk quota is not set here",
-    "DE-11": "the next deployment clears the failed endpoint away; until then it stays, failed",
-    "DE-12": "seen by `driftwheel status`; nothing redeploys by itself",
 }
 """Cases whose test shows less than the campaign asks."""

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from driftwheel.aws.objects import Objects
-from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.runs import RunRow, Runs
@@ -380,48 +380,6 @@ def test_a_run_that_is_being_started_is_left_alone(world: World, wake_up: Wake, 
 
     assert wake_up({"kind": "reconcile"}) == []
     assert Runs(world.table).of_model("flights")[0].status == "running"
-
-
-@pytest.mark.case("DE-07")
-@pytest.mark.case("DE-12")
-@pytest.mark.parametrize(
-    ("config", "status", "lease_seconds", "moved"),
-    [
-        ("other", "InService", 0, ["driftwheel-flights-old"]),
-        ("other", "InService", 86_400 * 900_000, []),
-        ("other", "Updating", 0, []),
-        ("driftwheel-flights-old", "InService", 0, []),
-    ],
-)
-def test_an_endpoint_left_on_another_model_goes_back_to_the_champion_when_nobody_is_at_work(
-    world: World,
-    wake_up: Wake,
-    sagemaker: Recorder,
-    config: str,
-    status: str,
-    lease_seconds: int,
-    moved: list[str],
-) -> None:
-    Models(world.table).register(load_spec(SPEC, "model.yaml"), version="v", at="now")
-    Leases(world.table).acquire("flights", "r1", now=0, seconds=lease_seconds)
-    row = ChampionRow(
-        "flights",
-        1,
-        "r0",
-        "driftwheel-flights",
-        "driftwheel-flights-old",
-        "s3://m",
-        "arn",
-        "s3://b",
-        "now",
-        "better",
-    )
-    Champions(world.table).move(row)
-    sagemaker.answers["describe_endpoint"] = serving(config, status)
-
-    wake_up({"kind": "reconcile"})
-
-    assert [request["EndpointConfigName"] for request in sagemaker.asked("update_endpoint")] == moved
 
 
 @pytest.mark.case("SF-10")

@@ -12,6 +12,7 @@ UNSEEN: dict[str, dict[str, str]] = {
     "TrainingLaunchFunctionRole": {"kms:DescribeKey": _KEY},
     "DeploymentFunctionRole": {
         "kms:DescribeKey": _KEY,
+        "sqs:SendMessage": _DEAD,
         "cloudwatch:DescribeAlarms": "SageMaker asks whether the caller may see the alarms of its rollback",
     },
     "DriftCheckFunctionRole": {"sqs:SendMessage": _DEAD},

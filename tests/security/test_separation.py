@@ -37,9 +37,9 @@ def test_only_deployment_creates_what_serves() -> None:
 
 
 @pytest.mark.case("SE-13")
-def test_only_deployment_and_the_callback_that_undoes_it_move_an_endpoint() -> None:
-    assert who("sagemaker:UpdateEndpoint", ENDPOINT) <= {"DeploymentFunctionRole", "JobCallbackFunctionRole"}
-    assert not may("DriftCheckFunctionRole", "sagemaker:UpdateEndpoint", ENDPOINT)
+def test_only_deployment_moves_an_endpoint() -> None:
+    assert who("sagemaker:UpdateEndpoint", ENDPOINT) == {"DeploymentFunctionRole"}
+    assert who("sagemaker:UpdateEndpoint", CONFIG) == {"DeploymentFunctionRole"}
 
 
 @pytest.mark.case("SE-13")

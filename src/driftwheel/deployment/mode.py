@@ -22,6 +22,8 @@ class Mode(BaseModel, ABC):
     ``bake_seconds`` is how long alarms are watched after traffic moved, ``termination_seconds`` how long the
     old fleet is kept afterwards. ``capture`` is the percentage of requests recorded; ``captured_by`` says by
     whom: SageMaker's DataCapture, or the callers (``driftwheel.capture``) where that is not to be had.
+    ``when_deleted`` says what becomes of an endpoint that somebody deleted: it costs money by the hour, so a
+    person is told; ``redeploy`` puts the champion back.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +36,7 @@ class Mode(BaseModel, ABC):
     capture: int = Field(100, ge=0, le=100)
     captured_by: Literal["endpoint", "writer"] = "endpoint"
     keep_previous: int = Field(2, ge=1, le=10)
+    when_deleted: Literal["alert", "redeploy"] = "alert"
 
     @property
     def steps(self) -> int:

@@ -29,10 +29,10 @@ class Decisions:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def record(self, decision: Decision) -> None:
-        """Write a decision once."""
+    def record(self, decision: Decision) -> bool:
+        """Write a decision once; False when it stands already."""
         key = {"pk": f"DECISION#{decision.model}", "sk": f"{decision.at}#{decision.id}"}
-        self._table.put_new(asdict(decision) | key)
+        return self._table.put_new(asdict(decision) | key)
 
     def of_model(self, model: str, limit: int = 50) -> list[Decision]:
         """List a model's decisions, newest first."""

@@ -28,7 +28,6 @@ from driftwheel.ledger.runs import Runs, Status
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Parked, Tokens
 from driftwheel.run import ApprovalSection, DeploymentSection, TrainingLaunchSection
-from driftwheel.steps.restoration import restore
 from driftwheel.steps.training_launch import lacked_machine
 
 Section = dict[str, Any]
@@ -76,7 +75,7 @@ def wake(
     """
     if event.get("kind") == "reconcile":
         lines = [settle(parked, clients, ledger, objects, now) for parked in ledger.tokens.all()]
-        return lines + unseen(clients, ledger, now) + strays(clients, ledger, now)
+        return lines + unseen(clients, ledger, now)
     if event.get("detail-type") == "Step Functions Execution Status Change":
         return release(event["detail"], clients, ledger, now)
     found = [parked for arn in event.get("resources", []) if (parked := ledger.tokens.get(arn))]
@@ -150,13 +149,6 @@ def unseen(clients: Clients, ledger: Ledger, now: datetime) -> list[str]:
                 detail = {"executionArn": run.execution_arn, "name": name, "status": status}
                 lines += release(detail, clients, ledger, now)
     return lines
-
-
-def strays(clients: Clients, ledger: Ledger, now: datetime) -> list[str]:
-    """Put champions back on endpoints that serve something else while nobody is at work."""
-    models = [spec.model for spec in ledger.models.all()]
-    done = (restore(model, ledger.champions, ledger.leases, clients.sagemaker, now) for model in models)
-    return [line for line in done if line is not None]
 
 
 def _training_job(

@@ -1,51 +1,156 @@
-"""Restoration: an endpoint that serves what is not the champion goes back, once no run is at work on it.
+"""Restoration: endpoints that are not as the ledger says are put right, once no run is at work on them.
 
 A challenger may be left serving by a run that was aborted after UpdateEndpoint, lost its lease, or answered
-the probe wrongly.
+the probe wrongly; a first deployment may have failed; somebody may have deleted an endpoint or changed it.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from driftwheel.aws.sagemaker import existing, update_endpoint
+from driftwheel.aws.sagemaker import create_once, existing, update_endpoint
+from driftwheel.deployment.endpoint import create_endpoint_request
+from driftwheel.deployment.names import resource_name
 from driftwheel.deployment.rollback import rollback_request
 from driftwheel.errors import CapacityExceeded
-from driftwheel.ledger.champions import Champions
+from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.models import Models
+from driftwheel.ledger.table import Table
+from driftwheel.spec import ModelSpec
 
 LEASE_SECONDS = 120
-"""Only while we ask: the update itself is seen by its status."""
+"""Only while we ask: what we asked for is seen by the endpoint's status."""
+
+Fault = Literal["never_served", "other_config", "deleted", "failed", "broken"]
+
+AT_REST: dict[str, Fault] = {"Failed": "failed", "OutOfService": "broken", "UpdateRollbackFailed": "broken"}
 
 
-def restore(model: str, champions: Champions, leases: Leases, sagemaker: Any, now: datetime) -> str | None:
-    """Put the champion back where another config serves; one line on what was done, None when nothing was.
+@dataclass(frozen=True)
+class Ledger:
+    """The parts of the ledger that say what should serve."""
 
-    Under the model's lease, so that no run crowns or deploys meanwhile.
-    """
-    if not _strays(model, champions, sagemaker):
+    models: Models
+    champions: Champions
+    leases: Leases
+    decisions: Decisions
+
+    @classmethod
+    def of(cls, table: Table) -> "Ledger":
+        """Open those parts of one table."""
+        return cls(Models(table), Champions(table), Leases(table), Decisions(table))
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was found and done; ``is_news`` when a person must hear of it and has not today."""
+
+    model: str
+    sentence: str
+    is_news: bool
+
+
+def restore_all(stack: str, sagemaker: Any, ledger: Ledger, now: datetime) -> list[Restored]:
+    """Look at the endpoint of every model; what is as it should be, or has a run at work, is left alone."""
+    done = (restore(spec, stack, sagemaker, ledger, now) for spec in ledger.models.all())
+    return [restored for restored in done if restored is not None]
+
+
+def restore(spec: ModelSpec, stack: str, sagemaker: Any, ledger: Ledger, now: datetime) -> Restored | None:
+    """Put one model's endpoint right, under its lease, so that no run crowns or deploys meanwhile."""
+    model = spec.model
+    if _look(model, stack, sagemaker, ledger)[1] is None:
         return None
-    lease = leases.acquire(model, "restoration", now=int(now.timestamp()), seconds=LEASE_SECONDS)
+    lease = ledger.leases.acquire(model, "restoration", now=int(now.timestamp()), seconds=LEASE_SECONDS)
     if lease is None:
         return None
     try:
-        champion = champions.get(model)
-        if champion is None or not _strays(model, champions, sagemaker):
+        champion, fault, endpoint = _look(model, stack, sagemaker, ledger)
+        if fault is None:
             return None
-        request = rollback_request(name=champion.endpoint, config_name=champion.endpoint_config)
-        update_endpoint(sagemaker, request)
+        sentence, is_news = _mend(spec, stack, champion, fault, endpoint, sagemaker)
     except CapacityExceeded as error:
-        return f"{model}: the champion is put back later: {error}"
+        return Restored(model, f"{model}: its endpoint is put right later: {error}", is_news=False)
     finally:
-        leases.release(model, lease.run_id, lease.fence)
-    return f"{model}: champion {champion.sequence} is put back on {champion.endpoint}"
+        ledger.leases.release(model, lease.run_id, lease.fence)
+    is_first = _note(model, champion, fault, sentence, ledger.decisions, now)
+    return Restored(model, f"{model}: {sentence}", is_news and is_first)
 
 
-def _strays(model: str, champions: Champions, sagemaker: Any) -> bool:
-    """Tell whether the endpoint is at rest on another config than the champion's."""
-    champion = champions.get(model)
+def fault_of(champion: ChampionRow | None, found: dict[str, Any] | None) -> Fault | None:
+    """Compare DescribeEndpoint's answer (None: no such endpoint) with the champion; None while it moves."""
     if champion is None:
-        return False
-    found = existing(sagemaker, "endpoint", {"EndpointName": champion.endpoint})
-    if found is None or found["EndpointStatus"] != "InService":
-        return False
-    return bool(found["EndpointConfigName"] != champion.endpoint_config)
+        return "never_served" if found is not None and found["EndpointStatus"] == "Failed" else None
+    if found is None:
+        return "deleted"
+    if found["EndpointStatus"] == "InService":
+        return "other_config" if found["EndpointConfigName"] != champion.endpoint_config else None
+    return AT_REST.get(found["EndpointStatus"])
+
+
+def _look(
+    model: str, stack: str, sagemaker: Any, ledger: Ledger
+) -> tuple[ChampionRow | None, Fault | None, str]:
+    champion = ledger.champions.get(model)
+    endpoint = champion.endpoint if champion else resource_name(stack, model)
+    return champion, fault_of(champion, existing(sagemaker, "endpoint", {"EndpointName": endpoint})), endpoint
+
+
+def _mend(
+    spec: ModelSpec,
+    stack: str,
+    champion: ChampionRow | None,
+    fault: Fault,
+    endpoint: str,
+    sagemaker: Any,
+) -> tuple[str, bool]:
+    """Act on a fault; answer what a person may read, and whether a person must."""
+    if champion is None:
+        sagemaker.delete_endpoint(EndpointName=endpoint)
+        return f"endpoint {endpoint} is removed: its first deployment failed, there is no champion", False
+    who = f"champion {champion.sequence}"
+    if fault == "other_config":
+        update_endpoint(sagemaker, rollback_request(name=endpoint, config_name=champion.endpoint_config))
+        return f"{who} is put back on endpoint {endpoint}, which served another config", False
+    if fault == "broken":
+        return f"endpoint {endpoint} is out of order: a person must look at it", True
+    gone = f"endpoint {endpoint} " + ("was deleted" if fault == "deleted" else "failed")
+    if spec.deployment.when_deleted == "alert":
+        remedy = "write `when_deleted: redeploy` under deployment and register the model to have it back"
+        return f"{gone}, {who} does not serve: {remedy}", True
+    if existing(sagemaker, "endpoint_config", {"EndpointConfigName": champion.endpoint_config}) is None:
+        return f"{gone}, and so was the endpoint config of {who}: driftwheel retrain {spec.model}", True
+    if fault == "failed":
+        sagemaker.delete_endpoint(EndpointName=endpoint)
+        return f"{gone}: it is deleted, and {who} deployed again at the next look", True
+    config = {"EndpointConfigName": champion.endpoint_config}
+    tags = {"driftwheel:stack": stack, "driftwheel:model": spec.model}
+    request = create_endpoint_request(name=endpoint, config_name=champion.endpoint_config, tags=tags)
+    create_once(sagemaker, "endpoint", request, {"EndpointName": endpoint}, config)
+    return f"{gone}: {who} is deployed again", True
+
+
+def _note(
+    model: str,
+    champion: ChampionRow | None,
+    fault: Fault,
+    sentence: str,
+    decisions: Decisions,
+    now: datetime,
+) -> bool:
+    """Write it into the decision ledger; False when the same was written today."""
+    sequence = champion.sequence if champion else 0
+    return decisions.record(
+        Decision(
+            model=model,
+            at=now.date().isoformat(),
+            id=f"restoration-{sequence}-{fault}",
+            step="restoration",
+            outcome=fault,
+            reason=sentence,
+            numbers={"at": now.isoformat(), "sequence": sequence},
+            run_id=champion.run_id if champion else "",
+        )
+    )
