@@ -11,11 +11,11 @@ from driftwheel.ledger.decisions import Decision
 from driftwheel.ledger.runs import RunRow
 from driftwheel_cli.arrivals import run_document
 from driftwheel_cli.connection import Options, Stack
+from driftwheel_cli.drift_answer import page_beside
 from driftwheel_cli.failures import CommandFailed
 from driftwheel_cli.rendering import print_facts, print_json, print_table, size, when
 from driftwheel_cli.sections import refusal_sentence, refusals, section_name, sentence, verdict
 from driftwheel_cli.situation import ModelStatus, status_of
-from driftwheel_cli.traffic import page_beside
 from driftwheel_cli.watching import StateEvent, last_document, watch_run
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")

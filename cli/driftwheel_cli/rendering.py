@@ -117,7 +117,9 @@ def measured(value: Mapping[str, Any] | None) -> str:
     """
     if not value or value.get("value") is None:
         return ""
-    low, high = (f"{bound:.4f}" if bound is not None else "…" for bound in (value["low"], value["high"]))
+    low, high = (
+        f"{bound:.4f}" if bound is not None else "…" for bound in (value.get("low"), value.get("high"))
+    )
     return f"{value['value']:.4f} [{low}, {high}]"
 
 

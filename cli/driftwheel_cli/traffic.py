@@ -13,13 +13,12 @@ from botocore.exceptions import ClientError
 from driftwheel.capture import CaptureWriter, CapturingRuntime
 from driftwheel.layout import S3Uri
 from driftwheel_cli.connection import Options, Stack
+from driftwheel_cli.drift_answer import page_beside, print_drift
 from driftwheel_cli.failures import CommandFailed
-from driftwheel_cli.rendering import measured, number, print_facts, print_json, print_line, print_table
+from driftwheel_cli.rendering import print_json, print_table
 
 MOST_RECORDS = 5_000
 """Records per request: the endpoint takes 10,000, InvokeEndpoint 6 MB."""
-
-ORDER = {"strong": 0, "slight": 1, "none": 2}
 
 NO_ENDPOINT = frozenset({"ValidationError", "ValidationException", "ResourceNotFound"})
 
@@ -123,69 +122,6 @@ def drift(options: Options, model: str, every: bool, as_json: bool, html: Path |
         print_json(report | {"report_uri": told["report_uri"], "page_uri": page_beside(told["report_uri"])})
     else:
         print_drift(model, report, told["report_uri"], every=every)
-
-
-def print_drift(model: str, report: dict[str, Any], uri: str, *, every: bool = False) -> None:
-    """Print a drift report: the verdict, then the tests that found something, or every one."""
-    baseline = f"{report['baseline_rows']:,}"
-    facts = {
-        "verdict": report["severity"],
-        "says": report["sentence"],
-        "rows": f"{report['rows']:,} (baseline {baseline}, minimum {report['minimum_rows']:,})",
-        "tests": f"{report['tests_made']}, corrected significance {report['significance']}",
-        "next": (report.get("notice") or {}).get("next", ""),
-        "page": page_beside(uri),
-        "report": uri,
-    }
-    if not facts["next"]:
-        del facts["next"]
-    print_facts(f"drift of {model}", facts)
-    tests = [(feature, test) for feature in report["features"] for test in feature["tests"]]
-    tests.sort(key=lambda pair: (ORDER[pair[1]["magnitude"]], -pair[0]["weight"], pair[0]["name"]))
-    shown = [(f, t) for f, t in tests if every or t["magnitude"] != "none"]
-    if shown:
-        columns = (
-            "feature",
-            "importance",
-            "test",
-            "effect",
-            "slight / strong from",
-            "corrected p",
-            "verdict",
-        )
-        print_table("tests", columns, [_test_row(feature, test) for feature, test in shown])
-    if len(shown) < len(tests):
-        print_line(f"{len(tests) - len(shown)} further tests found nothing; --all shows them")
-    faults = [f for f in report["findings"] if f["kind"] == "fault"]
-    if faults:
-        rows = [(f["feature"], f["code"], f["sentence"]) for f in faults]
-        print_table("faults", ("feature", "code", "why"), rows)
-    quality = report.get("quality")
-    if quality:
-        print_line(f"{quality['metric']} on {quality['labelled']:,} labelled rows: {measured(quality)}")
-    guess = report.get("estimate") or {}
-    if guess.get("value") is not None:
-        print_line(
-            f"{guess['metric']} estimated from the scores of {guess['rows']:,} rows: {measured(guess)}, "
-            "if a score means what it meant when the model was made"
-        )
-
-
-def page_beside(report_uri: str) -> str:
-    """Name the page of a drift report: drift_check writes it under the same prefix."""
-    return f"{report_uri.rpartition('/')[0]}/drift.html"
-
-
-def _test_row(feature: dict[str, Any], test: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        feature["name"],
-        f"{feature['weight']:.0%}" if feature["weight"] else "",
-        test["kind"],
-        number(float(test["effect"])),
-        f"{number(test['slight'])} / {number(test['strong'])}",
-        f"{test['adjusted']:.2g}" if test["adjusted"] else "< 1e-300",
-        test["magnitude"],
-    )
 
 
 def _records_of_file(file: Path) -> list[Any]:

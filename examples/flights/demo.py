@@ -30,11 +30,11 @@ from driftwheel.layout import S3Uri
 from driftwheel.ledger.runs import RunRow
 from driftwheel_cli.connection import Options
 from driftwheel_cli.connection import Stack as Connection
+from driftwheel_cli.drift_answer import page_beside, print_drift
 from driftwheel_cli.following import follow
 from driftwheel_cli.main import cli
 from driftwheel_cli.rendering import console, printable
 from driftwheel_cli.report_command import report_of
-from driftwheel_cli.traffic import page_beside, print_drift
 from driftwheel_local.server import Stack
 
 HERE = Path(__file__).parent

@@ -108,6 +108,11 @@ def hours_prefix(model: str, run_id: str) -> str:
     return f"drift/{model}/hours/{run_id}"
 
 
+def answers_key(model: str, run_id: str) -> str:
+    """Where a champion's answers of past hours are kept until their labels come."""
+    return f"drift/{model}/answers/{run_id}.msgpack"
+
+
 def holdout_prefix(model: str, digest: str) -> str:
     """Where a pinned holdout lives; its name is its content."""
     return f"holdout/{model}/{digest}"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from driftwheel.drift.column import ColumnSummary
 from driftwheel.drift.estimate import calibration_of
-from driftwheel.drift.quality import Metric, measure
+from driftwheel.drift.quality import Metric, beside, measure
 from driftwheel.drift.summaries import Column, summarise, summarise_column
 
 VERSION = 1
@@ -48,7 +48,8 @@ def build_baseline(
     summary = summarise(columns, kinds)
     summed = summary.to_json()
     label_values = np.asarray(labels, dtype=np.float64)
-    calibration = calibration_of(np.asarray(predictions, dtype=np.float64), label_values)
+    scores = np.asarray(predictions, dtype=np.float64)
+    calibration = calibration_of(scores, label_values)
     return ({"calibration": calibration} if calibration else {}) | {
         "version": VERSION,
         "rows": summary.rows,
@@ -61,7 +62,8 @@ def build_baseline(
             "n": len(label_values),
             "summary": summarise_labels(label_values).to_json(),
         },
-        "quality": measure(np.asarray(predictions, dtype=np.float64), label_values, metric).to_json(),
+        "quality": measure(scores, label_values, metric).to_json(),
+        "beside": [one.to_json() for one in beside(scores, label_values, metric)],
         "importances": dict(sorted((name, float(weight)) for name, weight in importances.items())),
         "weights": column_weights(kinds, importances, sources or {}),
     }

@@ -235,10 +235,11 @@ def _quality(baseline: Mapping[str, Any], window: Window) -> dict[str, Any] | No
     """Give what labels say of the window, and ``before``: the same metric when the model was made."""
     if window.quality is None:
         return None
-    known = baseline["quality"]
-    return window.quality.to_json() | {
-        "before": known["value"] if known["metric"] == window.quality.metric else None
-    }
+    known = {one["metric"]: one["value"] for one in (baseline["quality"], *baseline.get("beside", []))}
+    main, *others = [
+        one.to_json() | {"before": known.get(one.metric)} for one in (window.quality, *window.beside)
+    ]
+    return main | {"beside": others}
 
 
 def _too_little(window: Window, baseline_rows: int, spec: Drift) -> DriftReport:

@@ -86,6 +86,7 @@ class DriftReport:
 
     ``drifted_weight`` is the share of the model's importance that rests on strongly drifted columns.
     ``quality`` is what labels showed, ``estimate`` what they will probably show (``drift/estimate.py``).
+    ``course`` and ``slices`` are the same by the hour or day and by slice (``drift/course.py``).
     ``reference`` says what the window was compared with, and why not with what was declared.
     """
 
@@ -103,6 +104,8 @@ class DriftReport:
     features: list[FeatureReport]
     quality: dict[str, Any] | None = None
     estimate: dict[str, Any] | None = None
+    course: dict[str, Any] | None = None
+    slices: dict[str, Any] | None = None
     window: dict[str, Any] = field(default_factory=dict)
     reference: dict[str, Any] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""What earlier checks of a champion found: since when each thing, and how good its answers were."""
+"""What earlier checks of a champion found: since when each thing, and of how many rows."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -41,11 +41,5 @@ def extend(
 
 def _said(report: DriftReport, at: str) -> dict[str, Any]:
     labelled = int(report.window.get("labelled_rows", 0))
-    quality = report.quality or {}
-    measured = {
-        name: round(float(quality[name]), DIGITS)
-        for name in ("value", "low", "high")
-        if quality.get(name) is not None
-    }
     coverage = round(labelled / report.rows, DIGITS) if report.rows else 0.0
-    return {"at": at, "severity": report.severity, "rows": report.rows, "coverage": coverage} | measured
+    return {"at": at, "severity": report.severity, "rows": report.rows, "coverage": coverage}

@@ -39,11 +39,13 @@ _DECODE = msgspec.json.Decoder(_Record).decode
 class LabelReader:
     """Collects labels from files given in the order they were written: a later label corrects an earlier one.
 
-    ``known`` maps a row id to its label; ``corrected`` counts labels that changed.
+    ``known`` maps a row id to its label; ``corrected`` counts labels that changed, ``repeated`` those that
+    came again as they were.
     """
 
     known: dict[str, float] = field(default_factory=dict)
     corrected: int = 0
+    repeated: int = 0
     malformed: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
@@ -86,8 +88,10 @@ class LabelReader:
         if not row_id:
             raise Malformed("a label without an inference id")
         label = label_value(raw)
-        if self.known.get(row_id, label) != label:
-            self.corrected += 1
+        earlier = self.known.get(row_id)
+        if earlier is not None:
+            self.corrected += earlier != label
+            self.repeated += earlier == label
         self.known[row_id] = label
 
     def _pass_over(self, name: str, line: int, reason: str) -> None:

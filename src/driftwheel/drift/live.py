@@ -1,8 +1,9 @@
 """From captured files and late labels to the window a check judges."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from driftwheel.drift.answered import AnswerLog
 from driftwheel.drift.captured import CaptureReader
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.window import Window, WindowBuilder
@@ -20,14 +21,17 @@ def read_window(
     *,
     since: str = "",
     until: str = "",
+    slices: Sequence[str] = (),
 ) -> Window:
     """Read captured traffic once, join the labels known so far, and keep only summaries.
 
     ``since`` and ``until`` (exclusive; ISO 8601 UTC with Z) choose requests by their inference time. The
-    window's ``about`` says how many rows, labels and unreadable lines there were.
+    window's ``about`` says how many rows, labels and unreadable lines there were. ``slices`` are columns to
+    tell answers apart by; those that no request carries are left out.
     """
     reader = CaptureReader(recipe)
     window = WindowBuilder(baseline)
+    answers = AnswerLog(name for name in slices if name in recipe.inputs)
     labelled = 0
     first = last = ""
     for name, chunks in captures:
@@ -35,9 +39,11 @@ def read_window(
             found = batch.labels(labels.known)
             labelled += sum(label is not None for label in found)
             window.add(batch.columns, batch.scores, found)
+            answers.add(batch.times, batch.scores, found, batch.columns)
             first = min(filter(None, [first, *batch.times]), default="")
             last = max([last, *batch.times])
     return window.build(
+        answers.build(),
         since=since,
         until=until,
         first=first,
@@ -46,6 +52,7 @@ def read_window(
         rows=reader.rows,
         labelled_rows=labelled,
         refused_rows=reader.refused,
+        labels={"known": len(labels.known), "corrected": labels.corrected, "repeated": labels.repeated},
         malformed={"captures": dict(reader.malformed), "labels": dict(labels.malformed)},
         examples=[*reader.examples, *labels.examples],
     )

@@ -11,7 +11,8 @@ from typing import Any
 
 from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION
 from driftwheel.drift.figures import digits, moment, p_value, safe, sentence, share
-from driftwheel.drift.page_parts import decision, picture, quality_over_time, strongest, table, titled
+from driftwheel.drift.page_parts import decision, picture, strongest, table, titled
+from driftwheel.drift.page_quality import quality_by_slice, quality_over_time
 
 MOST_BYTES = 200_000
 """A page that opens at once on a phone; fewer pictures are drawn where names would make it larger."""
@@ -56,6 +57,7 @@ def _page(document: Document, title: str, about: Sequence[str], most: int) -> st
         _section("Drifted columns", found_in(document, lead=False, most=max(most, LEAST))),
         _section("What the model answers", _pictures(answers, most)),
         _section("Quality over time", quality_over_time(document)),
+        _section("Quality by slice", quality_by_slice(document)),
         _section("What Driftwheel decided", decision(document)),
         _section("Columns, baseline and now", _pictures(columns, most)),
         _section("Every column", _every(features, most)),

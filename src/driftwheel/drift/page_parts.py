@@ -1,11 +1,11 @@
-"""Parts of a drift page: a table, a column's picture, quality over time, the decision."""
+"""Parts of a drift page: a table, a column's picture, the decision."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from driftwheel.drift import pictures
 from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION
-from driftwheel.drift.figures import counted, digits, moment, safe, sentence, share
+from driftwheel.drift.figures import digits, safe, sentence
 from driftwheel.drift.quality_loss import QUALITY
 
 TITLES = {
@@ -66,33 +66,6 @@ def picture(feature: Mapping[str, Any]) -> str:
     return f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>\n"
 
 
-def quality_over_time(document: Document) -> str:
-    """Draw what labels said of the champion's answers, check by check, and how many answers had a label."""
-    quality: Mapping[str, Any] = document.get("quality") or {}
-    history: Sequence[Mapping[str, Any]] = document.get("history") or []
-    text = _windows(document)
-    if any("value" in point for point in history):
-        metric = safe(quality.get("metric", "quality"))
-        drawn = pictures.course(history, quality.get("before"), f"{metric} over the last checks")
-        text += (
-            f"<figure>{drawn}<figcaption>{metric} with its 95 % interval at "
-            f"{counted(len(history), 'check')}, "
-            f"{moment(history[0]['at'])} to {moment(history[-1]['at'])}; dashed: when the model was made; "
-            "below: the share of rows whose label has come.</figcaption></figure>\n"
-        )
-    if quality:
-        text += (
-            f"<p>{safe(quality['metric'])} {digits(quality['value'])} "
-            f"[{digits(quality['low'])}, {digits(quality['high'])}], "
-            f"{digits(quality.get('before'))} when the model was made; "
-            f"{digits(quality['labelled'])} of {digits(quality.get('predicted'))} rows have a label"
-            f"{_coverage(quality)}.</p>\n"
-        )
-    elif "at" in document:
-        text += "<p>No label has come for this window: its quality is not known.</p>\n"
-    return text + _estimated(document.get("estimate"))
-
-
 def decision(document: Document) -> str:
     """Say what the policy answers to this finding, and with which reason."""
     found: Mapping[str, Any] = document.get("decision") or {}
@@ -104,36 +77,6 @@ def decision(document: Document) -> str:
         '<p class="quiet">The trigger decides again from state whenever something changes; '
         f"<code>driftwheel decisions {safe(document.get('model', ''))}</code> lists what it did.</p>\n"
     )
-
-
-def _windows(document: Document) -> str:
-    windows = [str(window).partition(" ") for window in document.get("windows") or []]
-    if not windows:
-        return ""
-    drawn = pictures.windows([severity for _, _, severity in windows], "verdicts of the last windows")
-    worst = sum(severity != "none" for _, _, severity in windows)
-    return (
-        f"<figure>{drawn}<figcaption>The last {counted(len(windows), 'window')}, {moment(windows[0][0])} to "
-        f"{moment(windows[-1][0])}: {worst} with a finding (the taller, the worse).</figcaption></figure>\n"
-    )
-
-
-def _estimated(estimate: Mapping[str, Any] | None) -> str:
-    """Say what labels will probably show, and on what that rests; nothing where nothing was estimated."""
-    if not estimate or estimate["value"] is None:
-        return ""
-    between = (
-        f" [{digits(estimate['low'])}, {digits(estimate['high'])}]" if estimate["low"] is not None else ""
-    )
-    return (
-        f"<p>Estimated from the scores of all {digits(estimate['rows'])} rows: {safe(estimate['metric'])} "
-        f"{digits(estimate['value'])}{between}, if a score means what it meant when the model was made. "
-        "The verdict does not use it.</p>\n"
-    )
-
-
-def _coverage(quality: Mapping[str, Any]) -> str:
-    return f" ({share(float(quality['coverage']))})" if quality.get("coverage") is not None else ""
 
 
 def _middle(feature: Mapping[str, Any]) -> str:

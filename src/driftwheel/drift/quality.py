@@ -10,6 +10,10 @@ from driftwheel.drift.cells import Floats
 
 Metric = Literal["auc", "logloss", "f1", "rmse", "mae"]
 
+CLASSIFIER: tuple[Metric, ...] = ("auc", "f1", "logloss")
+REGRESSION: tuple[Metric, ...] = ("rmse", "mae")
+"""What may be asked of a model's answers, by what it predicts."""
+
 Z = 1.959964
 """Two-sided 95 %."""
 
@@ -21,7 +25,8 @@ _SMALLEST = 1e-15
 class Quality:
     """A metric of (score, label) pairs with its 95 % interval; ``coverage`` is labelled / predicted rows.
 
-    ``value`` is None where the metric is undefined (AUC of one class): not known, not bad.
+    ``value`` is None where the metric is undefined (AUC of one class): not known, not bad. ``since`` and
+    ``until`` name the hours it is of where those are not the window's.
     """
 
     metric: str
@@ -32,6 +37,8 @@ class Quality:
     labelled: int
     predicted: int
     coverage: float
+    since: str = ""
+    until: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give the measurement as JSON values."""
@@ -55,6 +62,16 @@ def measure(scores: Floats, labels: Floats, metric: Metric, predicted: int | Non
         low, high = max(0.0, value - Z * error), min(ceiling, value + Z * error)
     coverage = len(scores) / total if total else 0.0
     return Quality(metric, value, low, high, error, len(scores), total, coverage)
+
+
+def beside(scores: Floats, labels: Floats, metric: Metric, predicted: int | None = None) -> list[Quality]:
+    """Measure by the other metrics of the same kind of target.
+
+    >>> [one.metric for one in beside(np.array([0.2, 0.9]), np.array([0.0, 1.0]), "auc")]
+    ['f1', 'logloss']
+    """
+    kind = CLASSIFIER if metric in CLASSIFIER else REGRESSION
+    return [measure(scores, labels, other, predicted) for other in kind if other != metric]
 
 
 def auc(scores: Floats, labels: Floats) -> tuple[float | None, float | None]:

@@ -32,9 +32,10 @@ class QualityLoss:
     def finding(self) -> Finding:
         """Put the loss into words."""
         now = self.now
+        of = f"the rows from {now.since} to {now.until}" if now.since else "the window"
         sentence = (
             f"Live {now.metric} is {now.value:.3f} ({now.low:.3f} to {now.high:.3f}) on {now.labelled:,} "
-            f"labelled rows, {now.coverage:.0%} of the window; {self.before:.3f} when the model was made."
+            f"labelled rows, {now.coverage:.0%} of {of}; {self.before:.3f} when the model was made."
         )
         numbers = now.to_json() | {"before": self.before, "loss": self.loss, "p_value": self.p_value}
         return Finding(QUALITY, "drift", "quality", self.magnitude, 0.0, sentence, numbers)

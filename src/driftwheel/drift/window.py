@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from driftwheel.drift.answered import Answered
 from driftwheel.drift.cells import Floats
 from driftwheel.drift.column import ColumnSummary, NumberSummary, column_from_json
 from driftwheel.drift.estimate import cells_of
-from driftwheel.drift.quality import Metric, Quality, measure
+from driftwheel.drift.quality import Metric, Quality, beside, measure
 from driftwheel.drift.summaries import Column, Summary, merge, summarise, summarise_column, summary_from_json
 
 
@@ -21,8 +22,11 @@ class Window:
     prediction: NumberSummary | None = None
     label: ColumnSummary | None = None
     quality: Quality | None = None
+    beside: list[Quality] = field(default_factory=list)
     answers: Floats = field(default_factory=lambda: np.zeros(0))
     """How many scores lie in each cell of ``drift/estimate.py``."""
+    answered: Answered | None = None
+    """By the hour and by slice, where rows were read one by one."""
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -73,7 +77,7 @@ class WindowBuilder:
             self._labels.append(true[known])
             self._scores.append(said[known])
 
-    def build(self, **about: Any) -> Window:
+    def build(self, answered: Answered | None = None, **about: Any) -> Window:
         """Give the window; ``about`` (its times, malformed lines, …) is carried into the report."""
         labels = np.concatenate([np.zeros(0), *self._labels])
         scores = np.concatenate([np.zeros(0), *self._scores])
@@ -85,6 +89,8 @@ class WindowBuilder:
             prediction=prediction,
             label=summarise_column(labels, kind, self._like_label) if len(labels) else None,
             quality=measure(scores, labels, self._metric, self._predicted) if len(labels) else None,
+            beside=beside(scores, labels, self._metric, self._predicted) if len(labels) else [],
             answers=self._answers,
+            answered=answered,
             about=about,
         )

@@ -9,6 +9,7 @@ from typing import Any
 from driftwheel.aws.objects import Objects
 from driftwheel.drift.baseline import VERSION
 from driftwheel.drift.column import column_from_json
+from driftwheel.drift.course import labelled_rows, told, with_latest_labels
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.history import extend, found_since
 from driftwheel.drift.labels import LabelReader
@@ -27,6 +28,7 @@ from driftwheel.ledger.table import Table
 from driftwheel.recipe.row import RowRecipe, load_recipe
 from driftwheel.spec import ModelSpec
 from driftwheel.steps.drift_report import PAGE, document_of, publish
+from driftwheel.steps.earlier import earlier_answers
 from driftwheel.steps.notice import Notice, message, notice_of
 from driftwheel.steps.reference import Traffic, as_captured
 from driftwheel.steps.trigger import Ledger as TriggerLedger
@@ -156,7 +158,7 @@ def look(
         champion_sequence=champion.sequence,
         severity="none" if report.severity == "fault" else report.severity,
         fault=report.sentence if report.blocks_retraining else "",
-        labelled_rows=int(report.window.get("labelled_rows", 0)),
+        labelled_rows=labelled_rows(report),
         report_uri=str(place / "report.json"),
         windows=remember(last.windows if last else [], at, report.severity, every),
         history=extend(last.history if last else [], report, at, every),
@@ -226,11 +228,18 @@ def _report(
     since, until = traffic.bounds(now, reference)
     captures = _captures(objects, artifact_bucket, spec.model, since)
     end = as_captured(until) if until else ""
-    window = read_window(baseline, recipe, captures, labels, since=as_captured(since), until=end)
+    slices, metric = spec.evaluation.slices, baseline["quality"]["metric"]
+    window = read_window(
+        baseline, recipe, captures, labels, since=as_captured(since), until=end, slices=slices
+    )
+    earlier = earlier_answers(traffic, labels, since, now)
+    window = with_latest_labels(window, earlier, metric)
     if spec.drift.reference == "season" and until:
         reference = traffic.season(since, until, now)
     units = {name: column.unit for name, column in spec.columns.items() if column.unit}
-    report = check_against(baseline, reference, window, spec.drift, units)
+    report = told(
+        check_against(baseline, reference, window, spec.drift, units), window, earlier, metric, slices
+    )
     traffic.accept(report, window)
     return report
 

@@ -81,10 +81,7 @@ class Traffic:
         """
         prefix = hours_prefix(self.spec.model, self.champion.run_id)
         kept = {hour_of(entry["Key"]): entry["Key"] for entry in self.objects.list(self.bucket, f"{prefix}/")}
-        captured: dict[datetime, list[str]] = {}
-        for entry in self.objects.list(self.bucket, f"{capture_prefix(self.spec.model)}/"):
-            if hour := hour_of(entry["Key"]):
-                captured.setdefault(hour, []).append(entry["Key"])
+        captured = self.captured()
         known = {hour for hour in kept if hour} | set(captured)
         total: Reference | None = None
         for hour in matching_hours(known, whole_hour(since), until, self.spec.drift.season):
@@ -97,6 +94,14 @@ class Traffic:
                     self.objects.write_json(place, part.to_json())
             total = merge_references(total, part) if total else part
         return total
+
+    def captured(self) -> dict[datetime, list[str]]:
+        """List captured files by the hour in their key."""
+        found: dict[datetime, list[str]] = {}
+        for entry in self.objects.list(self.bucket, f"{capture_prefix(self.spec.model)}/"):
+            if hour := hour_of(entry["Key"]):
+                found.setdefault(hour, []).append(entry["Key"])
+        return found
 
     def _hour(self, hour: datetime, keys: list[str]) -> Reference:
         files = ((key, self.objects.stream(self.bucket, key)) for key in sorted(keys))

@@ -1,6 +1,7 @@
 """Predictions and drift checks, asked for by a person."""
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,39 @@ REPORT: dict[str, Any] = {
             ],
         }
     ],
-    "quality": {"metric": "auc", "labelled": 800, "value": 0.65, "low": 0.63, "high": 0.67},
+    "quality": {
+        "metric": "auc",
+        "labelled": 800,
+        "coverage": 0.4,
+        "value": 0.65,
+        "low": 0.63,
+        "high": 0.67,
+        "beside": [{"metric": "f1", "value": 0.5, "low": 0.45, "high": 0.55}],
+    },
+    "slices": {
+        "metric": "auc",
+        "measured": [
+            {
+                "column": "carrier",
+                "slice": "UA",
+                "rows": 700,
+                "coverage": 0.4,
+                "value": 0.61,
+                "low": 0.58,
+                "high": 0.64,
+            }
+        ],
+        "few": 2,
+        "not_captured": ["driver"],
+    },
+    "course": {
+        "metric": "auc",
+        "by": "hour",
+        "periods": [
+            {"at": "2026-11-24T09:00Z", "rows": 500, "coverage": 0.2, "value": 0.66, "low": 0.6, "high": 0.72}
+        ],
+    },
+    "window": {"labels": {"known": 900, "corrected": 12, "repeated": 3}},
 }
 
 
@@ -235,7 +268,12 @@ def test_a_drift_check_shows_every_test_with_effect_threshold_p_and_verdict(chec
         "1 further tests found nothing",
     ):
         assert words in shown
-    assert "auc on 800 labelled rows: 0.6500 [0.6300, 0.6700]" in shown
+    assert "800 labelled rows (40%): auc 0.6500 [0.6300, 0.6700]; f1 0.5000 [0.4500, 0.5500]" in shown
+    assert "900 labels known: 12 corrected by a later one, 3 came again unchanged" in shown
+    assert re.search(r"carrier = UA +700 +40% +0\.6100 \[0\.5800, 0\.6400\]", shown)
+    assert "no request carries driver" in shown
+    assert "2 further slices: too few labels to measure" in shown
+    assert re.search(r"2026-11-24T09:00Z +500 +20% +0\.6600 \[0\.6000, 0\.7200\]", shown)
     assert "/drift.html" in shown
     request = checked.fakes["lambda"].asked("invoke")[0]
     assert request["FunctionName"] == "driftwheel-drift-check"

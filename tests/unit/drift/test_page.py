@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from driftwheel.drift.answered import AnswerLog
 from driftwheel.drift.baseline import build_baseline
 from driftwheel.drift.check import check
+from driftwheel.drift.course import told
 from driftwheel.drift.history import extend, found_since
 from driftwheel.drift.page import MOST_BYTES, page_of
 from driftwheel.drift.pair import Pair
@@ -53,8 +55,18 @@ def document(width: int, *, name: str = "column", fault: bool = False) -> dict[s
         now[f"{name} 1"] = np.full(1_000, 60.0)
     builder = WindowBuilder(baseline)
     builder.add(now, scores, truth)
-    window = builder.build(first="2026-11-24T08:00:00Z", last="2026-11-24T13:00:00Z", labelled_rows=1_000)
-    report = check(baseline, window, Drift())
+    log = AnswerLog(["depot"])
+    times = [f"{BEGIN + timedelta(hours=n // 50):%Y-%m-%dT%H}:00:00Z" for n in range(1_000)]
+    log.add(times, scores.tolist(), truth.tolist(), {"depot": [f"{name} {n % 3}" for n in range(1_000)]})
+    labels = {"known": 1_000, "corrected": 7, "repeated": 2}
+    window = builder.build(
+        log.build(),
+        labels=labels,
+        first="2026-11-24T08:00:00Z",
+        last="2026-11-24T13:00:00Z",
+        labelled_rows=1_000,
+    )
+    report = told(check(baseline, window, Drift()), window, None, "auc", ["depot", "driver"])
     history: list[dict[str, Any]] = []
     since: dict[str, str] = {}
     for hour in range(HOURS):
@@ -121,8 +133,23 @@ def test_a_page_says_what_broke_what_drifted_since_when_and_what_to_do() -> None
     assert "1,000 of 1,000 rows have a label (100.0 %)" in seen
 
 
+def test_a_page_says_how_good_the_answers_were_by_every_metric_slice_and_hour() -> None:
+    page = page_of(document(7))
+    seen = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+    assert re.search(r"auc 0\.\d+ 0\.\d+ to 0\.\d+ 0\.\d+ f1 0\.\d+ .* logloss 0\.\d+", seen)
+    assert "of the answers of each hour from 2026-11-23 14:00 UTC to 2026-11-24 09:00 UTC" in seen
+    assert "1,000 labels known for this model: 7 corrected by a later one, 2 came again unchanged" in seen
+    assert re.search(r"depot = column 0 334 100\.0 % 0\.\d+ 0\.\d+ to 0\.\d+ depot = column 1 333", seen)
+    assert "No request carries driver: no slices by it." in seen
+
+
 def test_a_document_without_history_or_labels_has_a_page_of_what_it_has() -> None:
-    report = {key: value for key, value in document(3).items() if key not in {"history", "quality", "since"}}
+    report = {
+        key: value
+        for key, value in document(3).items()
+        if key not in {"history", "quality", "since", "course", "slices"}
+    }
 
     page = page_of(report)
 
