@@ -89,21 +89,30 @@ def predict(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the report as one page that opens offline.",
 )
+@click.option(
+    "--window",
+    type=click.IntRange(1, 720),
+    metavar="HOURS",
+    help="Judge the last whole hours only, whatever model.yaml says; nothing is recorded, nobody is told.",
+)
 @click.pass_obj
-def drift(options: Options, model: str, every: bool, as_json: bool, html: Path | None) -> None:
+def drift(
+    options: Options, model: str, every: bool, as_json: bool, html: Path | None, window: int | None
+) -> None:
     """Check live traffic for drift now.
 
-    The champion's traffic since its promotion is compared with what it learned from; each
-    test has its effect, its threshold and its corrected p.
+    The champion's traffic since its promotion, or in its last window, is compared with what it
+    learned from; each test has its effect, its threshold and its corrected p.
 
-    Example: driftwheel drift flights
+    Example: driftwheel drift flights --window 24
     """
     stack = options.open()
     stack.spec(model)
     if stack.ledger.champions.get(model) is None:
         raise CommandFailed(f"{model} has no champion yet: there is no traffic to check")
+    event = {"kind": "asked", "model": model} | ({"window_hours": window} if window else {})
     answer = stack.client("lambda").invoke(
-        FunctionName=stack.names.drift_check_function, Payload=json.dumps({"kind": "asked", "model": model})
+        FunctionName=stack.names.drift_check_function, Payload=json.dumps(event)
     )
     document = json.loads(answer["Payload"].read() or b"{}")
     if answer.get("FunctionError"):

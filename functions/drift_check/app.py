@@ -31,8 +31,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     found = survey(event, ledger, objects, settings.artifact_bucket, now)
     for checked in found.checked:
         logger.info("drift check", extra={"model": checked.model, "severity": checked.report.severity})
-        sys.stdout.write(emf(of_check(checked), "model", checked.model, now) + "\n")
-        tell(checked)
+        if not checked.aside:
+            sys.stdout.write(emf(of_check(checked), "model", checked.model, now) + "\n")
+            tell(checked)
     sys.stdout.write(emf(of_stack(ledger, now), "stack", settings.stack, now) + "\n")
     if found.failed:
         raise ArtifactInvalid("; ".join(found.failed))
@@ -48,3 +49,4 @@ def tell(checked: Checked) -> None:
     if checked.news:
         subject, body = checked.notice.subject, message_of(checked)
         sns.publish(TopicArn=settings.alert_topic_arn, Subject=subject, Message=body)
+        ledger.findings.told(checked.model)

@@ -263,6 +263,78 @@ def test_a_check_that_broke_is_made_good_by_the_retry_of_its_tick(
     assert set(module.handler(event("drift_check"), context)) == {"rides"}
 
 
+def test_a_check_that_broke_late_is_made_good_in_the_same_place(
+    live: World, event: Events, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture(live, rides(1_000, shift=15, seed=4))
+    module = live.load("drift_check")
+    with monkeypatch.context() as patch:
+        patch.setattr(Decisions, "record", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            module.handler(event("drift_check"), context)
+    broken = Findings(live.table).get("rides")
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return NOW + timedelta(minutes=3)
+
+    monkeypatch.setattr(module, "datetime", Later)
+    told: list[Any] = []
+    monkeypatch.setattr(module.sns, "publish", lambda **request: told.append(request["Subject"]))
+    assert set(module.handler(event("drift_check"), context)) == {"rides"}
+
+    listed = live.client("s3").list_objects_v2(Bucket=live.artifacts, Prefix="drift/rides/")["Contents"]
+    assert len({entry["Key"].rpartition("/")[0] for entry in listed}) == 1
+    mended = Findings(live.table).get("rides")
+    assert broken is not None
+    assert mended is not None
+    assert (mended.at, mended.windows, mended.history) == (broken.at, broken.windows, broken.history)
+    assert len(Decisions(live.table).of_model("rides")) == 1
+    assert told == ["rides: major drift in temp"]
+
+
+def test_an_alert_that_was_lost_is_told_by_the_next_check(
+    live: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture(live, rides(1_000, shift=15, seed=4))
+    module = live.load("drift_check")
+    asked = {"kind": "manual", "model": "rides"}
+    with monkeypatch.context() as patch:
+        patch.setattr(module.sns, "publish", lambda **_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            module.handler(asked, context)
+    told: list[Any] = []
+    monkeypatch.setattr(module.sns, "publish", lambda **request: told.append(request["Subject"]))
+
+    for _ in range(2):
+        module.handler(asked, context)
+
+    assert told == ["rides: major drift in temp"]
+
+
+def test_a_window_somebody_asks_for_is_answered_and_changes_nothing(
+    live: World, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture(live, rides(1_000, shift=15, seed=4), at=NOW - timedelta(hours=1))
+    module = live.load("drift_check")
+    sent: list[Any] = []
+    monkeypatch.setattr(module.events, "put_events", lambda **request: sent.append(request))
+    monkeypatch.setattr(module.sns, "publish", lambda **request: sent.append(request))
+
+    told = module.handler({"kind": "asked", "model": "rides", "window_hours": 1}, context)["rides"]
+
+    report = live.read(told["report_uri"].removeprefix(f"s3://{live.artifacts}/"))
+    assert (report["severity"], report["rows"]) == ("major", 1_000)
+    assert report["window"]["until"] == f"{NOW:%Y-%m-%dT%H}:00:00Z"
+    assert (sent, Findings(live.table).get("rides"), Decisions(live.table).of_model("rides")) == (
+        [],
+        None,
+        [],
+    )
+    assert '"model":"rides"' not in capsys.readouterr().out
+
+
 def test_the_same_drift_is_told_to_a_person_once(
     live: World, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,9 +22,9 @@ def quality_over_time(document: Document) -> str:
         drawn = pictures.course(periods, quality.get("before"), f"{metric} by the {course['by']}")
         text += (
             f"<figure>{drawn}<figcaption>{metric} with its 95 % interval, of the answers of each "
-            f"{safe(course['by'])} from {_when(periods[0]['at'])} to {_when(periods[-1]['at'])}, by all labels "
-            "known now: a late label changes the past; dashed: when the model was made; below: the share of "
-            "rows whose label has come.</figcaption></figure>\n"
+            f"{safe(course['by'])} from {_when(periods[0]['at'])} to {_when(periods[-1]['at'])}, by all "
+            "labels known now: a late label changes the past; dashed: when the model was made; below: the "
+            "share of rows whose label has come.</figcaption></figure>\n"
         )
     if quality:
         text += _measured(quality)
@@ -79,7 +79,7 @@ def _measured(quality: Mapping[str, Any]) -> str:
         for one in (quality, *quality.get("beside", []))
     ]
     of = (
-        f" answered from {_when(quality['since'])} to {_when(quality['until'])}, the latest with enough labels"
+        f" answered from {_when(quality['since'])} to {_when(quality['until'])}, the latest that have enough"
         if quality.get("since")
         else ""
     )

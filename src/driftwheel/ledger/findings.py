@@ -13,7 +13,7 @@ class Finding:
     ``champion_sequence`` says whose traffic it was: a finding about an earlier champion is history.
     ``fault`` is empty, or says what is broken in the data. ``windows`` are the champion's last windows, this
     one included (``triggers/windows.py``); ``history`` has their numbers and ``since`` says from which check
-    on each thing has been found (``drift/history.py``).
+    on each thing has been found (``drift/history.py``). ``untold``: a person was to be told and was not yet.
     """
 
     model: str
@@ -26,6 +26,7 @@ class Finding:
     windows: list[str] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     since: dict[str, str] = field(default_factory=dict)
+    untold: bool = False
 
 
 class Findings:
@@ -37,6 +38,10 @@ class Findings:
     def record(self, finding: Finding) -> None:
         """Keep a finding as the model's latest."""
         self._table.put(asdict(finding) | {"pk": "FINDING", "sk": finding.model})
+
+    def told(self, model: str) -> None:
+        """Note that a person was told of a model's latest finding."""
+        self._table.update("FINDING", model, {"untold": False}, condition="attribute_exists(pk)")
 
     def get(self, model: str) -> Finding | None:
         """Read a model's latest finding."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from driftwheel.aws.objects import Objects
 from driftwheel.drift.baseline import VERSION
@@ -19,6 +19,7 @@ from driftwheel.drift.summaries import summary_from_json
 from driftwheel.errors import ArtifactInvalid, DriftwheelError, ObjectGone
 from driftwheel.layout import RunLayout, S3Uri, capture_prefix, drift_prefix
 from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.checks import Checks
 from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.findings import Finding, Findings
 from driftwheel.ledger.models import Models
@@ -26,7 +27,7 @@ from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.objects import current
 from driftwheel.ledger.table import Table
 from driftwheel.recipe.row import RowRecipe, load_recipe
-from driftwheel.spec import ModelSpec
+from driftwheel.spec import Drift, ModelSpec
 from driftwheel.steps.drift_report import PAGE, document_of, publish
 from driftwheel.steps.earlier import earlier_answers
 from driftwheel.steps.notice import Notice, message, notice_of
@@ -49,18 +50,32 @@ class Ledger:
     objects: ObjectLedger
     findings: Findings
     decisions: Decisions
+    checks: Checks
 
     @classmethod
     def of(cls, table: Table) -> "Ledger":
         """Open those parts of one table."""
-        return cls(
-            table, Models(table), Champions(table), ObjectLedger(table), Findings(table), Decisions(table)
-        )
+        rooms = (Models, Champions, ObjectLedger, Findings, Decisions, Checks)
+        return cls(table, *(room(table) for room in rooms))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Due:
+    """A model to look at, as of when, for which window of the schedule (empty: somebody asked).
+
+    ``aside``: the answer is for who asked; nothing is recorded and nobody is told.
+    """
+
+    spec: ModelSpec
+    champion: ChampionRow
+    at: datetime
+    window: str = ""
+    aside: bool = False
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One check of one model; ``news``: no window of late said the same, so a person is told."""
+    """One check of one model; ``news``: a person is told, who was not told this of late."""
 
     model: str
     report: DriftReport
@@ -68,6 +83,7 @@ class Checked:
     page_uri: str
     news: bool
     notice: Notice
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,50 +99,39 @@ def survey(
 ) -> Survey:
     """Look at every model that is due; one whose baseline cannot be read keeps no other unseen."""
     found = Survey([], [])
-    for spec, champion in due(event, ledger, now):
+    for due in due_models(event, ledger, now):
         try:
-            found.checked.append(look(spec, champion, ledger, objects, artifact_bucket, now))
+            found.checked.append(look(due, ledger, objects, artifact_bucket))
         except DriftwheelError as error:
-            found.failed.append(f"{spec.model}: {error}")
-            give_back(event, spec, champion, ledger)
+            found.failed.append(f"{due.spec.model}: {error}")
+            ledger.checks.give_back(due.window)
         except Exception:
-            give_back(event, spec, champion, ledger)
+            ledger.checks.give_back(due.window)
             raise
     return found
 
 
-def due(event: dict[str, Any], ledger: Ledger, now: datetime) -> Iterator[tuple[ModelSpec, ChampionRow]]:
+def due_models(event: dict[str, Any], ledger: Ledger, now: datetime) -> Iterator[Due]:
     """Name the live models to look at: the one asked for, all, or at a tick those whose window is new.
 
     A window is ``drift.every_minutes`` of scheduled time: however often its ticks are delivered, how late and
-    in which order, it is checked once.
+    in which order, it is checked once. ``window_hours`` of the event stands for the declared one: such a
+    check answers who asked, and nobody else hears of it.
     """
     for spec in ledger.models.all():
         champion = ledger.champions.get(spec.model)
         if champion is None or event.get("model") not in {None, spec.model}:
             continue
-        if event.get("kind") != "scheduled" or _take(event, spec, champion, ledger, now):
-            yield spec, champion
-
-
-def _take(
-    event: dict[str, Any], spec: ModelSpec, champion: ChampionRow, ledger: Ledger, now: datetime
-) -> bool:
-    taken = ledger.table.update(
-        "CHECK",
-        _window(event, spec, champion),
-        {"state": "taken", "expires": int(now.timestamp()) + 7 * 86_400},
-        condition="attribute_not_exists(pk) OR #state = :open",
-        values={"open": "open"},
-    )
-    return taken is not None
-
-
-def give_back(event: dict[str, Any], spec: ModelSpec, champion: ChampionRow, ledger: Ledger) -> None:
-    """Let a window whose check failed be checked by the retry of its tick."""
-    if event.get("kind") == "scheduled":
-        window = _window(event, spec, champion)
-        ledger.table.update("CHECK", window, {"state": "open"}, condition="attribute_exists(pk)")
+        if event.get("kind") == "scheduled":
+            window = _window(event, spec, champion)
+            at = ledger.checks.take(window, now)
+            if at is not None:
+                yield Due(spec, champion, at, window)
+        elif hours := event.get("window_hours"):
+            drift = Drift.model_validate(spec.drift.model_dump() | {"window_hours": hours})
+            yield Due(spec.model_copy(update={"drift": drift}), champion, now, aside=True)
+        else:
+            yield Due(spec, champion, now)
 
 
 def _window(event: dict[str, Any], spec: ModelSpec, champion: ChampionRow) -> str:
@@ -136,38 +141,42 @@ def _window(event: dict[str, Any], spec: ModelSpec, champion: ChampionRow) -> st
     return f"{event['schedule']}#{spec.model}#{champion.sequence}#{window}"
 
 
-def look(
-    spec: ModelSpec,
-    champion: ChampionRow,
-    ledger: Ledger,
-    objects: Objects,
-    artifact_bucket: str,
-    now: datetime,
-) -> Checked:
+def look(due: Due, ledger: Ledger, objects: Objects, artifact_bucket: str) -> Checked:
     """Check one model, publish page and report, and make it the model's latest finding."""
-    report = _report(spec, champion, ledger, objects, artifact_bucket, now)
-    stamp, at = now.strftime("%Y%m%dT%H%M%SZ"), now.isoformat()
+    spec, champion, now = due.spec, due.champion, due.at
+    report = _report(due, ledger, objects, artifact_bucket)
+    stamp, at = now.strftime("%Y%m%dT%H%M%SZ") + ("-asked" if due.aside else ""), now.isoformat()
     place = S3Uri(artifact_bucket, drift_prefix(spec.model, stamp))
     last = ledger.findings.get(spec.model)
     if last is not None and last.champion_sequence != champion.sequence:
         last = None
     every = spec.drift.every_minutes
+    known = {window.partition(" ")[2] for window in last.windows} if last else set()
+    broke = last is not None and report.sentence not in {"", last.fault} and report.blocks_retraining
+    untold = last is not None and last.untold and last.severity == _severity(report)
+    news = _tells(report) and (report.severity not in known or broke or untold)
     finding = Finding(
         model=spec.model,
         at=at,
         champion_sequence=champion.sequence,
-        severity="none" if report.severity == "fault" else report.severity,
+        severity=_severity(report),
         fault=report.sentence if report.blocks_retraining else "",
         labelled_rows=labelled_rows(report),
         report_uri=str(place / "report.json"),
         windows=remember(last.windows if last else [], at, report.severity, every),
         history=extend(last.history if last else [], report, at, every),
         since=found_since(last.since if last else {}, report, at),
+        untold=news,
     )
     # The same policy on the same state as the trigger, which decides again when it hears of this.
     answer = decide(situation_of(spec, TriggerLedger.of(ledger.table), now, finding), spec)
     notice = notice_of(spec, report, answer, finding.since, finding.windows)
     publish(objects, place, report, document_of(report, champion, finding, answer, notice))
+    checked = Checked(
+        spec.model, report, str(place / "report.json"), str(place / PAGE), news, notice, due.aside
+    )
+    if due.aside:
+        return checked
     ledger.findings.record(finding)
     ledger.decisions.record(
         Decision(
@@ -181,14 +190,20 @@ def look(
             run_id=champion.run_id,
         )
     )
-    known = {window.partition(" ")[2] for window in last.windows} if last else set()
-    news = report.severity not in known or (last is not None and finding.fault not in {"", last.fault})
-    return Checked(spec.model, report, str(place / "report.json"), str(place / PAGE), news, notice)
+    return checked
+
+
+def _severity(report: DriftReport) -> Literal["none", "minor", "major", "insufficient_data"]:
+    return "none" if report.severity == "fault" else report.severity
+
+
+def _tells(report: DriftReport) -> bool:
+    return report.severity not in {"none", "insufficient_data"}
 
 
 def drift_event(checked: Checked, stack: str) -> dict[str, str] | None:
-    """Word ``Drift Detected`` for EventBridge; None when there is nothing to tell."""
-    if checked.report.severity in {"none", "insufficient_data"}:
+    """Word ``Drift Detected`` for EventBridge; None when there is nothing to tell, or only who asked."""
+    if checked.aside or not _tells(checked.report):
         return None
     headline = checked.report.headline()
     detail = {"stack": stack, "model": checked.model, "report_uri": checked.report_uri} | headline
@@ -205,14 +220,8 @@ def message_of(checked: Checked) -> str:
     return message(checked.model, checked.report, checked.notice, checked.page_uri, checked.report_uri)
 
 
-def _report(
-    spec: ModelSpec,
-    champion: ChampionRow,
-    ledger: Ledger,
-    objects: Objects,
-    artifact_bucket: str,
-    now: datetime,
-) -> DriftReport:
+def _report(due: Due, ledger: Ledger, objects: Objects, artifact_bucket: str) -> DriftReport:
+    spec, champion, now = due.spec, due.champion, due.at
     learned = RunLayout(artifact_bucket, spec.model, champion.run_id).step("preprocessing")
     recipe = load_recipe(
         objects.read_json(learned / "recipe.json"), objects.read_json(learned / "params.json")
@@ -240,7 +249,8 @@ def _report(
     report = told(
         check_against(baseline, reference, window, spec.drift, units), window, earlier, metric, slices
     )
-    traffic.accept(report, window)
+    if not due.aside:
+        traffic.accept(report, window)
     return report
 
 

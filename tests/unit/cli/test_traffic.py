@@ -280,6 +280,13 @@ def test_a_drift_check_shows_every_test_with_effect_threshold_p_and_verdict(chec
     assert json.loads(request["Payload"])["model"] == "flights"
 
 
+def test_a_window_is_asked_for_in_hours(checked: World) -> None:
+    assert checked.call("drift", "flights", "--window", "24").exit_code == 0
+    request = checked.fakes["lambda"].asked("invoke")[0]
+    assert json.loads(request["Payload"]) == {"kind": "asked", "model": "flights", "window_hours": 24}
+    assert checked.call("drift", "flights", "--window", "0").exit_code == 2
+
+
 def test_every_test_is_shown_when_asked_for(checked: World) -> None:
     assert "missingness" not in checked.call("drift", "flights").stdout
     assert "missingness" in checked.call("drift", "flights", "--all").stdout
