@@ -8,6 +8,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from tests.security.asked import note_request
+from tests.security.boundary import xform_back
+
 from .faults import Faults, refused
 
 Request = dict[str, Any]
@@ -34,6 +37,8 @@ class StrictSageMaker:
             raise AssertionError(f"the product calls {operation}, which this bench does not know")
 
         def call(**request: Any) -> Any:
+            note_request(xform_back(operation), request)
+
             def execute() -> Any:
                 with self._lock:
                     return method(self, **request)

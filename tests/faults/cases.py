@@ -100,8 +100,6 @@ MISSING: dict[str, str] = {}
 PARTLY = {
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
     "SE-10": "the training job's failure text; no test follows canaries through every output of a whole run",
-    "SE-15": "the policies and their mutants; no request over plain HTTP was sent",
     "SE-16": "digests, secrets, bandit; pip-audit could not reach its database here",
-    "SM-13": "crash and memory; a disk quota is not set here",
 }
 """Cases whose test shows less than the campaign asks."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from driftwheel_local.sagemaker import validation
 from driftwheel_local.sagemaker.containers import OptMl, UnsupportedContainer
-from driftwheel_local.sagemaker.execution import Interrupted
+from driftwheel_local.sagemaker.execution import Interrupted, Volume
 from driftwheel_local.sagemaker.listing import page
 from driftwheel_local.sagemaker.objects import DataFault
 from driftwheel_local.sagemaker.refusals import in_use, invalid, limit_exceeded, not_found
@@ -28,15 +28,17 @@ INTERRUPTED = "InternalServerError: the local runtime ended while the job ran, t
 
 @dataclass
 class Limits:
-    """What a test or a user may set: instance quotas, grace after SIGTERM, memory of a job's process.
+    """What a test or a user may set: instance quotas, grace after SIGTERM, a job's memory and disk.
 
     A quota's key is an instance type, or one usage of it in AWS's words (`ml.m5.large for endpoint usage`).
+    A job has as much disk as the volume it asks for (VolumeSizeInGB), and never more than `disk_bytes`.
     """
 
     quota: dict[str, int] = field(default_factory=dict)
     default_quota: int = 20
     stop_grace_seconds: float = 120.0
     memory_bytes: int | None = None
+    disk_bytes: int | None = None
 
     def of(self, usage: str, instance: str) -> int:
         """Answer the quota of one usage of an instance type."""
@@ -51,6 +53,10 @@ class Job:
     record: dict[str, Any]
     folder: Path
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def volume(self, gigabytes: int, most_bytes: int | None) -> Volume:
+        """Answer the storage the job asked for, or less where this machine gives less."""
+        return Volume(self.folder, min(gigabytes * 1024**3, most_bytes or gigabytes * 1024**3))
 
     @property
     def opt_ml(self) -> OptMl:

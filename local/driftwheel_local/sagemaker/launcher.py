@@ -1,8 +1,8 @@
-"""Starts one container's process: dies with its parent, memory bounded, network cut when isolated.
+"""Starts one container's process: dies with its parent, memory and files bounded, network cut when isolated.
 
-Run as `python -I -S launcher.py '<json>' program argument…`; the JSON holds `memory_bytes` (or null),
-`isolate`, and `parent`: the pid to die with, or 0. Where the kernel refuses a network namespace (no
-privilege, not Linux) isolation falls back to the missing credentials and endpoint, and says so on stderr.
+Run as `python -I -S launcher.py '<json>' program argument…`; the JSON holds `memory_bytes` and `file_bytes`
+(or null), `isolate`, and `parent`: the pid to die with, or 0. Where the kernel refuses a network namespace
+(no privilege, not Linux) isolation falls back to the missing credentials and endpoint, and says so on stderr.
 """
 
 import ctypes
@@ -58,6 +58,8 @@ def main() -> None:
             sys.stderr.write("network isolation: no network namespace here; only credentials are withheld\n")
     if limits["memory_bytes"]:
         resource.setrlimit(resource.RLIMIT_DATA, (limits["memory_bytes"], limits["memory_bytes"]))
+    if limits["file_bytes"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limits["file_bytes"], limits["file_bytes"]))
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606
 
 

@@ -27,11 +27,22 @@ class ContainerProcess:
     """A running command in its own session, so that everything it started ends with it."""
 
     def __init__(
-        self, command: Command, log: Path, memory_bytes: int | None = None, *, tethered: bool = True
+        self,
+        command: Command,
+        log: Path,
+        memory_bytes: int | None = None,
+        *,
+        file_bytes: int | None = None,
+        tethered: bool = True,
     ) -> None:
         """Start `command`; tethered, it dies with the *thread* that starts it (parent-death signal)."""
         parent = os.getpid() if tethered else 0
-        limits = {"memory_bytes": memory_bytes, "isolate": command.isolated, "parent": parent}
+        limits = {
+            "memory_bytes": memory_bytes,
+            "file_bytes": file_bytes,
+            "isolate": command.isolated,
+            "parent": parent,
+        }
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(limits), *command.arguments],

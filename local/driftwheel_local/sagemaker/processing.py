@@ -133,6 +133,8 @@ class ProcessingJobs(JobBoard):
         if ending.cause is Cause.TIMEOUT:
             limit = record["StoppingCondition"]["MaxRuntimeInSeconds"]
             raise JobFailure(f"ClientError: Processing job runtime exceeded MaxRuntimeInSeconds ({limit})")
+        if ending.cause is Cause.DISK:
+            raise JobFailure("AlgorithmError: No space left on device: the job's volume is full")
         if job.stop.is_set():
             self._end(job, "Stopped")
         elif ending.code != 0:
@@ -159,6 +161,9 @@ class ProcessingJobs(JobBoard):
             limit_seconds=job.record["StoppingCondition"]["MaxRuntimeInSeconds"],
             grace_seconds=self.limits.stop_grace_seconds,
             memory_bytes=self.limits.memory_bytes,
+            volume=job.volume(
+                job.record["ProcessingResources"]["ClusterConfig"]["VolumeSizeInGB"], self.limits.disk_bytes
+            ),
             tick=tick,
         )
         pump.pump(final=True)

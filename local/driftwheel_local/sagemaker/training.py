@@ -122,6 +122,9 @@ class TrainingJobs(JobBoard):
         self.note(job, TrainingTimeInSeconds=seconds, BillableTimeInSeconds=seconds)
         if ending.cause is Cause.EXIT and ending.code != 0 and not job.stop.is_set():
             raise JobFailure(self._reason(job, command, ending))
+        if ending.cause is Cause.DISK:
+            gigabytes = job.record["ResourceConfig"]["VolumeSizeInGB"]
+            raise JobFailure(f"AlgorithmError: No space left on device: the volume of {gigabytes} GB is full")
         self._progress(job, "Uploading", "Uploading generated training model")
         self._upload(job)
         self.site.pause(_UPLOADING_SECONDS)
@@ -237,6 +240,7 @@ class TrainingJobs(JobBoard):
             limit_seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"],
             grace_seconds=self.limits.stop_grace_seconds,
             memory_bytes=self.limits.memory_bytes,
+            volume=job.volume(record["ResourceConfig"]["VolumeSizeInGB"], self.limits.disk_bytes),
             tick=tick,
         )
         tick(final=True)

@@ -352,6 +352,23 @@ def test_a_memory_limit_ends_a_greedy_program(account):
     assert "exit code: 1" in job["FailureReason"]
 
 
+@pytest.mark.case("SM-13")
+@pytest.mark.parametrize(
+    ("mode", "reason"), [("disk-file", "exit code: 1"), ("disk-files", "No space left on device")]
+)
+def test_a_full_volume_ends_a_greedy_program_and_this_machine_keeps_its_disk(account, mode, reason):
+    account.world.limits.disk_bytes = 20_000_000
+    account.train(mode=mode)
+
+    job = account.trained()
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert reason in job["FailureReason"]
+    kept = list(account.world.site.folder("jobs", "job").rglob("*"))
+    assert kept
+    assert sum(path.lstat().st_blocks * 512 for path in kept) < 60_000_000
+
+
 @pytest.mark.parametrize("member", ["../escape", "/absolute"])
 def test_code_that_points_outside_its_folder_is_not_unpacked(account, member):
     evil = account.put("code/evil.tar.gz", account.tarball({member: "x"}))

@@ -40,6 +40,13 @@ if arguments.mode == "stubborn":
     time.sleep(60)
 if arguments.mode == "memory":
     bytearray(400_000_000)
+if arguments.mode == "disk-file":
+    with (model / "model.json").open("wb") as stream:
+        stream.truncate(100_000_000_000)
+if arguments.mode == "disk-files":
+    for number in range(40):
+        (model / f"{number}.bin").write_bytes(os.urandom(1_000_000))
+    time.sleep(60)
 if arguments.mode == "checkpoint":
     folder = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "checkpoints")
     (folder / "round-1").write_text("state")
