@@ -278,15 +278,24 @@ class Triggers(Part):
 
 
 class Window(Part):
-    """Which past rows stay in the next training set."""
+    """Which past rows stay in the next training set, and how much they count.
 
-    policy: Literal["expanding", "sliding"] = "expanding"
+    ``expanding`` keeps all, ``sliding`` those of the last ``days``, ``weighted`` all, a row weighing half as
+    much with every ``half_life_days`` of its age. ``captured_per_hour`` bounds the captured rows of any hour:
+    a caller who floods the endpoint does not choose what is learned.
+    """
+
+    policy: Literal["expanding", "sliding", "weighted"] = "expanding"
     days: int | None = Field(None, ge=1)
+    half_life_days: float | None = Field(None, gt=0)
+    captured_per_hour: int = Field(100_000, ge=1)
 
     @model_validator(mode="after")
-    def _sliding_needs_days(self) -> "Window":
+    def _policies_have_their_days(self) -> "Window":
         if self.policy == "sliding" and self.days is None:
             raise ValueError("days: say how many days the sliding window keeps")
+        if (self.policy == "weighted") != (self.half_life_days is not None):
+            raise ValueError("half_life_days: give it together with policy: weighted")
         return self
 
 
@@ -352,8 +361,10 @@ class ModelSpec(Part):
         for name in self.encode:
             if name not in self.columns and name not in self.features:
                 raise ValueError(f"encode: '{name}' is neither a column nor a feature")
-        if self.window.policy == "sliding" and self.split.column is None:
-            raise ValueError("window: a sliding window needs split.column, the timestamp it slides over")
+        if self.window.policy != "expanding" and self.split.column is None:
+            raise ValueError(
+                f"window: a {self.window.policy} window needs split.column, the timestamp rows are dated by"
+            )
         if self.split.column and self.columns[self.split.column].type != "timestamp":
             raise ValueError(f"split.column: '{self.split.column}' must be a timestamp column")
         prefixes = [self.source.prefix, *(e.prefix for e in self.enrich)]

@@ -56,6 +56,13 @@ WRONG = {
     "case": ("columns.Weight", {"type": "number"}, "'weight' and 'Weight' differ in case only"),
     "clash": ("features.weight", "weight * 2", "are already columns"),
     "days": ("window.policy", "sliding", "days: say how many days the sliding window keeps"),
+    "half life": ("window.policy", "weighted", "half_life_days: give it together with policy: weighted"),
+    "no half": ("window.half_life_days", 5, "half_life_days: give it together with policy: weighted"),
+    "undated": (
+        "window",
+        {"policy": "weighted", "half_life_days": 5},
+        "a weighted window needs split.column",
+    ),
     "window": ("window", {"policy": "sliding", "days": 5}, "a sliding window needs split.column"),
     "parameter": ("training.hyperparameters", {"max_deph": 3}, "'max_deph' is not a parameter"),
     "mode": ("deployment.mode", "yolo", "deployment"),

@@ -54,7 +54,8 @@ class TrainingPlace:
 class TrainingJob:
     """Which run this job belongs to and what is being learned.
 
-    ``attempt`` counts the algorithm's instance types from 0.
+    ``attempt`` counts the algorithm's instance types from 0. ``half_life_days``: after how many days a row
+    weighs half; None where all weigh the same.
     """
 
     name: str
@@ -66,6 +67,7 @@ class TrainingJob:
     metric: str
     slices: tuple[str, ...] = ()
     attempt: int = 0
+    half_life_days: float | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -156,6 +156,7 @@ class XGBoostTraining(BaseModel):
             "seed": str(self.seed),
             "slices": json.dumps(",".join(job.slices)),
             "code_sha256": json.dumps(job.code_sha256),
+            "half_life_days": str(job.half_life_days or 0),
             "sagemaker_program": "train.py",
             "sagemaker_submit_directory": CODE_FILE,
         }

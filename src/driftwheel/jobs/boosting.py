@@ -79,7 +79,7 @@ def fit(
     when the validation split cannot be measured.
     """
     data = {
-        "train": _matrix(train, names, types, cpus),
+        "train": _matrix(train, names, types, cpus, settings.half_life_days),
         "validation": _matrix(validation, names, types, cpus),
     }
     evaluated = [(matrix, name) for name, matrix in data.items()]
@@ -130,8 +130,11 @@ def refit(
     whole = Table(
         np.concatenate([table.features for table in tables]),
         np.concatenate([table.labels for table in tables]),
+        np.concatenate([table.times for table in tables if table.times is not None])
+        if settings.half_life_days
+        else None,
     )
-    data = _matrix(whole, names, types, cpus)
+    data = _matrix(whole, names, types, cpus, settings.half_life_days)
     booster = xgb.Booster(booster_parameters(settings, cpus), cache=[data])
     for round_ in range(fitted.best_round + 1):
         booster.update(data, round_)
@@ -152,10 +155,28 @@ def booster_parameters(settings: Hyperparameters, cpus: int) -> dict[str, object
     }
 
 
-def _matrix(table: Table, names: Sequence[str], types: Sequence[str], cpus: int) -> xgb.DMatrix:
+def weights_of(times: Floats, half_life_days: float) -> Floats:
+    """Weigh each row 2^(-age / half-life), its age in days before the newest; the mean of all is 1.
+
+    So ``min_child_weight`` means what it means without weights. A row without a time counts as the oldest.
+
+    >>> weights_of(np.array([10.0, 20.0, np.nan]), 10).round(3).tolist()
+    [0.75, 1.5, 0.75]
+    """
+    dated = np.isfinite(times)
+    known = np.where(dated, times, times[dated].min(initial=np.inf) if dated.any() else 0.0)
+    weights = np.exp2((known - known.max()) / half_life_days)
+    return np.asarray(weights / weights.mean())
+
+
+def _matrix(
+    table: Table, names: Sequence[str], types: Sequence[str], cpus: int, half_life_days: float = 0.0
+) -> xgb.DMatrix:
+    weights = weights_of(table.times, half_life_days) if half_life_days and table.times is not None else None
     return xgb.DMatrix(
         table.features,
         label=table.labels,
+        weight=weights,
         feature_names=list(names),
         feature_types=list(types),
         enable_categorical=True,

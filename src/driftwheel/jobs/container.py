@@ -98,7 +98,10 @@ def _unquoted(value: str) -> str:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What the request asked for; ``booster`` goes to XGBoost as it is."""
+    """What the request asked for; ``booster`` goes to XGBoost as it is.
+
+    Of ``half_life_days`` a row loses half its weight; 0: all rows weigh the same.
+    """
 
     model: str
     run_id: str
@@ -109,6 +112,7 @@ class Hyperparameters:
     seed: int
     slices: tuple[str, ...] = ()
     code_sha256: str = ""
+    half_life_days: float = 0.0
     booster: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -134,9 +138,13 @@ class Hyperparameters:
                 seed=int(given.pop("seed")),
                 slices=tuple(filter(None, given.pop("slices", "").split(","))),
                 code_sha256=given.pop("code_sha256", ""),
+                half_life_days=float(given.pop("half_life_days", 0)),
                 booster=given,
             )
         except KeyError as error:
             raise SpecInvalid(f"hyperparameter {error.args[0]} is missing") from error
         except ValueError as error:
-            raise SpecInvalid("num_round, early_stopping_rounds and seed must be whole numbers") from error
+            sentence = (
+                "num_round, early_stopping_rounds and seed must be whole numbers, half_life_days a number"
+            )
+            raise SpecInvalid(sentence) from error

@@ -15,7 +15,10 @@ import pyarrow.parquet as pq
 
 from driftwheel.errors import ArtifactInvalid
 
-FEATURE, RAW, LABEL = "x.", "raw.", "__label"
+FEATURE, RAW, LABEL, TIME = "x.", "raw.", "__label", "__time"
+
+DAY_US = 86_400_000_000
+"""Microseconds."""
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -24,17 +27,24 @@ Column = Sequence[object] | npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Features (rows, features) with NaN for missing, and labels (rows,)."""
+    """Features (rows, features) with NaN for missing, labels (rows,); where rows are weighted their times.
+
+    ``times`` are days since 1970, NaN for a row without one.
+    """
 
     features: Matrix
     labels: Floats
+    times: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def read_table(path: Path, names: Sequence[str]) -> Table:
-    """Read a split; raises ArtifactInvalid when a feature is missing or the split is empty."""
+def read_table(path: Path, names: Sequence[str], *, timed: bool = False) -> Table:
+    """Read a split, ``timed`` with each row's time.
+
+    Raises ArtifactInvalid when a feature is missing or the split is empty.
+    """
     source = pq.ParquetFile(path)
     wanted = [FEATURE + name for name in names]
     if missing := sorted({*wanted, LABEL} - set(source.schema_arrow.names)):
@@ -49,7 +59,7 @@ def read_table(path: Path, names: Sequence[str]) -> Table:
     labels = _floats(source, LABEL)
     if not np.isfinite(labels).all():
         raise ArtifactInvalid(f"{path.name} has rows without a label")
-    return Table(features, labels)
+    return Table(features, labels, _days(source) if timed else None)
 
 
 def read_raw(paths: Sequence[Path]) -> dict[str, Column]:
@@ -72,6 +82,14 @@ def _joined(parts: Sequence[Any]) -> Column:
 
 def _raw_names(path: Path) -> list[str]:
     return [name for name in pq.read_schema(path).names if name.startswith(RAW)]
+
+
+def _days(source: Any) -> Floats:
+    """Read each row's time as days since 1970, NaN where it has none."""
+    times = source.read(columns=[TIME]).column(0).cast(pa.timestamp("us"))
+    days = times.to_numpy(zero_copy_only=False).astype("datetime64[us]").astype(np.float64) / DAY_US
+    days[times.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return np.asarray(days)
 
 
 def _floats(source: Any, column: str) -> Floats:

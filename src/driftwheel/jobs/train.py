@@ -69,7 +69,10 @@ def train(container: Container, settings: Hyperparameters, interruption: Interru
     files = {channel: container.file(channel, name) for channel, name in INPUTS.items()}
     recipe = load_recipe(json.loads(files["recipe"].read_bytes()), json.loads(files["params"].read_bytes()))
     names, types = list(recipe.feature_names), list(recipe.feature_types)
-    splits = {name: read_table(files[name], names) for name in ("train", "validation")}
+    splits = {
+        name: read_table(files[name], names, timed=settings.half_life_days > 0)
+        for name in ("train", "validation")
+    }
     print(f"rows: train {len(splits['train'])}, validation {len(splits['validation'])}", flush=True)
     checkpoints = Checkpoints(
         container.checkpoints,

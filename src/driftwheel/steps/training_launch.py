@@ -152,6 +152,7 @@ def training_request(run: Run, attempt: int, region: str, place: Place, code_sha
         metric=run.spec.evaluation.metric,
         slices=tuple(run.spec.evaluation.slices),
         attempt=attempt,
+        half_life_days=run.spec.window.half_life_days,
         tags={"driftwheel:stack": place.stack},
     )
     where = TrainingPlace(

@@ -6,7 +6,7 @@ import pytest
 import xgboost as xgb
 
 from driftwheel.errors import ArtifactInvalid
-from driftwheel.jobs.boosting import Fitted, Interruption, Stopped, fit, refit
+from driftwheel.jobs.boosting import Fitted, Interruption, Stopped, fit, refit, weights_of
 from driftwheel.jobs.checkpoints import Checkpoints, fingerprint
 from driftwheel.jobs.container import Hyperparameters
 from driftwheel.jobs.tables import Table
@@ -214,3 +214,37 @@ def test_sigterm_stops_the_second_pass(tmp_path):
 
     with pytest.raises(Stopped):
         refit(first, [table(1)], NAMES, TYPES, settings(), cpus=1, interruption=Now())
+
+
+def turned(rows, *, early):
+    """A rule that turned round: old rows say the opposite of new ones, and there are more of them."""
+    generator = np.random.default_rng(5)
+    features = generator.normal(size=(rows, 3)).astype(np.float32)
+    features[:, 2] = 0
+    old = np.arange(rows) < early * rows
+    labels = ((features[:, 0] > 0) ^ old).astype(float)
+    return Table(features, labels, np.where(old, 0.0, 100.0))
+
+
+@pytest.mark.parametrize(("half_life_days", "learns_the_new"), [(0.0, False), (1_000.0, False), (10.0, True)])
+def test_rows_lose_half_their_weight_with_every_half_life(tmp_path, half_life_days, learns_the_new):
+    past, now = turned(600, early=0.7), turned(200, early=0.0)
+    wanted = settings(half_life_days=half_life_days, rounds=10)
+    parts = {"names": NAMES, "types": TYPES, "settings": wanted, "cpus": 1, "interruption": Interruption()}
+
+    fitted = fit(past, past, checkpoints=Checkpoints(tmp_path, "f"), **parts)
+    again = refit(fitted, [past, past], **parts)
+
+    for booster in (fitted.booster, again.booster):
+        said = booster.predict(
+            xgb.DMatrix(now.features, feature_names=NAMES, feature_types=TYPES, enable_categorical=True)
+        )
+        assert (np.mean((said > 0.5) == (now.labels > 0.5)) > 0.9) == learns_the_new
+
+
+def test_weights_have_mean_one_and_a_row_without_a_time_counts_as_the_oldest():
+    weights = weights_of(np.array([0.0, 30.0, 60.0, np.nan]), 30.0)
+
+    assert weights.mean() == pytest.approx(1.0)
+    assert (weights / weights[0]).tolist() == pytest.approx([1.0, 2.0, 4.0, 1.0])
+    assert weights_of(np.full(3, np.nan), 30.0).tolist() == [1.0, 1.0, 1.0]
