@@ -13,6 +13,7 @@ from typing import Any
 from driftwheel.dataset import checks
 from driftwheel.dataset.duck import DuckWorkspace
 from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, FileFacts, LabelFile
+from driftwheel.dataset.flood import limit_hours
 from driftwheel.drift.captured import CaptureReader
 from driftwheel.drift.labels import LabelReader
 from driftwheel.recipe.duck import cleaning_query, target_sql
@@ -158,6 +159,8 @@ def read_captured(
                     if label is not None:
                         cells = [*_cells(values, marks), line, one_line(row_id), time, repr(label)]
                         writer.writerow(cells)
+    most = space.spec.window.captured_per_hour
+    flooded = limit_hours(staged, most) if line > most else 0
     space.execute(
         f"COPY captured FROM {quote(str(staged))} "
         "(FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '', AUTO_DETECT false)"
@@ -171,6 +174,7 @@ def read_captured(
         "malformed": sum(reader.malformed.values()),
         "malformed_labels": sum(truth.malformed.values()),
         "corrected_labels": truth.corrected,
+        "flooded": flooded,
     }
 
 

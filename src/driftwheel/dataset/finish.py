@@ -126,6 +126,7 @@ def _publish(
     counts |= {name: parted.get(name, 0) for name in splits.SPLITS}
     if pinned:
         counts["holdout"] = sum(1 for _ in outputs.holdout_keys(pinned.path))
+    used = _used(space)
     leakage = profile.suspected_leakage(space, params)
     shifts = find_shifts(space, found, inputs.baseline) if inputs.baseline else []
     labels = profile.label_profile(space)
@@ -137,8 +138,8 @@ def _publish(
         "version": 1,
         "model": spec.model,
         "rows": counts,
-        "sources": _sources(found),
-        "captured": found.captured,
+        "sources": _sources(found, used),
+        "captured": found.captured | {"used": used.get(None, {})},
         "unmatched": found.unmatched,
         "rejected_by_rule": profile.rejected_by_rule(space),
         "columns": columns,
@@ -189,7 +190,15 @@ def _read(space: Workspace, found: Assembled) -> dict[str, int]:
     }
 
 
-def _sources(found: Assembled) -> list[dict[str, Any]]:
+def _used(space: Workspace) -> dict[int | None, dict[str, int]]:
+    """Count the rows of each file by split; captured ones have no file."""
+    found: dict[int | None, dict[str, int]] = {}
+    for file, split, rows in space.rows("SELECT __file, __split, count(*) FROM parted GROUP BY 1, 2"):
+        found.setdefault(file, {})[split] = rows
+    return found
+
+
+def _sources(found: Assembled, used: Mapping[int | None, dict[str, int]]) -> list[dict[str, Any]]:
     return [
         {
             "key": facts.key,
@@ -197,9 +206,10 @@ def _sources(found: Assembled) -> list[dict[str, Any]]:
             "rows": facts.rows,
             "rejected": facts.rejected,
             "bad_lines": facts.bad_line_count,
+            "used": used.get(number, {}),
         }
         | ({"refused": facts.refusal.facts()} if facts.refusal else {})
-        for facts in found.files.values()
+        for number, facts in found.files.items()
     ]
 
 

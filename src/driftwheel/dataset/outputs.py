@@ -22,7 +22,8 @@ def write_splits(space: Workspace, params: Params, folds: Params) -> None:
     """Write ``train.parquet`` and ``validation.parquet``, sorted by key.
 
     ``x.<feature>`` DOUBLE as the model reads it, ``raw.<column>`` cleaned and not imputed, ``__label``,
-    ``__key``, ``__time``, ``__origin``. Target means of training rows are those of ``folds``.
+    ``__key``, ``__time``, ``__origin`` (``data`` or ``captured``; which file is no part of the rows: the same
+    rows in other files are the same bytes). Target means of training rows are those of ``folds``.
     """
     raw = [f"{_plain(space, name)} AS {identifier(f'raw.{name}')}" for name in space.recipe["inputs"]]
     rest = [*raw, "__label", "__key", "__time", "__origin"]

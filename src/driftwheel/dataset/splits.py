@@ -69,7 +69,7 @@ def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
     if split.by in {"key", "group"} and pinned is not None:
         pool = f"(SELECT * FROM {pool} WHERE {_outside_holdout(space, split)})"
     case = _case(space, pool, split, pinned is not None)
-    kept = ", ".join([*map(identifier, space.columns), "__key", "__label", "__time", "__origin"])
+    kept = ", ".join([*map(identifier, space.columns), "__key", "__label", "__time", "__origin", "__file"])
     space.keep("parted", f"SELECT {kept}, {case} AS __split FROM {pool}")
     found = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))
     for name in SPLITS if pinned is None else SPLITS[:2]:

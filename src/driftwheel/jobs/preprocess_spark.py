@@ -90,10 +90,8 @@ def _sql(session: Any, query: str) -> Any:
 
 
 def _check(plan: Plan, recipe: Mapping[str, Any]) -> None:
-    if plan["window"]["policy"] != "expanding":
-        raise ValueError(
-            "window: on Spark only an expanding window is prepared; drop the files you want to keep"
-        )
+    if plan["window"]["policy"] == "sliding":
+        raise ValueError("window: on Spark no sliding window is prepared; drop the files you want to keep")
     kinds = {column["name"]: column["type"] for column in recipe["columns"]}
     for name in (*plan["source"]["key"], *plan["split"]["columns"]):
         if kinds[name] not in TEXT_KEYS:

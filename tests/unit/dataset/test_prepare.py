@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 from driftwheel.dataset import CaptureFile, DataFile, Inputs, LabelFile, Pinned, Prepared, prepare
+from driftwheel.jobs.tables import read_table
 from driftwheel.recipe.row import load_recipe
 from driftwheel.spec import ModelSpec
 
@@ -296,6 +298,34 @@ def test_a_sliding_window_forgets_old_rows(desk: Desk) -> None:
     assert min(time for (time,) in desk.table("train", "__time")) == "2024-01-03 00:00:00"
 
 
+def test_a_weighted_window_keeps_old_rows_and_their_times_for_the_training_job(desk: Desk) -> None:
+    window = {"policy": "weighted", "half_life_days": 1}
+
+    found = desk.prepare(spec(window=window), a=csv_of(*map(row, range(96))))
+
+    assert found.rows["outside_window"] == 0
+    times = read_table(desk.out / "train.parquet", ["weight"], timed=True).times
+    assert times is not None
+    told = [np.datetime64(time, "us") for (time,) in desk.table("train", "__time")]
+    expected = [(at - np.datetime64(0, "us")) / np.timedelta64(1, "D") for at in told]
+    assert sorted(times.tolist()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_profile_says_how_many_rows_of_each_file_are_in_each_split(desk: Desk) -> None:
+    capture = CaptureFile("c", [captured("X", {"depot": "N", "weight": 7.5}, at="2024-01-01T05:30:00Z")])
+    inputs = {"captures": [capture], "labels": [told(("X/0", 1))]}
+
+    found = desk.prepare(spec(), inputs, b=csv_of(*map(row, range(48, 100))), a=csv_of(*map(row, range(48))))
+
+    document = desk.json("profile.json")
+    assert {source["key"]: source["used"] for source in document["sources"]} == {
+        "data/a.csv": {"train": 48},
+        "data/b.csv": {"train": 21, "validation": 15, "holdout": 16},
+    }
+    assert document["captured"]["used"] == {"train": 1}
+    assert found.rows["train"] == 70
+
+
 @pytest.mark.case("DA-15")
 def test_a_feature_that_tells_the_label_alone_is_named(desk: Desk) -> None:
     rows = [row(n, weight=90 if n % 3 == 0 else 1) for n in range(100)]
@@ -392,6 +422,37 @@ def test_a_dropped_row_wins_over_the_captured_one_of_the_same_key(desk: Desk) ->
 
     assert (found.rows["captured"], found.rows["duplicates"]) == (1, 1)
     assert {origin for (origin,) in desk.table("train", "__origin")} == {"data"}
+
+
+def test_whoever_floods_an_hour_fills_no_more_than_its_share_of_the_next_data_set(desk: Desk) -> None:
+    quiet, flood = "2024-02-01T00:00:00Z", "2024-02-01T01:30:00Z"
+    captures = [
+        CaptureFile(name, [captured(f"{name}{n}", record, plain=True, at=at) for n in range(rows)])
+        for name, record, at, rows in (
+            ("Q", {"depot": "N", "weight": 7.5}, quiet, 30),
+            ("F", {"depot": '"a, b"', "weight": 9.5}, flood, 900),
+        )
+    ]
+    labels = [told(*[(f"Q{n}", n % 2) for n in range(30)], *[(f"F{n}", n % 2) for n in range(900)])]
+    bounded = spec(window={"captured_per_hour": 40}, split={"by": "key"})
+
+    def weights() -> list[float]:
+        found = desk.prepare(
+            bounded, {"captures": captures, "labels": labels}, a=csv_of(*map(row, range(100)))
+        )
+        assert found.rows["captured"] == 70
+        judged = [(line["key"], line["record"]["weight"]) for line in desk.holdout()]
+        trained = desk.table("train", "__key", "raw.weight") + desk.table("validation", "__key", "raw.weight")
+        return sorted(pair for pair in [*judged, *trained] if pair[1] in {7.5, 9.5})
+
+    first = weights()
+    assert [weight for _, weight in first].count(7.5) == 30
+    assert (
+        desk.json("profile.json")["captured"] | {"labelled": 70, "flooded": 860}
+        == (desk.json("profile.json")["captured"])
+    )
+    captures.reverse()
+    assert weights() == first
 
 
 def test_the_champions_holdout_stays_and_none_of_its_rows_trains(desk: Desk) -> None:
