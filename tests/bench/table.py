@@ -40,17 +40,20 @@ class MemoryTable:
         ScanIndexForward: bool,
         ConsistentRead: bool,
         Limit: int = 0,
+        IndexName: str = "",
         ExclusiveStartKey: Item | None = None,
     ) -> Item:
         assert ConsistentRead
         assert ExclusiveStartKey is None
-        prefix = ExpressionAttributeValues.get(":sk", "")
+        assert IndexName in {"", "Pending"}
+        prefix, order = ExpressionAttributeValues.get(":sk", ""), "waiting" if IndexName else "sk"
 
         def read() -> Item:
             with self._lock:
                 partition = self.items.get(ExpressionAttributeValues[":pk"], {})
-                keys = sorted((sk for sk in partition if sk.startswith(prefix)), reverse=not ScanIndexForward)
-                return {"Items": [copy.deepcopy(partition[sk]) for sk in keys[: Limit or None]]}
+                items = [i for sk, i in partition.items() if sk.startswith(prefix) and order in i]
+                items.sort(key=lambda item: item[order], reverse=not ScanIndexForward)
+                return {"Items": copy.deepcopy(items[: Limit or None])}
 
         found: Item = self._faults.call("Query", read)
         return found
@@ -77,7 +80,8 @@ class MemoryTable:
         ConditionExpression: str = "",
     ) -> Item:
         assert ReturnValues == "ALL_NEW"
-        sets, _, adds = UpdateExpression.partition("ADD ")
+        changes, _, removes = UpdateExpression.partition("REMOVE ")
+        sets, _, adds = changes.partition("ADD ")
 
         def write() -> Item:
             with self._lock:
@@ -94,7 +98,9 @@ class MemoryTable:
                 for clause in filter(None, sets.removeprefix("SET ").strip().split(", ")):
                     name, value = clause.split(" = ")
                     item[ExpressionAttributeNames[name]] = ExpressionAttributeValues[value]
-                for clause in filter(None, adds.split(", ")):
+                for name in filter(None, removes.split(", ")):
+                    item.pop(ExpressionAttributeNames[name], None)
+                for clause in filter(None, adds.strip().split(", ")):
                     name, value = clause.split(" ")
                     field = ExpressionAttributeNames[name]
                     item[field] = item.get(field, Decimal(0)) + ExpressionAttributeValues[value]

@@ -23,6 +23,7 @@ from driftwheel.run import Run
 from driftwheel.sources.refusal import CODES
 from driftwheel.spec import ModelSpec
 from driftwheel.steps.data_arrival import set_aside
+from tests.bench import ledger_table
 
 ROOT = Path(__file__).parents[2]
 SPEC: dict[str, Any] = {
@@ -235,13 +236,7 @@ def test_quarantined_bytes_are_the_received_ones_also_after_the_key_was_overwrit
     s3.put_bucket_versioning(Bucket="landing", VersioningConfiguration={"Status": "Enabled"})
     answer = s3.put_object(Bucket="landing", Key=key, Body=body)
     s3.put_object(Bucket="landing", Key=key, Body=b"another")
-    resource = boto3.resource("dynamodb").create_table(
-        TableName="ledger",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    )
-    ledger = ObjectLedger(Table(resource))
+    ledger = ObjectLedger(Table(ledger_table.create()))
     entry: dict[str, Any] = {"role": "source", "bucket": "landing", "key": key}
     entry |= {"version": answer["VersionId"], "etag": answer["ETag"].strip('"'), "size": len(body)}
     ledger.deliver(Delivered(model=run.model, sequencer="01", received="now", **entry))

@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 
 from driftwheel.ledger.table import Table
+from tests.bench import ledger_table
 from tests.security.boundary import acting_as, stand
 
 ROOT = Path(__file__).parents[2]
@@ -109,16 +110,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setenv(name, value)
     stand(monkeypatch)
     with mock_aws():
-        table = boto3.resource("dynamodb", region_name=REGION).create_table(
-            TableName="ledger",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-        )
-        world = World(Table(table))
+        world = World(Table(ledger_table.create(REGION)))
         s3 = world.client("s3")
         for bucket in (world.landing, world.artifacts):
             s3.create_bucket(Bucket=bucket)

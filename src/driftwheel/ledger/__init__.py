@@ -12,4 +12,6 @@
 | ``CHAMPION#<model>`` | ``<sequence>`` | every champion there was |
 | ``DATASET#<model>`` | ``<digest>`` | which run trained on this content |
 | ``FINDING`` | ``<model>`` | what the latest drift check found |
+
+The local secondary index ``Pending`` holds the object versions a run may be started for, by ``waiting``.
 """

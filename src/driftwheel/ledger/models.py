@@ -22,8 +22,11 @@ class Models:
         self._table = table
 
     def register(self, spec: ModelSpec, *, version: str, at: str) -> None:
-        """Make this ``model.yaml`` the one that counts; the newest drop wins."""
-        body = {"spec": spec.model_dump_json(), "version": version, "registered_at": at}
+        """Make this ``model.yaml`` the one that counts; the newest drop wins.
+
+        Only what its owner wrote is kept: a stack that is rolled back need not know fields it never had.
+        """
+        body = {"spec": spec.model_dump_json(exclude_unset=True), "version": version, "registered_at": at}
         self._table.put({"pk": "MODELS", "sk": spec.model} | body)
 
     def get(self, model: str) -> ModelSpec | None:

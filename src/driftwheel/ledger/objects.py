@@ -15,6 +15,12 @@ from driftwheel.ledger.table import Item, Table
 State = Literal["pending", "used", "superseded", "quarantined", "rejected", "duplicate", "ignored"]
 
 
+PENDING = "Pending"
+"""The local secondary index of versions a run may be started for, by ``waiting``: when each was received.
+
+Only pending versions have the attribute, so that a decision reads what is new, however much lies there.
+"""
+
 STANDING: frozenset[str] = frozenset({"pending", "used", "duplicate"})
 """States of versions whose bytes count."""
 
@@ -67,6 +73,7 @@ class Objects:
             "sk": object_.sk,
             "state": "pending",
             "deliveries": 1,
+            **_waiting(object_),
         }
         entered = ObjectRow(**asdict(object_))
         if not self._table.put_new(item):
@@ -109,6 +116,7 @@ class Objects:
             changes,
             condition="#state = :pending",
             values={"pending": "pending"},
+            remove=("waiting",),
         )
         if done is None:
             done = self._table.get(_pk(object_.model), object_.sk)
@@ -119,7 +127,8 @@ class Objects:
 
         A later version that was delivered meanwhile supersedes it, as it would have when both were pending.
         """
-        changes = {"state": "pending", "reason": f"replayed, was {object_.reason}", "run_id": ""}
+        replayed = f"replayed, was {object_.reason}"
+        changes = {"state": "pending", "reason": replayed, "run_id": "", **_waiting(object_)}
         reopened = self._table.update(
             _pk(object_.model),
             object_.sk,
@@ -155,6 +164,10 @@ class Objects:
     def of_key(self, model: str, key: str) -> list[ObjectRow]:
         """Every version of a key that was ever delivered."""
         return [_row(item) for item in self._table.query(_pk(model), f"{key}#")]
+
+    def pending(self, model: str) -> list[ObjectRow]:
+        """Every version a run may be started for, oldest first; labels alone start none."""
+        return [_row(item) for item in self._table.query(_pk(model), index=PENDING)]
 
     def of_model(self, model: str) -> list[ObjectRow]:
         """Every object version of a model, by key."""
@@ -199,5 +212,9 @@ def _pk(model: str) -> str:
     return f"OBJECT#{model}"
 
 
+def _waiting(object_: Delivered) -> dict[str, str]:
+    return {} if object_.role == "labels" else {"waiting": object_.received}
+
+
 def _row(item: Item) -> ObjectRow:
-    return ObjectRow(**{k: v for k, v in item.items() if k not in {"pk", "sk"}})
+    return ObjectRow(**{k: v for k, v in item.items() if k not in {"pk", "sk", "waiting"}})

@@ -1,7 +1,7 @@
 """The table itself: the few DynamoDB operations the ledger is made of."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -22,9 +22,13 @@ class Table:
         return plain(answer["Item"]) if "Item" in answer else None
 
     def query(
-        self, pk: str, prefix: str = "", *, newest_first: bool = False, limit: int = 0
+        self, pk: str, prefix: str = "", *, newest_first: bool = False, limit: int = 0, index: str = ""
     ) -> Iterator[Item]:
-        """Read a partition in key order, page by page; ``limit`` 0 means all."""
+        """Read a partition in key order, page by page; ``limit`` 0 means all.
+
+        ``index`` names a local secondary index: it holds the items of the partition that have its sort key,
+        in that key's order, and is as consistent as the table itself.
+        """
         request: dict[str, Any] = {
             "KeyConditionExpression": "pk = :pk" + (" AND begins_with(sk, :sk)" if prefix else ""),
             "ExpressionAttributeValues": {":pk": pk} | ({":sk": prefix} if prefix else {}),
@@ -33,6 +37,8 @@ class Table:
         }
         if limit:
             request["Limit"] = limit
+        if index:
+            request["IndexName"] = index
         seen = 0
         while True:
             page = self._resource.query(**request)
@@ -64,12 +70,13 @@ class Table:
         condition: str,
         values: Mapping[str, Any] | None = None,
         add: Mapping[str, int] | None = None,
+        remove: Sequence[str] = (),
     ) -> Item | None:
         """Change fields of an item under a condition; None when the condition does not hold.
 
         ``condition`` names fields as ``#field`` and values as ``:name`` (from ``values``).
         """
-        names = {f"#{name}": name for name in (*changes, *(add or {}))}
+        names = {f"#{name}": name for name in (*changes, *(add or {}), *remove)}
         names |= {
             word: word[1:] for word in condition.replace("(", " ").replace(")", " ").split() if word[0] == "#"
         }
@@ -79,6 +86,8 @@ class Table:
             expression += "SET " + ", ".join(f"#{name} = :new_{name}" for name in changes)
         if add:
             expression += " ADD " + ", ".join(f"#{name} :add_{name}" for name in add)
+        if remove:
+            expression += " REMOVE " + ", ".join(f"#{name}" for name in remove)
         bound = {f":new_{k}": v for k, v in changes.items()} | {
             f":add_{k}": v for k, v in (add or {}).items()
         }

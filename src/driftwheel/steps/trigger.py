@@ -108,9 +108,7 @@ def reconsider(model: str, ledger: Ledger, wheel: Wheel, now: datetime, *, manua
 
 def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime, finding: Finding | None = None) -> Situation:
     """Read what the policy looks at; ``finding`` stands for the latest one while it is being written."""
-    pending = [
-        row for row in ledger.objects.of_model(spec.model) if row.state == "pending" and row.role != "labels"
-    ]
+    pending = ledger.objects.pending(spec.model)
     runs = ledger.runs.of_model(spec.model)
     ended = [run for run in runs if run.ended_at]
     lease = ledger.leases.get(spec.model)

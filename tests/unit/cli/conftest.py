@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 from moto import mock_aws
+from tests.bench import ledger_table
 
 from driftwheel.ledger.champions import ChampionRow
 from driftwheel.ledger.objects import Delivered
@@ -203,12 +204,7 @@ def _world(monkeypatch: pytest.MonkeyPatch) -> World:
     for bucket in ("landing", "artifacts"):
         s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket="landing", VersioningConfiguration={"Status": "Enabled"})
-    session.client("dynamodb").create_table(
-        TableName="ledger",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    )
+    ledger_table.create(REGION)
     machine = session.client("stepfunctions").create_state_machine(
         name="driftwheel-model-loop",
         definition=json.dumps(MACHINE),

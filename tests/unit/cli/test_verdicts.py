@@ -170,9 +170,13 @@ def test_retraining_the_same_data_says_what_the_trigger_answered(
     world: World, trigger: list[Callable[[], None]]
 ) -> None:
     world.register()
-    at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-    answer = Decision("flights", at[:10], "a", "trigger", "refuse", "run x ended promoted", {"at": at})
-    trigger.append(lambda: world.stack.ledger.decisions.record(answer))
+
+    def refuse() -> None:
+        at = datetime.now(UTC).isoformat()
+        answer = Decision("flights", at[:10], "a", "trigger", "refuse", "run x ended promoted", {"at": at})
+        world.stack.ledger.decisions.record(answer)
+
+    trigger.append(refuse)
 
     result = world.call("retrain", "flights", "--wait")
 

@@ -1,5 +1,6 @@
 """The ledger against moto's DynamoDB."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +9,13 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 from moto.dynamodb.models import DynamoDBBackend
+from tests.bench import ledger_table
 
 from driftwheel.errors import ChampionMoved, LeaseLost
 from driftwheel.ledger.champions import ChampionRow, Champions
@@ -49,17 +51,39 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     for name in ("put_item", "update_item"):
         monkeypatch.setattr(DynamoDBBackend, name, _locked(getattr(DynamoDBBackend, name), one_at_a_time))
     with mock_aws():
-        yield Table(
-            boto3.resource("dynamodb", region_name="us-east-1").create_table(
-                TableName="ledger",
-                BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
-                KeySchema=[
-                    {"AttributeName": "pk", "KeyType": "HASH"},
-                    {"AttributeName": "sk", "KeyType": "RANGE"},
-                ],
-            )
-        )
+        yield Table(ledger_table.create())
+
+
+def test_what_is_pending_is_read_without_what_is_not(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = Objects(table)
+    for number in range(30):
+        old = replace(FIRST, key=f"data/flights/{number}.csv", received=f"2026-01-01T00:00:{number:02}Z")
+        objects.deliver(old)
+        objects.settle(old, "used", "", "run")
+    objects.deliver(replace(FIRST, key="data/flights/new.csv", received="2026-01-03T00:00:00Z"))
+    objects.deliver(replace(FIRST, key="data/flights/before.csv", received="2026-01-02T00:00:00Z"))
+    objects.deliver(replace(FIRST, key="labels/flights/a.csv", role="labels"))
+    pages: list[Any] = []
+    query = table._resource.query
+    monkeypatch.setattr(
+        table._resource, "query", lambda **request: pages.append(query(**request)) or pages[-1]
+    )
+
+    pending = objects.pending("flights")
+
+    assert [row.key for row in pending] == ["data/flights/before.csv", "data/flights/new.csv"]
+    assert [page["ScannedCount"] for page in pages] == [2]
+
+
+def test_a_version_that_is_led_back_is_pending_again(table: Table) -> None:
+    objects = Objects(table)
+    objects.deliver(FIRST)
+    aside = objects.settle(FIRST, "quarantined", "encoding: not UTF-8", "run")
+    assert objects.pending("flights") == []
+
+    assert objects.reopen(aside)
+
+    assert objects.pending("flights") == objects.of_key("flights", FIRST.key)
 
 
 @pytest.mark.case("EV-01")
@@ -334,3 +358,12 @@ def test_a_key_belongs_to_the_model_whose_prefix_it_lies_under(table: Table) -> 
     assert owner_of("labels/flights/x.jsonl", specs) == Owner("flights", "labels")
     assert owner_of("data/other/x.csv", specs) is None
     assert Models(table).get("flights") == spec
+
+
+def test_a_model_is_kept_as_its_owner_wrote_it(table: Table) -> None:
+    written = Path("examples/flights/model.yaml").read_text(encoding="utf-8")
+
+    Models(table).register(load_spec(written), version="v1", at="now")
+
+    kept = json.loads(table.get("MODELS", "flights")["spec"])  # type: ignore[index]
+    assert kept == yaml.safe_load(written.replace(" on:", ' "on":'))  # YAML 1.1 reads a bare on as true
