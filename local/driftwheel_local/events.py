@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from driftwheel_local.clock import Clock
 from driftwheel_local.deliveries import Deliveries
+from driftwheel_local.disorder import Disorder
 from driftwheel_local.inputs import InvalidInputError, check_input, target_input
 from driftwheel_local.patterns import matches
 from driftwheel_local.pending import Delivery
@@ -64,13 +65,17 @@ class EventRouter:
         self._rules = rules
         self._deliveries = deliveries
         self._clock = clock
+        self.disorder: Disorder | None = None
 
     def publish(self, event: Mapping[str, Any], bus: str = "default") -> None:
         """Put an AWS service's own event on a bus; the envelope is completed here.
 
-        `event` has `source`, `detail-type`, `detail`, `resources`.
+        `event` has `source`, `detail-type`, `detail`, `resources`. With `disorder` it may be lost, told twice
+        or told late.
         """
-        self._route(self._envelope(event, self._clock.now()), bus, hops=0)
+        complete = self._envelope(event, self._clock.now())
+        for told in [complete] if self.disorder is None else self.disorder.told(complete):
+            self._route(told, bus, hops=0)
 
     def put_events(self, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         """Answer PutEvents: an event id or an error for each entry. Raises RequestTooLargeError."""

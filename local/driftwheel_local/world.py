@@ -86,7 +86,7 @@ class World:
     def resume(self) -> None:
         """Take up what an earlier stack of this root left, then let time pass."""
         self._store.restore()
-        self._sagemaker.recover()
+        self.sagemaker.recover()
         self._runner.recover()
         self._runner.pollers.wake_all()
         self._deliveries.resume()
@@ -114,7 +114,7 @@ class World:
         self._alarms = Alarms(
             clock, self.router.publish, patches.CloudWatchShelf(account, region), time_scale=scale
         )
-        self._sagemaker = SageMakerWorld(
+        self.sagemaker = SageMakerWorld(
             root=self._root,
             clock=clock,
             publish=self.router.publish,
@@ -146,7 +146,7 @@ class World:
         # stopped from the last to the first: what makes work stops before what does it
         self._exits.callback(self.endpoint.close)
         self._exits.callback(self._runner.close)
-        self._exits.callback(self._sagemaker.close)
+        self._exits.callback(self.sagemaker.close)
         self._exits.callback(patches.end_executions, account, region)
         self._exits.callback(deliveries.close)
         self._exits.callback(self._runner.pollers.close)
@@ -162,7 +162,7 @@ class World:
         patches.patch_cloudwatch(self._alarms)
         patches.patch_events(self.router)
         patches.patch_scheduler(self._scheduler)
-        patches.patch_sagemaker(self._sagemaker)
+        patches.patch_sagemaker(self.sagemaker)
         self._store.attach()
         patches.patch_s3(ObjectEvents(self.router, self._clock))
 
@@ -179,11 +179,11 @@ class World:
 
     def _config_key(self, name: str) -> str | None:
         """Answer the KMS key of an endpoint config's volumes."""
-        return self._sagemaker.configs.key_of(name)
+        return self.sagemaker.configs.key_of(name)
 
     def _tags_of(self, arn: str) -> Mapping[str, str]:
         """Answer the tags of a SageMaker resource; the world is made before its SageMaker."""
-        return self._sagemaker.tags.of(arn)
+        return self.sagemaker.tags.of(arn)
 
     def _endpoint_url(self) -> str:
         return self.endpoint.url

@@ -37,6 +37,17 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         found.close()
 
 
+@pytest.fixture
+def slow_to_show(account: Account) -> Iterator[None]:
+    """Let what SageMaker makes be unknown to Describe for a while; on AWS it may be, unasked."""
+    if account.world is None:
+        yield
+        return
+    account.world.sagemaker.limits.unseen_seconds = 10
+    yield
+    account.world.sagemaker.limits.unseen_seconds = 0
+
+
 @pytest.fixture(scope="module")
 def lab(account: Account) -> Lab:
     return Lab(account)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .account import INSTANCE, Account
+from .account import INSTANCE, Account, at_once
 from .sagemaker import Lab, statuses
 
 IN_PROGRESS = "in-progress"
@@ -50,6 +50,33 @@ def test_a_used_endpoint_name_is_refused(lab: Lab, old: str, serving: str) -> No
 
     assert code == "ValidationException"
     assert "already existing endpoint" in message
+
+
+def test_of_creations_at_once_under_one_name_one_wins(account: Account, lab: Lab, old: str) -> None:
+    name = account.name("race")
+
+    codes = at_once(lambda: lab.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=old))
+
+    account.afterwards(lab.take_down, name)
+    assert codes.count("") == 1
+    assert set(codes) - {"", "ThrottlingException"} == {"ValidationException"}
+    lab.at_rest(name)
+    if not account.on_aws:
+        lab.sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_an_endpoint_may_be_unknown_right_after_its_creation(
+    account: Account, lab: Lab, old: str, slow_to_show: None
+) -> None:
+    """Eventual consistency: what AWS may do. The local stack is told to."""
+    name = lab.endpoint(old)
+    if not account.on_aws:
+        assert account.refusal(lambda: lab.described(name))[0] == "ValidationException"
+        account.pass_time(11)
+
+    assert lab.at_rest(name)[-1]["EndpointStatus"] == "InService"
+    if not account.on_aws:
+        lab.sagemaker.delete_endpoint(EndpointName=name)
 
 
 def test_what_does_not_exist_is_a_validation_fault(account: Account, lab: Lab) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from .account import Account
+from .account import Account, at_once
 
 WAITING = {"InvalidToken", "TaskTimedOut", "TaskDoesNotExist"}
 
@@ -103,6 +103,18 @@ def test_the_same_name_and_input_while_it_runs_is_the_same_execution(turn: Turn)
     assert again["executionArn"] == turn.arn
     turn.states.stop_execution(executionArn=turn.arn)
     assert turn.ended()["status"] == "ABORTED"
+
+
+def test_of_starts_at_once_under_one_name_one_execution_comes(account: Account, turn: Turn) -> None:
+    other = turn.request | {"name": account.name("race")}
+    started: list[str] = []
+
+    codes = at_once(lambda: started.append(turn.states.start_execution(**other)["executionArn"]))
+
+    assert len(set(started)) == 1
+    assert set(codes) <= {"", "ExecutionAlreadyExists"}
+    for arn in (turn.arn, started[0]):
+        turn.states.stop_execution(executionArn=arn)
 
 
 def test_a_used_name_is_refused_with_other_input_and_after_the_end(turn: Turn) -> None:

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from .account import INSTANCE, Account
+from .account import INSTANCE, Account, at_once
 from .sagemaker import ENDED, Lab, statuses
 
 MISSING = {"ResourceNotFound", "ValidationException"}
@@ -89,6 +90,64 @@ def test_a_job_name_outside_the_alphabet_is_refused(lab: Lab, name: str) -> None
 
     assert code == "ValidationException"
     assert "trainingJobName" in message
+
+
+def test_of_creations_at_once_under_one_name_one_wins(account: Account, lab: Lab) -> None:
+    """The others are told that the name is in use, HTTP 409 or 400 by the service's protocol."""
+    request = lab.training_request(account.name("race"))
+
+    codes = at_once(lambda: lab.sagemaker.create_training_job(**request))
+
+    assert codes.count("") == 1
+    assert set(codes) - {"", "ThrottlingException"} == {"ResourceInUse"}
+    lab.ended(request["TrainingJobName"])
+
+
+def test_a_job_may_be_unknown_right_after_its_creation_and_is_known_soon(
+    account: Account, lab: Lab, slow_to_show: None
+) -> None:
+    """Eventual consistency: what AWS may do. The local stack is told to."""
+    name = lab.train()
+
+    seen = account.until(lambda: is_known(lab, name), bool)
+
+    assert seen[-1]
+    if not account.on_aws:
+        assert seen[0] is False
+    code, _ = account.refusal(
+        lambda: lab.sagemaker.create_training_job(**lab.training_request(name))
+    )  # the name is taken all the while
+    assert code == "ResourceInUse"
+    lab.ended(name)
+
+
+def is_known(lab: Lab, name: str) -> bool:
+    try:
+        return bool(lab.job(name))
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in MISSING:
+            raise
+        return False
+
+
+@pytest.mark.local_only
+def test_who_asks_too_often_is_throttled_and_served_again_a_second_later(
+    account: Account, lab: Lab, completed: list[dict[str, Any]]
+) -> None:
+    """Local only: on AWS the rate is the whole account's, and other callers would be throttled too."""
+    assert account.world is not None
+    name, limits = completed[-1]["TrainingJobName"], account.world.sagemaker.limits
+    limits.calls_per_second["DescribeTrainingJob"] = 3
+    try:
+        for _ in range(3):
+            lab.job(name)
+        refused = account.refusal(lambda: lab.job(name))
+        account.pass_time(1)
+        assert lab.job(name)["TrainingJobName"] == name
+    finally:
+        limits.calls_per_second.clear()
+
+    assert refused == ("ThrottlingException", "Rate exceeded")
 
 
 def test_instances_beyond_the_quota_are_refused(account: Account, lab: Lab) -> None:

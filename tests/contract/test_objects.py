@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from .account import Account
+from driftwheel_local.disorder import Disorder
+
+from .account import Account, at_once
 from .proxy import FaultProxy, Harm, Plan
 
 PART = b"x" * (5 * 1024 * 1024)
@@ -95,6 +97,46 @@ def test_a_put_whose_answer_was_lost_is_two_versions_with_the_same_bytes(
     assert len(told) == len({each["version-id"] for each in told}) == 2
     assert len({each["etag"] for each in told}) == 1
     assert len({each["sequencer"] for each in told}) == 2
+
+
+def test_of_writes_at_once_where_nothing_may_be_there_one_wins(account: Account, bucket: str) -> None:
+    """412 where another was first, 409 ConditionalRequestConflict while it writes (S3 conditional writes)."""
+    s3 = account.client("s3")
+    codes = at_once(lambda: s3.put_object(Bucket=bucket, Key="race.json", Body=b"1", IfNoneMatch="*"))
+
+    assert codes.count("") == 1
+    assert set(codes) - {""} <= {"PreconditionFailed", "ConditionalRequestConflict"}
+    listed = s3.list_object_versions(Bucket=bucket, Prefix="race.json")["Versions"]
+    assert len(listed) == 1
+
+
+@pytest.mark.local_only
+def test_events_are_lost_come_twice_and_out_of_order_and_their_sequencers_still_tell_the_order(
+    account: Account, bucket: str, inbox: str
+) -> None:
+    """S3 promises at least once and no order; a rule that is off loses. Local only: the stack is told to."""
+    assert account.world is not None
+    s3, router = account.client("s3"), account.world.router
+    router.disorder = Disorder(seed=4, lost=0.1, repeated=0.2, late=0.3)
+    try:
+        written = [
+            s3.put_object(Bucket=bucket, Key="data/stormy.csv", Body=str(number).encode())["VersionId"]
+            for number in range(40)
+        ]
+    finally:
+        router.disorder = None
+
+    told = [each["detail"]["object"] for each in account.read(inbox, 30, calm=1.0)]
+    told = [each for each in told if each["key"] == "data/stormy.csv"]
+
+    versions = [each["version-id"] for each in told]
+    came = sorted(set(versions), key=written.index)
+    assert len(versions) > len(came)  # twice
+    assert len(came) < len(written)  # lost
+    assert list(dict.fromkeys(versions)) != came  # out of order
+    by_sequencer = {each["sequencer"]: each["version-id"] for each in told}
+    assert len(by_sequencer) == len(came)  # a repeated event says the same
+    assert [by_sequencer[each] for each in sorted(by_sequencer)] == came
 
 
 def test_an_object_is_created_once_where_nothing_may_be_there(account: Account, bucket: str) -> None:

@@ -226,6 +226,17 @@ def test_a_job_of_the_same_specification_is_attached_to(world: World, event: Eve
     assert train(world, event("training_launch"), used) == NAME
 
 
+@pytest.mark.case("SM-08")
+@pytest.mark.case("SM-11")
+def test_a_job_whose_name_is_taken_but_which_is_not_to_be_seen_yet_is_waited_for(
+    world: World, event: Events
+) -> None:
+    unseen = Recorder(create_training_job="ResourceInUse", describe_training_job="ResourceNotFound")
+
+    with pytest.raises(CapacityExceeded, match="not to be seen yet"):
+        train(world, event("training_launch"), unseen)
+
+
 @pytest.mark.case("SM-10")
 def test_a_job_of_another_specification_is_somebody_elses(world: World, event: Events) -> None:
     theirs = {"RoleArn": "theirs", "HyperParameters": {}}

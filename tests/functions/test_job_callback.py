@@ -228,6 +228,28 @@ WANTED = {
 }
 
 
+@pytest.mark.case("SM-08")
+@pytest.mark.parametrize(("parked_at", "failed"), [("03:58:00", False), ("03:50:00", True)])
+def test_an_endpoint_that_was_just_asked_for_may_be_unknown_for_a_while(
+    world: World,
+    wake_up: Wake,
+    sagemaker: Recorder,
+    states: Recorder,
+    parked_at: str,
+    *,
+    failed: bool,
+) -> None:
+    at = f"2026-01-02T{parked_at}+00:00"
+    tokens = Tokens(world.table)
+    tokens.park(Parked(ENDPOINT, "endpoint", "token", "flights", "r1", 1, EXECUTION, at, WANTED))
+    sagemaker.answers["describe_endpoint"] = "ValidationException"
+
+    wake_up({"kind": "reconcile"})
+
+    assert [each["error"] for each in states.asked("send_task_failure")] == ["DeploymentFailed"] * failed
+    assert bool(tokens.all()) != failed
+
+
 def serving(config: str, status: str = "InService") -> dict[str, Any]:
     variant = {"VariantName": "serving", "CurrentWeight": 1.0, "CurrentInstanceCount": 1}
     return {

@@ -32,6 +32,8 @@ class Limits:
 
     A quota's key is an instance type, or one usage of it in AWS's words (`ml.m5.large for endpoint usage`).
     A job has as much disk as the volume it asks for (VolumeSizeInGB), and never more than `disk_bytes`.
+    `calls_per_second` throttles operations by name; for `unseen_seconds` after a Create its Describe answers
+    that there is nothing. Both are off by default.
     """
 
     quota: dict[str, int] = field(default_factory=dict)
@@ -39,6 +41,8 @@ class Limits:
     stop_grace_seconds: float = 120.0
     memory_bytes: int | None = None
     disk_bytes: int | None = None
+    calls_per_second: dict[str, int] = field(default_factory=dict)
+    unseen_seconds: float = 0.0
 
     def of(self, usage: str, instance: str) -> int:
         """Answer the quota of one usage of an instance type."""

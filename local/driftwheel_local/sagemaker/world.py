@@ -21,6 +21,7 @@ from driftwheel_local.sagemaker.refusals import Refusal
 from driftwheel_local.sagemaker.registry import Registry
 from driftwheel_local.sagemaker.site import Site
 from driftwheel_local.sagemaker.tags import Tags
+from driftwheel_local.sagemaker.tempo import Tempo
 from driftwheel_local.sagemaker.training import TrainingJobs
 
 _LOG = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class SageMakerWorld:
     ) -> None:
         self.site = Site(root, clock, publish, alarm_states, put_metric, time_scale, endpoint_url)
         self.limits = Limits()
+        self.tempo = Tempo(self.limits, self.site.now)
         self._pool = ThreadPoolExecutor(_JOB_THREADS, thread_name_prefix="sagemaker-job")
         self.training = TrainingJobs(self.site, self.limits, self._pool)
         self.processing = ProcessingJobs(self.site, self.limits, self._pool)
@@ -124,7 +126,10 @@ class SageMakerWorld:
                 "UnsupportedOperationException",
                 f"The local runtime does not implement sagemaker:{operation}; it needs AWS",
             )
-        return self._operations[operation](request)
+        self.tempo.admit(operation, request)
+        answer = self._operations[operation](request)
+        self.tempo.note(operation, request)
+        return answer
 
     def recover(self) -> None:
         """Bring back an earlier life: records, failed jobs, endpoints restarted in the background."""

@@ -20,6 +20,7 @@ def create_once(
 
     ``describe`` are the arguments of the matching describe operation; ``same`` are members of its answer that
     must hold our values for an existing resource to count as ours. Raises CapacityExceeded, NameTaken.
+    A name that is taken by what Describe does not see yet is asked for again, by the state machine.
     """
     try:
         getattr(client, f"create_{operation}")(**request)
@@ -28,6 +29,9 @@ def create_once(
             raise CapacityExceeded(f"create_{operation}: {error.response['Error']['Message']}") from error
         found = existing(client, operation, describe)
         if found is None:
+            if is_taken(error):
+                name = next(iter(describe.values()))
+                raise CapacityExceeded(f"{operation} {name} was made but is not to be seen yet") from error
             raise
         differing = sorted(name for name, value in same.items() if found.get(name) != value)
         if differing:
@@ -36,6 +40,12 @@ def create_once(
                 f"{operation} {name} exists with another {', '.join(differing)}: "
                 "somebody else made it; delete it, or give the stack another name"
             ) from error
+
+
+def is_taken(error: ClientError) -> bool:
+    """Tell whether a create was refused because the name is in use: said by code, or in the sentence."""
+    said = error.response["Error"]
+    return said["Code"] in {"ResourceInUse", "ConflictException"} or "already exist" in said["Message"]
 
 
 def existing(client: Any, operation: str, describe: Request) -> Request | None:

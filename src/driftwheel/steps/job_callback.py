@@ -32,6 +32,9 @@ from driftwheel.steps.training_launch import lacked_machine
 
 Section = dict[str, Any]
 
+UNSEEN_SECONDS = 300
+"""How long an endpoint that was just asked for may be unknown to Describe (eventual consistency)."""
+
 
 @dataclass(frozen=True)
 class Clients:
@@ -191,9 +194,11 @@ def _endpoint(
 ) -> Section | None:
     wanted = parked.detail
     describe = existing(clients.sagemaker, "endpoint", {"EndpointName": wanted["endpoint"]})
-    if describe is None:
-        raise DeploymentFailed(f"endpoint {wanted['endpoint']} does not exist: somebody deleted it")
     requested = datetime.fromisoformat(parked.parked_at)
+    if describe is None:
+        if (now - requested).total_seconds() < UNSEEN_SECONDS:
+            return None
+        raise DeploymentFailed(f"endpoint {wanted['endpoint']} does not exist: somebody deleted it")
     asked = Wanted(
         wanted["endpoint_config"],
         wanted["instance_count"],
