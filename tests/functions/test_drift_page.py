@@ -1,5 +1,6 @@
 """The page that DriftCheck writes at every check, and the notification that names it."""
 
+import json
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -80,12 +81,20 @@ def test_a_check_that_is_repeated_writes_the_same_bytes_with_the_report_last(
     survey_at(live, 0)
     survey_at(live, 0)
 
-    assert [key.rpartition("/")[2] for key, _ in written[:3]] == [
-        "constraint_violations.json",
-        "drift.html",
-        "report.json",
+    names = ["statistics.json", "constraint_violations.json", "drift.html", "report.json"]
+    assert [key.partition("/rides/")[2] for key, _ in written[:2]] == [
+        "baseline/r1/statistics.json",
+        "baseline/r1/constraints.json",
     ]
-    assert written[:3] == written[3:]
+    assert [key.rpartition("/")[2] for key, _ in written[2:]] == names * 2
+    assert written[2:6] == written[6:]
+    described, of_training = (json.loads(written[place][1]) for place in (2, 0))
+    assert described["dataset"]["item_count"] == 1_000
+    means = [
+        {one["name"]: one for one in each["features"]}["temp"]["numerical_statistics"]["mean"]
+        for each in (described, of_training)
+    ]
+    assert means == pytest.approx([55, 40], abs=1)
 
 
 def test_what_drifted_keeps_its_first_check_until_it_is_gone_and_a_new_champion_starts_anew(

@@ -13,8 +13,9 @@ from driftwheel.drift.significance import two_proportions
 class LInfinity(DriftTest):
     """L∞ = max |q - p| over the values: 0 (same) to 1.
 
-    The distance that SageMaker Model Monitor uses for categories (threshold 0.1). The p-value is that of the
-    most changed value's share, times the number of values (Bonferroni): an upper bound.
+    The distance that SageMaker Model Monitor uses for categories, threshold 0.1 (AWS 2026, Amazon SageMaker
+    Developer Guide, "Schema for constraints"). The p-value is that of the most changed value's share, times
+    the number of values (Bonferroni 1936): an upper bound.
 
     >>> from driftwheel.drift.summaries import summarise_column
     >>> before = summarise_column(["a"] * 500 + ["b"] * 500, "category")

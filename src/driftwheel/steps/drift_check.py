@@ -1,43 +1,31 @@
 """DriftCheck: the champion's live traffic since its promotion, against what it learned from."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from driftwheel.aws.objects import Objects
-from driftwheel.drift.baseline import VERSION
-from driftwheel.drift.column import column_from_json
-from driftwheel.drift.course import labelled_rows, told, with_latest_labels
+from driftwheel.drift.course import labelled_rows
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.history import extend, found_since
-from driftwheel.drift.labels import LabelReader
-from driftwheel.drift.live import read_window
-from driftwheel.drift.reference import check_against
-from driftwheel.drift.summaries import summary_from_json
-from driftwheel.errors import ArtifactInvalid, DriftwheelError, ObjectGone
-from driftwheel.layout import RunLayout, S3Uri, capture_prefix, drift_prefix
+from driftwheel.errors import DriftwheelError
+from driftwheel.layout import S3Uri, baseline_prefix, drift_prefix
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.checks import Checks
 from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.findings import Finding, Findings
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.objects import Objects as ObjectLedger
-from driftwheel.ledger.objects import current
 from driftwheel.ledger.table import Table
-from driftwheel.recipe.row import RowRecipe, load_recipe
 from driftwheel.spec import Drift, ModelSpec
-from driftwheel.steps.drift_report import PAGE, document_of, publish
-from driftwheel.steps.earlier import earlier_answers
+from driftwheel.steps.drift_report import PAGE, document_of, publish, publish_baseline, statistics_of
+from driftwheel.steps.drift_verdict import judge
 from driftwheel.steps.notice import Notice, message, notice_of
-from driftwheel.steps.reference import Traffic, as_captured
 from driftwheel.steps.trigger import Ledger as TriggerLedger
 from driftwheel.steps.trigger import situation_of
 from driftwheel.triggers.policy import decide
 from driftwheel.triggers.windows import remember
-
-REMEDY = "retrain the model: its training job writes a new one"
 
 
 @dataclass(frozen=True)
@@ -144,9 +132,10 @@ def _window(event: dict[str, Any], spec: ModelSpec, champion: ChampionRow) -> st
 def look(due: Due, ledger: Ledger, objects: Objects, artifact_bucket: str) -> Checked:
     """Check one model, publish page and report, and make it the model's latest finding."""
     spec, champion, now = due.spec, due.champion, due.at
-    report = _report(due, ledger, objects, artifact_bucket)
     stamp, at = now.strftime("%Y%m%dT%H%M%SZ") + ("-asked" if due.aside else ""), now.isoformat()
     place = S3Uri(artifact_bucket, drift_prefix(spec.model, stamp))
+    judged = judge(spec, champion, ledger.objects, objects, artifact_bucket, now, accept=not due.aside)
+    report = judged.report
     last = ledger.findings.get(spec.model)
     if last is not None and last.champion_sequence != champion.sequence:
         last = None
@@ -171,7 +160,11 @@ def look(due: Due, ledger: Ledger, objects: Objects, artifact_bucket: str) -> Ch
     # The same policy on the same state as the trigger, which decides again when it hears of this.
     answer = decide(situation_of(spec, TriggerLedger.of(ledger.table), now, finding), spec)
     notice = notice_of(spec, report, answer, finding.since, finding.windows)
-    publish(objects, place, report, document_of(report, champion, finding, answer, notice))
+    if last is None:
+        known_to = S3Uri(artifact_bucket, baseline_prefix(spec.model, champion.run_id))
+        publish_baseline(objects, known_to, judged.baseline)
+    document = document_of(report, champion, finding, answer, notice)
+    publish(objects, place, report, document, statistics_of(judged.window, judged.baseline))
     checked = Checked(
         spec.model, report, str(place / "report.json"), str(place / PAGE), news, notice, due.aside
     )
@@ -218,67 +211,3 @@ def locations(checked: Checked) -> dict[str, str]:
 def message_of(checked: Checked) -> str:
     """Word the notification of a check."""
     return message(checked.model, checked.report, checked.notice, checked.page_uri, checked.report_uri)
-
-
-def _report(due: Due, ledger: Ledger, objects: Objects, artifact_bucket: str) -> DriftReport:
-    spec, champion, now = due.spec, due.champion, due.at
-    learned = RunLayout(artifact_bucket, spec.model, champion.run_id).step("preprocessing")
-    recipe = load_recipe(
-        objects.read_json(learned / "recipe.json"), objects.read_json(learned / "params.json")
-    )
-    baseline = _baseline(champion, recipe, objects)
-    labels = LabelReader()
-    rows = [row for row in current(ledger.objects.of_model(spec.model)) if row.role == "labels"]
-    for row in sorted(rows, key=lambda row: row.received):
-        with suppress(ObjectGone):  # its owner deleted it: what it said no longer counts
-            labels.read(objects.stream(row.bucket, row.key, row.version), row.key)
-    traffic = Traffic(spec, champion, baseline, recipe, objects, artifact_bucket)
-    reference = traffic.accepted()
-    since, until = traffic.bounds(now, reference)
-    captures = _captures(objects, artifact_bucket, spec.model, since)
-    end = as_captured(until) if until else ""
-    slices, metric = spec.evaluation.slices, baseline["quality"]["metric"]
-    window = read_window(
-        baseline, recipe, captures, labels, since=as_captured(since), until=end, slices=slices
-    )
-    earlier = earlier_answers(traffic, labels, since, now)
-    window = with_latest_labels(window, earlier, metric)
-    if spec.drift.reference == "season" and until:
-        reference = traffic.season(since, until, now)
-    units = {name: column.unit for name, column in spec.columns.items() if column.unit}
-    report = told(
-        check_against(baseline, reference, window, spec.drift, units), window, earlier, metric, slices
-    )
-    if not due.aside:
-        traffic.accept(report, window)
-    return report
-
-
-def _baseline(champion: ChampionRow, recipe: RowRecipe, objects: Objects) -> dict[str, Any]:
-    """Read the champion's baseline; raises ArtifactInvalid when it is none, or of another schema."""
-    document: dict[str, Any] = objects.read_json(S3Uri.parse(champion.baseline_uri))
-    try:
-        known, version = set(document["kinds"]), document["version"]
-        whole = summary_from_json(document)
-        for part in (document["prediction"], document["label"]["summary"]):
-            column_from_json(part)
-        complete = set(whole.columns) == known == set(document["weights"]) and "metric" in document["quality"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactInvalid(f"{champion.baseline_uri} is no drift baseline: {error!r}; {REMEDY}") from error
-    if version != VERSION or not complete:
-        raise ArtifactInvalid(f"{champion.baseline_uri} is no drift baseline of version {VERSION}; {REMEDY}")
-    if strange := sorted(known - set(recipe.inputs)):
-        raise ArtifactInvalid(
-            f"{champion.baseline_uri} is of another schema: the model does not read {strange[0]}; {REMEDY}"
-        )
-    return document
-
-
-def _captures(
-    objects: Objects, bucket: str, model: str, since: datetime
-) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Open captured files from the hour of ``since`` on; the hour is part of the key."""
-    hour = since.strftime("%Y/%m/%d/%H")
-    for entry in objects.list(bucket, f"{capture_prefix(model)}/"):
-        if "/".join(entry["Key"].split("/")[-5:-1]) >= hour:
-            yield entry["Key"], objects.stream(bucket, entry["Key"])

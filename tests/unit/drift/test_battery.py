@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import re
 from typing import get_args
 
 import numpy as np
@@ -51,6 +52,17 @@ CASES = [(test, kind) for test in KINDS for kind in sorted(test.kinds)]
 def test_the_union_and_the_spec_name_the_same_tests():
     assert {test().kind for test in KINDS} == set(get_args(DriftTestName))
     assert {test.kind for test in battery(Drift())} == set(Drift().tests)
+
+
+@pytest.mark.parametrize("test", KINDS)
+def test_it_says_its_formula_range_meaning_reference_and_an_example(test):
+    said = " ".join(test.__doc__.split(">>>")[0].split())
+
+    assert re.search(r"=|\|r - r'\||[Dd]ifference of|[Ss]hare (of|that)|√|sqrt\(", said), "the formula"
+    assert re.search(r"\b0 (\(.*?\) )?to (\(?\d|infinity|√)", said), "the range"
+    assert re.search(r"[(, ](18|19|20)\d\d\b", said), "the reference, with its year"
+    assert test().strong > test().slight > 0, "what is worth a word, and what counts"
+    assert ">>>" in test.__doc__, "a worked example, which test_examples runs"
 
 
 @pytest.mark.parametrize(("test", "kind"), CASES)

@@ -1,0 +1,114 @@
+"""A champion's live traffic, joined with the labels known now, against what it learned from: the verdict."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from driftwheel.aws.objects import Objects
+from driftwheel.drift.baseline import VERSION
+from driftwheel.drift.column import column_from_json
+from driftwheel.drift.course import told, with_latest_labels
+from driftwheel.drift.finding import DriftReport
+from driftwheel.drift.labels import LabelReader
+from driftwheel.drift.live import read_window
+from driftwheel.drift.reference import check_against
+from driftwheel.drift.summaries import summary_from_json
+from driftwheel.drift.window import Window
+from driftwheel.errors import ArtifactInvalid, ObjectGone
+from driftwheel.layout import RunLayout, S3Uri, capture_prefix
+from driftwheel.ledger.champions import ChampionRow
+from driftwheel.ledger.objects import Objects as ObjectLedger
+from driftwheel.ledger.objects import current
+from driftwheel.recipe.row import RowRecipe, load_recipe
+from driftwheel.spec import ModelSpec
+from driftwheel.steps.earlier import earlier_answers
+from driftwheel.steps.reference import Traffic, as_captured
+
+REMEDY = "retrain the model: its training job writes a new one"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict over a window, the window, and the baseline of the champion that answered it."""
+
+    baseline: dict[str, Any]
+    window: Window
+    report: DriftReport
+
+
+def judge(
+    spec: ModelSpec,
+    champion: ChampionRow,
+    ledger: ObjectLedger,
+    objects: Objects,
+    bucket: str,
+    now: datetime,
+    *,
+    accept: bool,
+) -> Judged:
+    """Read the window and the labels known now, and compare; ``accept``: it may be the next one's reference.
+
+    Raises ArtifactInvalid when the champion's baseline or recipe cannot be read.
+    """
+    learned = RunLayout(bucket, spec.model, champion.run_id).step("preprocessing")
+    recipe = load_recipe(
+        objects.read_json(learned / "recipe.json"), objects.read_json(learned / "params.json")
+    )
+    baseline = _baseline(champion, recipe, objects)
+    labels = LabelReader()
+    rows = [row for row in current(ledger.of_model(spec.model)) if row.role == "labels"]
+    for row in sorted(rows, key=lambda row: row.received):
+        with suppress(ObjectGone):  # its owner deleted it: what it said no longer counts
+            labels.read(objects.stream(row.bucket, row.key, row.version), row.key)
+    traffic = Traffic(spec, champion, baseline, recipe, objects, bucket)
+    reference = traffic.accepted()
+    since, until = traffic.bounds(now, reference)
+    captures = _captures(objects, bucket, spec.model, since)
+    end = as_captured(until) if until else ""
+    slices, metric = spec.evaluation.slices, baseline["quality"]["metric"]
+    window = read_window(
+        baseline, recipe, captures, labels, since=as_captured(since), until=end, slices=slices
+    )
+    earlier = earlier_answers(traffic, labels, since, now)
+    window = with_latest_labels(window, earlier, metric)
+    if spec.drift.reference == "season" and until:
+        reference = traffic.season(since, until, now)
+    units = {name: column.unit for name, column in spec.columns.items() if column.unit}
+    report = told(
+        check_against(baseline, reference, window, spec.drift, units), window, earlier, metric, slices
+    )
+    if accept:
+        traffic.accept(report, window)
+    return Judged(baseline, window, report)
+
+
+def _baseline(champion: ChampionRow, recipe: RowRecipe, objects: Objects) -> dict[str, Any]:
+    """Read the champion's baseline; raises ArtifactInvalid when it is none, or of another schema."""
+    document: dict[str, Any] = objects.read_json(S3Uri.parse(champion.baseline_uri))
+    try:
+        known, version = set(document["kinds"]), document["version"]
+        whole = summary_from_json(document)
+        for part in (document["prediction"], document["label"]["summary"]):
+            column_from_json(part)
+        complete = set(whole.columns) == known == set(document["weights"]) and "metric" in document["quality"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactInvalid(f"{champion.baseline_uri} is no drift baseline: {error!r}; {REMEDY}") from error
+    if version != VERSION or not complete:
+        raise ArtifactInvalid(f"{champion.baseline_uri} is no drift baseline of version {VERSION}; {REMEDY}")
+    if strange := sorted(known - set(recipe.inputs)):
+        raise ArtifactInvalid(
+            f"{champion.baseline_uri} is of another schema: the model does not read {strange[0]}; {REMEDY}"
+        )
+    return document
+
+
+def _captures(
+    objects: Objects, bucket: str, model: str, since: datetime
+) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Open captured files from the hour of ``since`` on; the hour is part of the key."""
+    hour = since.strftime("%Y/%m/%d/%H")
+    for entry in objects.list(bucket, f"{capture_prefix(model)}/"):
+        if "/".join(entry["Key"].split("/")[-5:-1]) >= hour:
+            yield entry["Key"], objects.stream(bucket, entry["Key"])
