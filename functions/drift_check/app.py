@@ -18,6 +18,7 @@ from driftwheel.steps.drift_metrics import emf, of_check, of_stack
 settings = AlertSettings.from_env()
 logger = Logger(service="drift_check")
 tracer = Tracer(service="drift_check")
+stack = {"stack": settings.stack}
 objects = Objects(boto3.client("s3"))
 events, sns = boto3.client("events"), boto3.client("sns")
 ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
@@ -32,9 +33,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for checked in found.checked:
         logger.info("drift check", extra={"model": checked.model, "severity": checked.report.severity})
         if not checked.aside:
-            sys.stdout.write(emf(of_check(checked), "model", checked.model, now) + "\n")
+            sys.stdout.write(emf(of_check(checked), stack | {"model": checked.model}, now) + "\n")
             tell(checked)
-    sys.stdout.write(emf(of_stack(ledger, now), "stack", settings.stack, now) + "\n")
+    sys.stdout.write(emf(of_stack(ledger, now), stack, now) + "\n")
     if found.failed:
         raise ArtifactInvalid("; ".join(found.failed))
     return {checked.model: checked.report.headline() | locations(checked) for checked in found.checked}

@@ -26,8 +26,9 @@ def told(output: str) -> dict[tuple[str, str], dict[str, float]]:
         for namespace, data in metric_data(line).items():
             assert namespace == "Driftwheel"
             for datum in data:
-                (dimension,) = datum["Dimensions"]
-                key = dimension["Name"], dimension["Value"]
+                named = {each["Name"]: each["Value"] for each in datum["Dimensions"]}
+                assert named.pop("stack") == "driftwheel"
+                key = ("model", named["model"]) if named else ("stack", "driftwheel")
                 found.setdefault(key, {})[datum["MetricName"]] = datum["Value"]
     return found
 

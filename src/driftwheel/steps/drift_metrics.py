@@ -1,8 +1,9 @@
 """What drift_check tells CloudWatch: numbers of each check by model, and the state of all models by stack.
 
 Embedded metric format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/
-CloudWatch_Embedded_Metric_Format_Specification.html. The only dimensions are ``model`` and ``stack``: at most
-eight metrics a model and four a stack, however many columns, runs and windows there are.
+CloudWatch_Embedded_Metric_Format_Specification.html. The only dimensions are ``stack`` and ``model``, so that
+two stacks may each have a model of one name: at most eight metrics a model and four a stack, however many
+columns, runs and windows there are.
 
 An alarm cannot search for models that are registered later, so the template's alarms watch the stack's
 metrics. Those are told at every tick, from the latest finding of each model: one model's good news does not
@@ -10,6 +11,7 @@ end another's alarm, and silence is an alarm of its own.
 """
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -66,10 +68,10 @@ def of_stack(ledger: Ledger, now: datetime) -> Metrics:
     return worst | ({"LabelCoverage": min(coverage)} if coverage else {})
 
 
-def emf(metrics: Metrics, dimension: str, value: str, now: datetime) -> str:
-    """Write metrics of one dimension as a line of the embedded metric format."""
+def emf(metrics: Metrics, dimensions: Mapping[str, str], now: datetime) -> str:
+    """Write metrics of one thing, named by its dimensions, as a line of the embedded metric format."""
     named = [{"Name": name, "Unit": "Count" if name in COUNTS else "None"} for name in metrics]
-    directive = {"Namespace": NAMESPACE, "Dimensions": [[dimension]], "Metrics": named}
+    directive = {"Namespace": NAMESPACE, "Dimensions": [list(dimensions)], "Metrics": named}
     about: dict[str, Any] = {"Timestamp": int(now.timestamp() * 1000), "CloudWatchMetrics": [directive]}
     # First in the line: readers of logs tell metrics by it.
-    return json.dumps({"_aws": about, dimension: value} | metrics, separators=(",", ":"))
+    return json.dumps({"_aws": about, **dimensions, **metrics}, separators=(",", ":"))

@@ -73,7 +73,7 @@ def watching(clock: Clock) -> Alarms:
 
 def tick(clock: Clock, **metrics: float) -> None:
     """Say what drift_check says at a tick, through its own EMF line."""
-    for namespace, data in metric_data(emf(metrics, "stack", "driftwheel", clock.now())).items():
+    for namespace, data in metric_data(emf(metrics, {"stack": "driftwheel"}, clock.now())).items():
         boto3.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
 
 
