@@ -127,6 +127,8 @@ def test_labels_that_came_late_are_held_against_the_model_and_count_for_retraini
     finding = Findings(live.table).get("rides")
     assert finding is not None
     assert finding.labelled_rows == 4 * PER_HOUR
+    assert report["window"]["labelled_rows"] == 0
+    assert finding.history[-1]["coverage"] == round(4 / 8, 6)
     assert report["severity"] == "major"
     (loss,) = [found for found in report["findings"] if found["code"] == "quality"]
     assert f"of the rows from {hour(3)} to" in loss["sentence"]

@@ -113,6 +113,17 @@ class DriftReport:
         """Give the report as JSON values."""
         return asdict(self)
 
+    def label_coverage(self) -> float | None:
+        """Give the share of the champion's rows whose label has come, those before the window included.
+
+        None without rows. Labels that come a day late are not missing, however short the window.
+        """
+        periods = (self.course or {"periods": []})["periods"]
+        rows = sum(period["rows"] for period in periods)
+        if rows:
+            return float(sum(period["coverage"] * period["rows"] for period in periods) / rows)
+        return int(self.window.get("labelled_rows", 0)) / self.rows if self.rows else None
+
     def headline(self, findings: int = 5) -> dict[str, Any]:
         """Give the few numbers that fit an event: EventBridge takes 256 KB, people a handful of lines."""
         return {

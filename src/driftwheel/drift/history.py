@@ -40,6 +40,5 @@ def extend(
 
 
 def _said(report: DriftReport, at: str) -> dict[str, Any]:
-    labelled = int(report.window.get("labelled_rows", 0))
-    coverage = round(labelled / report.rows, DIGITS) if report.rows else 0.0
+    coverage = round(report.label_coverage() or 0.0, DIGITS)
     return {"at": at, "severity": report.severity, "rows": report.rows, "coverage": coverage}

@@ -77,8 +77,9 @@ def beside(scores: Floats, labels: Floats, metric: Metric, predicted: int | None
 def auc(scores: Floats, labels: Floats) -> tuple[float | None, float | None]:
     """AUC and its standard error in closed form (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44).
 
-    With mid-ranks R over all rows and R⁺, R⁻ within a class (Sun and Xu 2014): a positive's placement is
-    (R - R⁺) / n⁻, a negative's 1 - (R - R⁻) / n⁺; the variance is the sum of their variances over n⁺ and n⁻.
+    A positive's placement is the share of negatives below it, equal ones half, a negative's the share of
+    positives above it; their means are the AUC, and its variance is the sum of their variances over n⁺ and
+    n⁻. Counted by distinct score after one sort (Sun and Xu 2014, IEEE Signal Process. Lett. 21).
 
     >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0.0, 0.0, 1.0, 1.0]))[0]
     0.75
@@ -87,13 +88,18 @@ def auc(scores: Floats, labels: Floats) -> tuple[float | None, float | None]:
     one, zero = int(positive.sum()), int((~positive).sum())
     if not one or not zero:
         return None, None
-    ranks = _mid_ranks(scores)
-    of_positives = (ranks[positive] - _mid_ranks(scores[positive])) / zero
-    of_negatives = 1 - (ranks[~positive] - _mid_ranks(scores[~positive])) / one
-    value = float(of_positives.mean())
+    order = np.argsort(scores)
+    ordered, of_one = scores[order], positive[order].astype(np.float64)
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ones = np.add.reduceat(of_one, first)
+    zeros = np.diff(np.append(first, len(ordered))) - ones
+    of_positives = (np.cumsum(zeros) - zeros / 2) / zero
+    of_negatives = 1 - (np.cumsum(ones) - ones / 2) / one
+    value = float(ones @ of_positives) / one
     if one == 1 or zero == 1:
         return value, None
-    variance = float(of_positives.var(ddof=1)) / one + float(of_negatives.var(ddof=1)) / zero
+    variance = float(ones @ (of_positives - value) ** 2) / (one - 1) / one
+    variance += float(zeros @ (of_negatives - value) ** 2) / (zero - 1) / zero
     return value, math.sqrt(variance)
 
 
@@ -140,11 +146,3 @@ def _mean(values: Floats) -> tuple[float | None, float | None]:
         return None, None
     error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
     return float(values.mean()), error
-
-
-def _mid_ranks(values: Floats) -> Floats:
-    """Ranks from 1, equal values sharing the mean of theirs."""
-    ordered = np.sort(values)
-    before = np.searchsorted(ordered, values, side="left")
-    up_to = np.searchsorted(ordered, values, side="right")
-    return np.asarray((before + up_to + 1) / 2)

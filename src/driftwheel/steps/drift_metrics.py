@@ -31,8 +31,8 @@ def of_check(checked: Checked) -> Metrics:
     """Give the numbers of one check; what it does not know (too few rows, no label) it does not say."""
     report = checked.report
     found: Metrics = {"WindowRows": report.rows}
-    if report.rows:
-        found["LabelCoverage"] = int(report.window.get("labelled_rows", 0)) / report.rows
+    if (coverage := report.label_coverage()) is not None:
+        found["LabelCoverage"] = coverage
     if report.quality is not None and report.quality["value"] is not None:
         found["Quality"] = report.quality["value"]
     if report.estimate is not None and report.estimate["value"] is not None:
