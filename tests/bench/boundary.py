@@ -9,11 +9,14 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 from moto.core.botocore_stubber import BotocoreStubber
 
-Fault = Literal["throttle", "500", "reset", "limit", "lost", "ok"]
+Fault = Literal["throttle", "500", "reset", "limit", "lost", "ok", "denied", "expired", "skewed"]
 JSON = {"content-type": "application/x-amz-json-1.1"}
 CODES = {
     "throttle": (400, "ThrottlingException"),
     "limit": (400, "ResourceLimitExceeded"),
+    "denied": (400, "AccessDeniedException"),
+    "expired": (400, "ExpiredTokenException"),
+    "skewed": (403, "InvalidSignatureException"),
     "500": (500, "InternalFailure"),
 }
 

@@ -10,40 +10,58 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from driftwheel.aws.sagemaker import create_once, existing, update_endpoint
 from driftwheel.errors import CapacityExceeded
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.objects import Objects
 from driftwheel.ledger.table import Table
-from tests.bench.boundary import Boundary, Fault
+from tests.bench.boundary import CODES, Boundary, Fault
 from tests.bench.faults import Faults
 from tests.bench.sagemaker import StrictSageMaker
 from tests.bench.table import MemoryTable
+from tests.security.iam import KEY
 
 from .conftest import ROOT, Context, World
 
 ROLE = "arn:aws:iam::123456789012:role/driftwheel-sagemaker"
+TAGS = [{"Key": "driftwheel:stack", "Value": "driftwheel"}]
 JOB = {
     "TrainingJobName": "driftwheel-flights-r1",
     "RoleArn": ROLE,
     "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
-    "OutputDataConfig": {"S3OutputPath": "s3://artifacts/out"},
-    "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+    "OutputDataConfig": {"S3OutputPath": "s3://artifacts/out", "KmsKeyId": KEY},
+    "ResourceConfig": {
+        "InstanceType": "ml.m5.large",
+        "InstanceCount": 1,
+        "VolumeSizeInGB": 5,
+        "VolumeKmsKeyId": KEY,
+    },
     "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    "EnableNetworkIsolation": True,
+    "Tags": TAGS,
 }
-MODEL = {"ModelName": "driftwheel-m", "ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": "image"}}
+MODEL = {
+    "ModelName": "driftwheel-m",
+    "ExecutionRoleArn": ROLE,
+    "PrimaryContainer": {"Image": "image"},
+    "EnableNetworkIsolation": True,
+    "Tags": TAGS,
+}
 VARIANT = {"VariantName": "serving", "ModelName": "driftwheel-m", "InitialInstanceCount": 1}
 CONFIG = {
     "EndpointConfigName": "driftwheel-c",
     "ProductionVariants": [VARIANT | {"InstanceType": "ml.m5.large"}],
+    "KmsKeyId": KEY,
+    "Tags": TAGS,
 }
 ENDPOINT = {"EndpointName": "driftwheel-e", "EndpointConfigName": "driftwheel-c"}
 CREATES = {
     "training_job": (JOB, ["TrainingJobName"]),
     "model": (MODEL, ["ModelName"]),
     "endpoint_config": (CONFIG, ["EndpointConfigName"]),
-    "endpoint": (ENDPOINT, ["EndpointName"]),
+    "endpoint": (ENDPOINT | {"Tags": TAGS}, ["EndpointName"]),
 }
 FAULTS: list[list[Fault]] = [["throttle", "throttle"], ["500"], ["reset"]]
 
@@ -54,7 +72,7 @@ def boundary(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Boundary
     sagemaker = world.client("sagemaker")
     for operation, (request, _) in CREATES.items():
         if operation != "training_job":
-            getattr(sagemaker, f"create_{operation}")(**request | {"Tags": []})
+            getattr(sagemaker, f"create_{operation}")(**request)
     with Boundary().up() as boundary:
         yield boundary
 
@@ -101,6 +119,24 @@ def test_an_update_that_meets_faults_is_sent_again(boundary: Boundary, faults: l
     update_endpoint(boto3.client("sagemaker"), ENDPOINT)
 
     assert boundary.executed["UpdateEndpoint"] == 1
+
+
+@pytest.mark.case("SM-14")
+@pytest.mark.parametrize("fault", ["denied", "expired", "skewed"])
+@pytest.mark.parametrize("operation", CREATES)
+def test_what_no_retry_mends_is_asked_once_and_said_in_awss_words(
+    boundary: Boundary, operation: str, fault: Fault
+) -> None:
+    request, names = CREATES[operation]
+    boundary.always[f"Create{camel(operation)}"] = fault
+    client = boto3.client("sagemaker")
+
+    with pytest.raises(ClientError, match="said so") as refused:
+        create_once(client, operation, request, {name: request[name] for name in names}, {})
+
+    assert refused.value.response["Error"]["Code"] == CODES[fault][1]
+    assert refused.value.operation_name == f"Create{camel(operation)}"
+    assert boundary.attempts == {f"Create{camel(operation)}": 1}
 
 
 def test_every_creation_the_product_sends_is_tried_here() -> None:

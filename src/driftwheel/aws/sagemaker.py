@@ -12,6 +12,12 @@ Request = dict[str, Any]
 BUSY = frozenset({"ResourceLimitExceeded", "ThrottlingException", "Throttling", "CapacityError"})
 """Answers that get better by waiting. The SDK never retries ResourceLimitExceeded; our state machine does."""
 
+REFUSED = frozenset(
+    {"AccessDeniedException", "ExpiredTokenException", "InvalidSignatureException"}
+    | {"UnrecognizedClientException"}
+)
+"""Answers that neither waiting nor looking mends: they are passed on in AWS's words, after one request."""
+
 
 def create_once(
     client: Any, operation: str, request: Request, describe: Request, same: Mapping[str, Any]
@@ -27,6 +33,8 @@ def create_once(
     except ClientError as error:
         if error.response["Error"]["Code"] in BUSY:
             raise CapacityExceeded(f"create_{operation}: {error.response['Error']['Message']}") from error
+        if error.response["Error"]["Code"] in REFUSED:
+            raise
         found = existing(client, operation, describe)
         if found is None:
             if is_taken(error):
