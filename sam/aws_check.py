@@ -102,6 +102,7 @@ def take_down(client: Client, stack: str, delete_stack: Callable[[], None]) -> I
     yield from _delete_registry(client, stack)
     delete_stack()
     yield f"stack {stack}"
+    yield from _delete_serving(client, stack)  # what a run at work made before its functions went
     for kind, name in retained:
         yield from _delete_retained(client, kind, name)
 

@@ -1,0 +1,100 @@
+"""DE-11 and DE-12 through the shipped state machine: an endpoint that failed at once, changed or vanished."""
+
+import pytest
+
+from tests.bench.world import World
+
+REDEPLOY = "deployment: {mode: canary, size: 10, bake_seconds: 60, capture: 100, when_deleted: redeploy}\n"
+
+
+def started(more: str = "") -> World:
+    """A world whose first model is trained and whose endpoint is being created."""
+    world = World()
+    with world.hooked():
+        world.register(more)
+        world.drop("parcels", "one.csv", b"1")
+        for _ in range(1_000):
+            if world.sagemaker.endpoints:
+                return world
+            if not world.work():
+                world.tick()
+    raise AssertionError("no endpoint was asked for")
+
+
+def served(more: str = "") -> World:
+    world = started(more)
+    with world.hooked():
+        world.settle()
+    assert world.ledger.champions.get("parcels") is not None
+    return world
+
+
+@pytest.mark.case("DE-11")
+def test_a_first_deployment_that_fails_leaves_no_endpoint_no_champion_and_a_run_that_says_why() -> None:
+    world = started()
+    (endpoint,) = world.sagemaker.endpoints
+
+    with world.hooked():
+        world.end_endpoint(endpoint, rolled_back=True)
+        world.settle()
+
+    assert world.sagemaker.endpoints == {}
+    assert world.ledger.champions.get("parcels") is None
+    (run,) = world.ledger.runs.of_model("parcels")
+    assert run.status == "failed"
+    assert "could not be created" in run.outcome
+    assert sum(world.alerts.values()) == 1
+
+
+@pytest.mark.case("DE-11")
+def test_the_next_run_deploys_after_a_first_deployment_failed() -> None:
+    world = started()
+    (endpoint,) = world.sagemaker.endpoints
+
+    with world.hooked():
+        world.end_endpoint(endpoint, rolled_back=True)
+        world.settle()
+        world.drop("parcels", "two.csv", b"2")
+        world.settle()
+
+    champion = world.ledger.champions.get("parcels")
+    assert champion is not None
+    assert world.sagemaker.endpoints[endpoint]["EndpointConfigName"] == champion.endpoint_config
+
+
+@pytest.mark.case("DE-12")
+@pytest.mark.parametrize(("more", "is_back"), [("", False), (REDEPLOY, True)])
+def test_a_deleted_endpoint_comes_back_with_its_champion_where_the_model_says_so(
+    more: str, *, is_back: bool
+) -> None:
+    world = served(more)
+    champion = world.ledger.champions.get("parcels")
+    assert champion is not None
+
+    with world.hooked():
+        del world.sagemaker.endpoints[champion.endpoint]
+        world.settle()
+
+    found = world.sagemaker.endpoints.get(champion.endpoint)
+    assert (found is not None) == is_back
+    if found is not None:
+        assert (found["EndpointStatus"], found["EndpointConfigName"]) == (
+            "InService",
+            champion.endpoint_config,
+        )
+    outcomes = [each.outcome for each in world.ledger.decisions.of_model("parcels")]
+    assert "deleted" in outcomes
+    assert world.ledger.champions.get("parcels") == champion
+
+
+@pytest.mark.case("DE-12")
+def test_a_config_that_somebody_changed_goes_back_to_the_champions() -> None:
+    world = served()
+    champion = world.ledger.champions.get("parcels")
+    assert champion is not None
+
+    with world.hooked():
+        world.sagemaker.endpoints[champion.endpoint]["EndpointConfigName"] = "somebody-elses"
+        world.settle()
+
+    assert world.sagemaker.endpoints[champion.endpoint]["EndpointConfigName"] == champion.endpoint_config
