@@ -67,8 +67,33 @@ DRIFT = {
     "champion": "ab12",
     "since": {"temp": "2026-11-24T09:30:00+00:00"},
     "windows": ["2026-11-24T08:30:00+00:00 none", "2026-11-24T09:30:00+00:00 fault"],
-    "history": [{"at": "2026-11-24T09:30:00+00:00", "coverage": 0.5, "value": 0.6, "low": 0.5, "high": 0.7}],
-    "window": {"first": "2026-11-24T08:00:00Z", "last": "2026-11-24T09:00:00Z"},
+    "history": [{"at": "2026-11-24T09:30:00+00:00", "coverage": 0.5}],
+    "course": {
+        "metric": "auc",
+        "by": "day",
+        "periods": [{"at": "2026-11-24", "rows": 9, "coverage": 0.5, "value": 0.6, "low": 0.5, "high": 0.7}],
+    },
+    "slices": {
+        "metric": "auc",
+        "measured": [
+            {
+                "column": "origin",
+                "slice": "EWR",
+                "rows": 9,
+                "coverage": 0.5,
+                "value": 0.6,
+                "low": 0.5,
+                "high": 0.7,
+            }
+        ],
+        "few": 2,
+        "not_captured": ["carrier"],
+    },
+    "window": {
+        "first": "2026-11-24T08:00:00Z",
+        "last": "2026-11-24T09:00:00Z",
+        "labels": {"known": 9, "corrected": 1, "repeated": 1},
+    },
     "reference": {"used": "season"},
     "decision": {"outcome": "refuse", "code": "data_fault", "sentence": "live data is broken"},
     "notice": {"since": "today", "next": "the champion serves", "do": "mend `temp`"},
@@ -76,7 +101,16 @@ DRIFT = {
     "baseline_rows": 42491,
     "tests_made": 66,
     "significance": 0.01,
-    "quality": {"metric": "auc", "labelled": 23289, "value": 0.675, "low": 0.667, "high": 0.683},
+    "quality": {
+        "metric": "auc",
+        "labelled": 23289,
+        "value": 0.675,
+        "low": 0.667,
+        "high": 0.683,
+        "since": "2026-11-24T08:00Z",
+        "until": "2026-11-24T08:59Z",
+        "beside": [{"metric": "f1", "value": 0.5, "low": 0.4, "high": 0.6, "before": 0.5}],
+    },
     "features": [
         {
             "name": "temp",
