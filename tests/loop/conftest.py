@@ -204,10 +204,10 @@ class Loop:
         rows = self.ledger.objects.of_model("parcels")
         return next((row for row in rows if row.version == version and row.state != "pending"), None)
 
-    def predict(self, rows: list[dict[str, Any]], inference_id: str) -> list[float]:
+    def predict(self, rows: list[dict[str, Any]], inference_id: str, caller: Any = None) -> list[float]:
         inputs = ("at", "depot", "weight", "rush")
         records = [{name: row[name] for name in inputs} for row in rows]
-        answer = self.client("sagemaker-runtime").invoke_endpoint(
+        answer = (caller or self.client("sagemaker-runtime")).invoke_endpoint(
             EndpointName=self.endpoint,
             ContentType="application/json",
             InferenceId=inference_id,

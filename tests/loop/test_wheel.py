@@ -5,12 +5,17 @@ from typing import Any
 
 import pytest
 
+from driftwheel.capture import CaptureWriter, CapturingRuntime
+
 from .conftest import SPEC, Loop, Parcels
+
+CAPTURED_BY_CALLERS = SPEC.replace("capture: 100", "capture: 100, captured_by: writer")
+"""The demo's turn learns from what the endpoint captured, this one from what its callers did."""
 
 
 @pytest.mark.case("EV-12")
 def test_dropped_files_become_a_champion_that_answers(loop: Loop, parcels: Parcels) -> None:
-    loop.drop("models/parcels/model.yaml", SPEC.encode())
+    loop.drop("models/parcels/model.yaml", CAPTURED_BY_CALLERS.encode())
     rows = parcels.rows(3_000)
     # The later file first: order of arrival must not matter.
     loop.drop("data/parcels/b.csv", parcels.csv(rows[1_500:]))
@@ -76,12 +81,18 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     assert before is not None
     traffic = parcels.rows(4_000, season=1)
     labels = ["inference_id,label"]
-    for start in range(0, len(traffic), 100):
-        batch = traffic[start : start + 100]
-        loop.predict(batch, f"req-{start}")
-        labels += [f"req-{start}/{n},{int(row['late'] == 'true')}" for n, row in enumerate(batch)]
+    s3, bucket = loop.client("s3"), loop.names["artifact_bucket"]
+    with CaptureWriter(s3, bucket, "parcels", loop.endpoint) as writer:
+        caller = CapturingRuntime(loop.client("sagemaker-runtime"), writer)
+        for start in range(0, len(traffic), 100):
+            batch = traffic[start : start + 100]
+            loop.predict(batch, f"req-{start}", caller)
+            labels += [f"req-{start}/{n},{int(row['late'] == 'true')}" for n, row in enumerate(batch)]
+    assert loop.captured("") == loop.captured("req-") == 40, "the endpoint captures nothing by itself"
+    # Twice, and the first ones corrected: the last word counts, and each row once.
+    wrong = [f"{row_id},{1 - int(label)}" for row_id, label in (line.split(",") for line in labels[1:101])]
+    loop.drop("labels/parcels/early.csv", "\n".join([labels[0], *wrong]).encode())
     loop.drop("labels/parcels/late.csv", "\n".join(labels).encode())
-    loop.until(lambda: loop.captured("req-") == 40, 30, "all requests are captured")
 
     def checked() -> bool:
         answer = loop.client("lambda").invoke(
@@ -98,8 +109,9 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     assert after is not None
     assert (after.sequence, after.endpoint) == (before.sequence + 1, before.endpoint)
     prefix = f"runs/parcels/{run.run_id}/preprocessing/profile.json"
-    body = loop.client("s3").get_object(Bucket=loop.names["artifact_bucket"], Key=prefix)["Body"].read()
-    assert json.loads(body)["captured"]["labelled"] >= 300
+    found = json.loads(s3.get_object(Bucket=bucket, Key=prefix)["Body"].read())["captured"]
+    assert (found["rows"], found["labelled"], found["corrected_labels"]) == (4_000, 4_000, 100)
+    assert sum(found["used"].values()) == 4_000
 
 
 def test_a_poisoned_file_is_quarantined_with_its_reason_and_costs_no_training(
