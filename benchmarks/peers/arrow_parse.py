@@ -6,6 +6,6 @@ import sys
 import pyarrow as pa
 import pyarrow.csv as pc
 
-names = open(sys.argv[1]).readline().strip().split(",")
+names = open(sys.argv[2]).readline().strip().split(",")
 types = pc.ConvertOptions(column_types={name: pa.string() for name in names})
-print(json.dumps({"rows": sum(batch.num_rows for batch in pc.open_csv(sys.argv[1], convert_options=types))}))
+print(json.dumps({"rows": sum(batch.num_rows for batch in pc.open_csv(sys.argv[2], convert_options=types))}))

@@ -7,7 +7,7 @@ from pathlib import Path
 from driftwheel.dataset import DataFile, Inputs, prepare
 from driftwheel.spec import load_spec
 
-source, out, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+out, source, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 spec = load_spec((Path(__file__).parent.parent / "model.yaml").read_bytes())
 copy = out / "events.csv"
 copy.hardlink_to(source)  # prepare removes the copy it has read

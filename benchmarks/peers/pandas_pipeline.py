@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from meaning import CANONICAL, FILLED, HOLDOUT, INTEGERS, NULLS, NUMBERS, RANGES, SALT, TEXTS, VALIDATION
 
-source, out = sys.argv[1], Path(sys.argv[2])
+out, source = Path(sys.argv[1]), sys.argv[2]
 frame = pd.read_csv(source, dtype=str, keep_default_na=False, engine="pyarrow")
 for name in frame.columns:
     text = frame[name].str.strip()
@@ -45,5 +45,4 @@ for name in TEXTS:
     frame[f"x.{name}"] = frame[name].map({value: float(n) for n, value in enumerate(order)})
 for name in ("train", "validation", "holdout"):
     frame[split == name].to_parquet(out / f"{name}.parquet", compression="zstd", index=False)
-sums = {name: round(float(frame[name].sum()), 3) for name in ("feels_like", "per_visit", "x.city", "income")}
-print(json.dumps({"splits": split.value_counts().to_dict(), "sums": sums}))
+print(json.dumps({"splits": split.value_counts().to_dict()}))

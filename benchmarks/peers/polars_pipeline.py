@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 from meaning import CANONICAL, FILLED, HOLDOUT, INTEGERS, NULLS, NUMBERS, RANGES, SALT, TEXTS, VALIDATION
 
-source, out = sys.argv[1], Path(sys.argv[2])
+out, source = Path(sys.argv[1]), sys.argv[2]
 
 
 def place(keys: pl.Series) -> pl.Series:
@@ -67,5 +67,4 @@ counts = {}
 for (name,), part in frame.group_by("split"):
     counts[name] = part.height
     part.write_parquet(out / f"{name}.parquet", compression="zstd")
-sums = {name: round(float(frame[name].sum()), 3) for name in ("feels_like", "per_visit", "x.city", "income")}
-print(json.dumps({"splits": counts, "sums": sums}))
+print(json.dumps({"splits": counts}))
