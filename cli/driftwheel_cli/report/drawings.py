@@ -61,12 +61,14 @@ def comparison(verdict: Mapping[str, Any]) -> str:
         return finish()
 
 
-def histogram(edges: Sequence[float], counts: Sequence[int], name: str) -> str:
-    """Draw one column's bins."""
+def histogram(
+    edges: Sequence[float], counts: Sequence[int], name: str, ends: Sequence[str] | None = None
+) -> str:
+    """Draw one column's bins; ``ends`` is what stands at both ends of the axis, if not their numbers."""
     with drawing(2.3, 1.0, f"histogram {name}") as (axes, finish):
         widths = [after - before for before, after in pairwise(edges)]
         axes.bar(edges[:-1], counts, width=widths, align="edge", color=NOW, linewidth=0)
-        bare(axes)
+        bare(axes, ends)
         return finish()
 
 
@@ -125,11 +127,11 @@ def _day(moment: str | None) -> float:
     return float(date2num(datetime.fromisoformat(moment)))  # type: ignore[no-untyped-call]
 
 
-def bare(axes: Axes) -> None:
+def bare(axes: Axes, ends: Sequence[str] | None = None) -> None:
     """Leave the two ends of the x axis, and nothing else."""
     axes.margins(x=0)
     low, high = axes.get_xlim()
-    axes.set_xticks([low, high], [f"{low:.4g}", f"{high:.4g}"], fontsize=7)
+    axes.set_xticks([low, high], ends or [f"{low:.6g}", f"{high:.6g}"], fontsize=7)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
 

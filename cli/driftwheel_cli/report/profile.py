@@ -34,5 +34,6 @@ def page_of(found: Survey, model: str) -> str:
 
 def _picture(column: Found) -> str:
     if column.histogram:
-        return drawings.histogram(column.histogram["edges"], column.histogram["counts"], column.name)
+        ends = [moment[:10] for moment in column.moments] if column.moments else None
+        return drawings.histogram(column.histogram["edges"], column.histogram["counts"], column.name, ends)
     return drawings.frequencies(column.top[:6], column.name) if column.top and not column.identifier else ""

@@ -25,6 +25,12 @@ NULLS = ("NA", "N/A", "n/a", "na", "NULL", "null", "None", "nan", "NaN", "-", "?
 """Words that often stand for a missing value; among numbers and dates they can stand for nothing else."""
 
 SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0)
+NO_DAYS = frozenset(
+    {"0001-01-01", "1601-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01"}
+    | {"1970-01-01", "2038-01-19", "2099-12-31", "2999-12-31", "9999-12-31"}
+)
+"""Where calendars of programs begin or end: what a default or a missing date is often written as."""
+
 READABLE = 0.98
 """Share of the given values a type must read to be proposed."""
 
@@ -45,6 +51,7 @@ SHARES = (0.01, 0.25, 0.5, 0.75, 0.99)
 ID_NAMES = ("id", "key", "number", "no")
 SAMPLE = 1_000
 TOP = 500
+MOST_CLASSES = 50
 BINS = 20
 
 
@@ -61,6 +68,7 @@ class Found:
     forms: list[str] = field(default_factory=list)
     notation: dict[str, Any] | None = None
     numbers: dict[str, float] = field(default_factory=dict)
+    moments: tuple[str, str] | None = None
     histogram: dict[str, Any] | None = None
     top: list[tuple[str, int]] = field(default_factory=list)
     alike: list[Alike] = field(default_factory=list)
@@ -76,6 +84,11 @@ class Found:
     def scattered(self) -> bool:
         """Is it a text with hardly any value twice?"""
         return self.textual and self.distinct > max(TOP, self.given / 2)
+
+    @property
+    def classes(self) -> bool:
+        """Is it a text of a few values, each an answer that could be asked for?"""
+        return self.type == "category" and not self.scattered and 2 < self.distinct <= MOST_CLASSES
 
     @property
     def textual(self) -> bool:
@@ -116,6 +129,10 @@ def look_at(connection: Any, name: str) -> Found:
         found.given -= sum(count for _, count in words)
         if found.type in {"number", "integer"}:
             _describe_numbers(connection, found, values)
+        elif found.type == "timestamp":
+            _describe_moments(connection, found, values)
+        else:
+            found.top = _frequent(connection, f"SELECT v FROM {values}")
     if found.distinct == 1:
         found.notes.append("it is the same in every row: it can teach a model nothing")
     return found
@@ -217,6 +234,11 @@ def _describe_numbers(connection: Any, found: Found, values: str) -> None:
                 f"{value:g} stands {times:,} times far outside the others: a word for missing? "
                 f'then null_tokens: ["", "{value:g}"]'
             )
+    found.histogram = _histogram(connection, table, low, high)
+
+
+def _histogram(connection: Any, table: str, low: float, high: float) -> dict[str, Any]:
+    """Count the values ``n`` of a table in bins of one width."""
     width = (high - low) / BINS or 1.0
     place = f"CAST(floor((n - {double_sql(low)}) / {double_sql(width)}) AS INTEGER)"
     counts = dict(
@@ -225,15 +247,39 @@ def _describe_numbers(connection: Any, found: Found, values: str) -> None:
         ).fetchall()
     )
     edges = [low + width * n for n in range(BINS + 1)]
-    found.histogram = {"edges": edges, "counts": [counts.get(n, 0) for n in range(BINS)]}
+    return {"edges": edges, "counts": [counts.get(n, 0) for n in range(BINS)]}
+
+
+def _describe_moments(connection: Any, found: Found, values: str) -> None:
+    text = iso_text_sql("v", [form_rule(form) for form in found.forms], DUCK) if found.forms else "v"
+    read = f"(SELECT {timestamp_sql(text)} AS t FROM {values})"
+    first, last = connection.execute(f"SELECT min(t), max(t) FROM {read}").fetchone()
+    if first is None:
+        return
+    found.moments = first, last
+    days = ", ".join(map(quote, sorted(NO_DAYS)))
+    for day, times in connection.execute(
+        f"SELECT substr(t, 1, 10) AS day, count(*) FROM {read} WHERE day IN ({days}) GROUP BY 1 ORDER BY 1"
+    ).fetchall():
+        if day in {first[:10], last[:10]}:
+            found.notes.append(
+                f'{day} stands {times:,} times: a word for missing? then null_tokens: ["", "{day}"]'
+            )
+    seconds = f"(SELECT epoch(CAST(t AS TIMESTAMP)) AS n FROM {read})"
+    low, high = connection.execute(f"SELECT min(n), max(n) FROM {seconds}").fetchone()
+    found.histogram = _histogram(connection, seconds, low, high)
+
+
+def _frequent(connection: Any, query: str) -> list[tuple[str, int]]:
+    """Count the most frequent values ``v`` of a query."""
+    counted: list[tuple[str, int]] = connection.execute(
+        f"SELECT v, count(*) AS n FROM ({query}) WHERE v <> '' GROUP BY 1 ORDER BY n DESC, v LIMIT {TOP}"
+    ).fetchall()
+    return counted
 
 
 def _describe_texts(connection: Any, found: Found, name: str) -> None:
-    text = collapse_sql(identifier(name))
-    found.top = connection.execute(
-        f"SELECT v, count(*) AS n FROM (SELECT {text} AS v FROM raw) WHERE v <> '' "
-        f"GROUP BY 1 ORDER BY n DESC, v LIMIT {TOP}"
-    ).fetchall()
+    found.top = _frequent(connection, f"SELECT {collapse_sql(identifier(name))} AS v FROM raw")
     if found.scattered:
         found.notes.append(f"{found.distinct:,} different values: an id, or encode it (hash, target_mean)")
     elif not found.identifier:

@@ -25,12 +25,11 @@ WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n", 
 def draft(found: Survey, model: str) -> str:
     """Write the file; ``driftwheel.spec.load_spec`` reads it.
 
-    Raises SpecInvalid when no model can be drafted: no key, or an answer of several classes.
+    Raises SpecInvalid when no model can be drafted: nothing tells rows apart, or the answer is no class.
     """
     if not found.key:
         raise SpecInvalid(
-            "no set of four columns differs in every row: add an id column to the export, "
-            "or drop repeated rows"
+            "no column has a value in every row and differs between rows: add an id column to the export"
         )
     source: dict[str, Any] = {"prefix": f"data/{model}/", "key": found.key}
     if found.read.source.format != "csv":
@@ -42,6 +41,11 @@ def draft(found: Survey, model: str) -> str:
         f"model: {model}",
         f"source: {_flow(source)}",
     ]
+    if found.keyless:
+        lines += _comment(
+            "no four columns differ in every row: the key is all that tells rows apart. "
+            "Better add an id to the export"
+        )
     if repeats := found.rows - found.keyed:
         lines += _comment(f"{repeats:,} rows repeat a key: of each key the latest row counts")
     for name in found.read.unusable:
@@ -115,12 +119,18 @@ def _target(found: Survey) -> list[str]:
         ]
     if answer.type == "boolean":
         return [*lines, f"target: {_flow({'column': answer.name})}"]
-    if answer.distinct != 2:
-        raise SpecInvalid(
-            f"--target {answer.name}: it has {answer.distinct} different values; a target is a number, "
-            "true or false, or one of two words. Write target.expression yourself, for example late = 'yes'"
+    if answer.classes:
+        counts = ", ".join(f"{_scalar(value)} {times:,}×" for value, times in answer.top[:12])
+        lines += _comment(
+            f"{answer.distinct} answers ({counts}): a model tells one from the rest, the commonest here"
         )
-    text = f"{answer.numbers['maximum']:.17g}" if answer.numbers else quote(answer.top[-1][0])
+    elif answer.distinct != 2:
+        raise SpecInvalid(
+            f"--target {answer.name}: it has {answer.distinct} different values; a target is a number, true "
+            "or false, or one of at most 50 words. Write target.expression yourself, for example late = 'yes'"
+        )
+    named = answer.top[0 if answer.classes else -1][0] if answer.top else ""
+    text = f"{answer.numbers['maximum']:.17g}" if answer.numbers else quote(named)
     column = "answer" if answer.name != "answer" else "target"
     expression = f"{answer.name} = {text}"
     return [*lines, f"target: {_flow({'column': column, 'expression': expression})}"]

@@ -9,17 +9,16 @@ from typing import Any
 
 import duckdb
 
+from driftwheel.discovery import leakage
 from driftwheel.discovery.column import ID_NAMES, Found, look_at
 from driftwheel.discovery.reading import Read, read
 from driftwheel.errors import SpecInvalid
-from driftwheel.recipe.literals import boolean_sql, identifier, number_sql, trim_sql
+from driftwheel.recipe.literals import identifier, trim_sql
 
 MEMORY_MB = 600
 KEY_COLUMNS, KEY_CANDIDATES = 4, 7
 KEYED = 0.9
 """Share of the rows an id may name when some are repeated: of each key the latest row counts."""
-LEAKING = 0.98
-LEAKAGE_ROWS = 50_000
 TARGETS = (
     "target",
     "label",
@@ -39,8 +38,8 @@ TARGETS = (
 class Survey:
     """What was found.
 
-    ``key`` is the smallest set of columns that names every row, or a column called an id that names most;
-    empty when there is neither. ``keyed`` counts its different values.
+    ``key`` is the smallest set of columns that names every row, or a column called an id that names most,
+    or, with ``keyless``, every column that has a value everywhere. ``keyed`` counts its different values.
     """
 
     read: Read
@@ -51,6 +50,7 @@ class Survey:
     time: str | None
     target: str
     guessed: bool
+    keyless: bool = False
     leaking: dict[str, float] = field(default_factory=dict)
 
     def column(self, name: str) -> Found:
@@ -93,6 +93,9 @@ def survey(
         answer = target or _likely_target(columns)
         progress("keys")
         key, keyed = _key(connection, columns, answer, rows)
+        keyless = not key
+        if keyless:
+            key, keyed = _whole_row(connection, columns, answer, rows)
         result = Survey(
             read=found,
             rows=rows,
@@ -102,9 +105,10 @@ def survey(
             time=_time(columns),
             target=answer,
             guessed=target is None,
+            keyless=keyless,
         )
         progress("leakage")
-        result.leaking = _leaking(connection, result)
+        result.leaking = leakage.find(connection, columns, result.column(answer), key)
     return result
 
 
@@ -164,40 +168,24 @@ def _key(connection: Any, columns: list[Found], answer: str, rows: int) -> tuple
     return [], 0
 
 
-def label_sql(found: Found) -> str:
-    """Write a binary target as 0 and 1; the rarer text is 1."""
-    x = trim_sql(identifier(found.name))
-    if found.type == "boolean":
-        return f"CAST({boolean_sql(x)} AS INTEGER)"
-    rarer = f"SELECT {x} FROM raw WHERE {x} <> '' GROUP BY 1 ORDER BY count(*), 1 LIMIT 1"
-    return f"CAST({x} = ({rarer}) AS INTEGER)"
+def _whole_row(connection: Any, columns: list[Found], answer: str, rows: int) -> tuple[list[str], int]:
+    """Name rows by all they say: every column with a value everywhere that tells some rows apart."""
+    names = [
+        c.name
+        for c in columns
+        if c.given == rows and c.name != answer and c.type != "number" and c.distinct > 1
+    ]
 
+    def distinct(chosen: list[str]) -> int:
+        listed = ", ".join(trim_sql(identifier(name)) for name in chosen)
+        found = connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM raw)").fetchone()
+        return int(found[0])
 
-def _leaking(connection: Any, found: Survey) -> dict[str, float]:
-    """Measure how well each column alone tells a binary answer, by AUC (Mann and Whitney 1947)."""
-    answer = found.column(found.target)
-    if answer.type != "boolean" and answer.distinct != 2:
-        return {}
-    suspects = {}
-    for column in found.columns:
-        if column.name == found.target or column.identifier or column.type == "text":
-            continue
-        x = trim_sql(identifier(column.name))
-        sample = (
-            f"(SELECT {label_sql(answer)} AS y, nullif({x}, '') AS t FROM raw "
-            f"USING SAMPLE reservoir({LEAKAGE_ROWS} ROWS) REPEATABLE (7))"
-        )
-        value = number_sql("t") if column.type in {"number", "integer"} else "avg(y) OVER (PARTITION BY t)"
-        if value.startswith("avg") and column.distinct > found.rows / 20:
-            continue
-        ranks, ones, count = connection.execute(
-            "SELECT coalesce(sum(r) FILTER (WHERE y = 1), 0), count(*) FILTER (WHERE y = 1), count(*) FROM "
-            "(SELECT y, rank() OVER (ORDER BY v) + (count(*) OVER (PARTITION BY v) - 1) / 2.0 AS r "
-            f"FROM (SELECT y, {value} AS v FROM {sample}) WHERE v IS NOT NULL AND y IS NOT NULL)"
-        ).fetchone()
-        if min(ones, count - ones) < 20:
-            continue
-        auc = float((ranks - ones * (ones + 1) / 2) / (ones * (count - ones)))
-        if max(auc, 1 - auc) > LEAKING:
-            suspects[column.name] = max(auc, 1 - auc)
-    return suspects
+    if not names:
+        return [], 0
+    keyed = distinct(names)
+    for name in list(names):
+        fewer = [other for other in names if other != name]
+        if fewer and distinct(fewer) == keyed:
+            names = fewer
+    return names, keyed

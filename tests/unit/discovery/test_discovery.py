@@ -96,17 +96,20 @@ def test_a_column_that_tells_the_answer_is_suspected(tmp_path: Path) -> None:
     assert "SUSPECT: alone it tells late" in draft(found, "t")
 
 
-def test_numbers_and_two_words_are_targets_and_three_words_are_none(tmp_path: Path) -> None:
+def test_numbers_two_words_and_one_of_several_words_are_targets(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    lines = [f"{n},{n * 1.5},{'yes' if n % 3 else 'no'},{'abc'[n % 3]}" for n in range(300)]
+    lines = [f"k{n},{n * 1.5},{'yes' if n % 3 else 'no'},{'abc'[n % 3]}" for n in range(300)]
     path.write_text("\n".join(["id,amount,answer,kind", *lines]), encoding="utf-8")
 
     assert load_spec(draft(looked(path, tmp_path, "amount"), "t")).target.kind == "regression"
     spec, result = prepared(draft(looked(path, tmp_path, "answer"), "t"), path, tmp_path, "data/t/t.csv")
     assert spec.target.expression == "answer = 'no'"
     assert result.positives == pytest.approx(1 / 3)
-    with pytest.raises(SpecInvalid, match="3 different values"):
-        draft(looked(path, tmp_path, "kind"), "t")
+    text = draft(looked(path, tmp_path, "kind"), "t")
+    assert "3 answers (a 100\N{MULTIPLICATION SIGN}, b 100" in text
+    assert load_spec(text).target.expression == "kind = 'a'"
+    with pytest.raises(SpecInvalid, match="300 different values"):
+        draft(looked(path, tmp_path, "id"), "t")
     with pytest.raises(SpecInvalid, match="there is no such column"):
         looked(path, tmp_path, "nope")
 
@@ -224,3 +227,81 @@ def test_two_numbers_are_the_classes_of_an_answer(tmp_path: Path) -> None:
     assert spec.target.expression == "code = 2"
     assert result.outcome == "ready", result.problem
     assert result.positives == pytest.approx(1 / 4)
+
+
+def test_several_words_are_told_apart_one_from_the_rest_and_leaks_of_it_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    lines = [f"{n:05d},{'abcd'[n % 4]},{n % 4 * 10 + n % 3},{n * 37 % 101}" for n in range(800)]
+    path.write_text("\n".join(["id,kind,code,size", *lines]), encoding="utf-8")
+
+    found = looked(path, tmp_path, "kind")
+    spec, result = prepared(draft(found, "t"), path, tmp_path, "data/t/t.csv")
+
+    assert list(found.leaking) == ["code"]
+    assert result.outcome == "ready", result.problem
+    assert result.positives == pytest.approx(1 / 4)
+    assert spec.columns["kind"].feature is False
+
+
+def test_without_a_key_all_that_tells_rows_apart_is_the_key_and_the_draft_says_what_that_costs(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "t.csv"
+    lines = [f"{n % 7},{n % 11},{n % 13},{n % 2},{n % 3},{n / 7},{n % 5 == 0}" for n in range(900)]
+    path.write_text("\n".join(["a,b,c,d,e,price,label", *lines]), encoding="utf-8")
+
+    found = looked(path, tmp_path)
+    text = draft(found, "t")
+    spec, result = prepared(text, path, tmp_path, "data/t/t.csv")
+
+    assert "Better add an id to the export" not in text, "four columns name each of these rows"
+    assert set(spec.source.key) == {"a", "b", "c"}
+    path.write_text("\n".join(["a,b,c,d,e,price,label", *lines, *lines[:40]]), encoding="utf-8")
+    text = draft(looked(path, tmp_path), "t")
+    (tmp_path / "again").mkdir()
+    spec, result = prepared(text, path, tmp_path / "again", "data/t/t.csv")
+
+    assert "Better add an id to the export" in text
+    assert "40 rows repeat a key" in text
+    assert result.outcome == "ready", result.problem
+    assert result.rows["duplicates"] == 40
+    assert set(spec.source.key) == {"a", "b", "c"}, "what tells no rows apart is left out of it"
+
+
+def test_days_on_which_calendars_begin_and_columns_written_afterwards_are_pointed_at(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    lines = [
+        f"{n:05d},{'01/01/1900' if n % 40 == 0 else f'{1 + n % 28:02d}/03/2023'},{n % 9},"
+        f"{'2024-02-01' if n % 5 == 0 else ''},{n * 31 % 17},{'yes' if n % 5 == 0 else 'no'}"
+        for n in range(600)
+    ]
+    header = "id,since,calls_after,churn_date,calls,churned"
+    path.write_text("\n".join([header, *lines]), encoding="utf-8")
+
+    found = looked(path, tmp_path)
+    text = draft(found, "t")
+
+    assert '1900-01-01 stands 15 times: a word for missing? then null_tokens: ["", "1900-01-01"]' in text
+    assert "'after' in its name: is it known only after the answer?" in text
+    assert "'churn' in its name sounds like churned" in text
+    assert found.leaking == {"churn_date": 1.0}, "that it has a value tells"
+    assert "whether it has a value already tells churned" in text
+    assert not found.column("calls").notes
+    _, result = prepared(
+        text.replace("since: {type: timestamp", 'since: {type: timestamp, null_tokens: ["", "1900-01-01"]'),
+        path,
+        tmp_path,
+        "data/t/t.csv",
+    )
+    assert result.outcome == "ready", result.problem
+    profile = json.loads((tmp_path / "out/profile.json").read_text())
+    assert profile["rejected_by_rule"] == {"since: time missing": 15}, "the word is read as it was meant"
+
+
+def test_initials_are_near_the_words_they_stand_for() -> None:
+    counted = [("US", 900), ("U.S.A.", 41), ("United Kingdom", 30), ("UK", 20), ("AA", 9), ("AAL", 8)]
+
+    assert [(one.spelling, one.times, one.nearest) for one in near_duplicates(counted)] == [
+        ("U.S.A.", 41, "US"),
+        ("UK", 20, "United Kingdom"),
+    ]
