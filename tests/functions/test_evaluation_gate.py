@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from driftwheel.drift.baseline import build_baseline
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.ledger.decisions import Decisions
 
@@ -37,8 +38,24 @@ def predictions(challenger_noise: float, champion_noise: float | None, rows: int
     return gzip.compress("\n".join(lines).encode() + b"\n", mtime=0)
 
 
-def write_output(world: World, scores: bytes, leave_out: str = "") -> None:
-    parts = {"predictions.csv.gz": scores, "baseline.json": b"{}", "metrics.json": b"{}", "probe.json": b"{}"}
+BASELINE = json.dumps(
+    build_baseline(
+        {"temp": [30.0, 41.5, None, 52.0], "origin": ["JFK", "EWR", "JFK", None]},
+        {"temp": "number", "origin": "category"},
+        [0.1, 0.9],
+        [0, 1],
+        {"temp": 2.0},
+    )
+).encode()
+
+
+def write_output(world: World, scores: bytes, leave_out: str = "", baseline: bytes = BASELINE) -> None:
+    parts = {
+        "predictions.csv.gz": scores,
+        "baseline.json": baseline,
+        "metrics.json": b"{}",
+        "probe.json": b"{}",
+    }
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name, body in parts.items():
@@ -73,6 +90,40 @@ def test_the_first_good_model_is_promoted_and_registered_as_approved(
     assert world.read(f"{PREFIX}/evaluation_gate/probe.json") == {}
     (decision,) = Decisions(world.table).of_model("flights")
     assert (decision.step, decision.outcome) == ("evaluation_gate", "promote")
+
+
+def test_the_training_data_is_described_in_the_files_model_monitors_users_know(
+    world: World, event: Events, context: Context
+) -> None:
+    write_output(world, predictions(0.5, None))
+
+    world.load("evaluation_gate").handler(event("evaluation_gate"), context)
+
+    place = f"{PREFIX}/evaluation_gate"
+    assert world.read(f"{place}/baseline.json")["rows"] == 4, "the mergeable summaries"
+    numbers, words = (
+        next(f for f in world.read(f"{place}/statistics.json")["features"] if f["name"] == name)
+        for name in ("temp", "origin")
+    )
+    assert numbers["numerical_statistics"]["common"] == {"num_present": 3, "num_missing": 1}
+    assert words["string_statistics"]["distinct_count"] == 2
+    constraints = {f["name"]: f for f in world.read(f"{place}/constraints.json")["features"]}
+    assert constraints["temp"]["num_constraints"] == {"is_non_negative": True}
+    assert constraints["origin"]["string_constraints"] == {"domains": ["EWR", "JFK"]}
+
+
+@pytest.mark.parametrize(
+    "baseline", [b"{}", b"[]", b"no JSON", b'{"rows": 1, "kinds": {}, "columns": {"a": 1}}']
+)
+def test_a_baseline_that_is_none_ends_the_run_before_anything_is_registered(
+    world: World, event: Events, context: Context, baseline: bytes
+) -> None:
+    write_output(world, predictions(0.5, None), baseline=baseline)
+
+    with pytest.raises(ArtifactInvalid, match=r"baseline\.json is no drift baseline"):
+        world.load("evaluation_gate").handler(event("evaluation_gate"), context)
+
+    assert not world.client("sagemaker").list_model_package_groups()["ModelPackageGroupSummaryList"]
 
 
 @pytest.mark.case("DE-01")

@@ -5,7 +5,7 @@ import gzip
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -112,10 +112,19 @@ def _publish(
     spec, recipe, folder = space.spec, space.recipe, space.folder
     asked = question(recipe, spec)
     pinned = inputs.pinned
+    seen, notes = None, []
+    if pinned is not None and inputs.rollover and pinned.question == asked:
+        seen = splits.seen_until(space, inputs.baseline)
+        if (newer := splits.newer(space, seen)) < spec.evaluation.minimum_rows:
+            inputs = replace(inputs, rollover=False)
+            notes.append(
+                f"the holdout stays: {newer} rows are newer than {seen}, up to which the champion was "
+                f"trained; {spec.evaluation.minimum_rows} (evaluation.minimum_rows) are needed to judge on"
+            )
     if pinned is not None and (inputs.rollover or pinned.question != asked):
         pinned = None
     keys = outputs.holdout_keys(pinned.path) if pinned else None
-    if problem := splits.assign(space, keys):
+    if problem := splits.assign(space, keys, seen):
         return refused(found, problem, counts)
     training = space.training()
     params = fit(training, recipe)
@@ -146,7 +155,7 @@ def _publish(
         "label": labels,
         "time": profile.spans(space),
         "suspected_leakage": leakage,
-        "notes": [*checks.unreadable_values(space, found, unreadable), *redundant(space, params)],
+        "notes": [*notes, *checks.unreadable_values(space, found, unreadable), *redundant(space, params)],
         "suspected_shift": shifts,
     }
     outputs.write_json(folder / "profile.json", _finite(document))

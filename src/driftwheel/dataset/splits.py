@@ -5,8 +5,8 @@ The pinned holdout is the champion's: challengers are judged on its rows until a
 replaces them, and none of its rows ever trains.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.literals import identifier, quote
@@ -57,10 +57,27 @@ def keep_usable(space: "DuckWorkspace", refused_files: Iterable[int]) -> dict[st
     }
 
 
-def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
+def seen_until(space: Workspace, baseline: Mapping[str, Any] | None) -> str | None:
+    """Give the last moment the champion was trained on; ``baseline`` is its profile.json.
+
+    None where no holdout is cut by time, and without a champion.
+    """
+    if baseline is None or space.spec.split.by != "time":
+        return None
+    spans = [baseline["time"][name] for name in SPLITS[:2] if name in baseline["time"]]
+    return max((last for _, last in spans if last), default=None)
+
+
+def newer(space: Workspace, moment: str | None) -> int:
+    """Count the rows after a moment; all of them without one."""
+    return space.count(f"rows WHERE __time > {quote(moment)}" if moment else "rows")
+
+
+def assign(space: Workspace, pinned: Iterable[str] | None, seen: str | None = None) -> Refusal | None:
     """Write ``parted``: the rows with their ``__split``; ``pinned`` are the keys of the pinned holdout.
 
-    With a pinned holdout its keys go to no split, and the rest is parted into train and validation.
+    With a pinned holdout its keys go to no split, and the rest is parted into train and validation. A holdout
+    cut by time begins after ``seen``: a champion must not be judged on rows it was trained on.
     """
     if pinned is not None:
         space.keep_texts("pinned", "key", pinned)
@@ -68,7 +85,7 @@ def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
     split = space.spec.split
     if split.by in {"key", "group"} and pinned is not None:
         pool = f"(SELECT * FROM {pool} WHERE {_outside_holdout(space, split)})"
-    case = _case(space, pool, split, pinned is not None)
+    case = _case(space, pool, split, pinned is not None, seen)
     kept = ", ".join([*map(identifier, space.columns), "__key", "__label", "__time", "__origin", "__file"])
     space.keep("parted", f"SELECT {kept}, {case} AS __split FROM {pool}")
     found = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))
@@ -83,18 +100,21 @@ def assign(space: Workspace, pinned: Iterable[str] | None) -> Refusal | None:
     return None
 
 
-def _case(space: Workspace, pool: str, split: "Split", pinned: bool) -> str:
+def _case(space: Workspace, pool: str, split: "Split", pinned: bool, seen: str | None) -> str:
     if split.by == "time":
-        return _by_time(space, pool, split, pinned)
+        return _by_time(space, pool, split, pinned, seen)
     return _by_rank(space, split, pinned) if split.by == "stratified" else _by_hash(space, split)
 
 
-def _by_time(space: Workspace, pool: str, split: "Split", pinned: bool) -> str:
+def _by_time(space: Workspace, pool: str, split: "Split", pinned: bool, seen: str | None) -> str:
     """Cut at the times above which the declared shares lie; rows of one moment stay together.
 
     Validation is cut from what lies before the holdout: a burst of rows in one second cannot empty it.
     """
     holdout = None if pinned else _cut(space, pool, split.holdout)
+    if holdout and seen:
+        ((first,),) = space.rows(f"SELECT min(__time) FROM {pool} WHERE __time > {quote(seen)}")
+        holdout = max(holdout, quote(first or seen))
     older = pool if holdout is None else f"(SELECT * FROM {pool} WHERE __time < {holdout})"
     validation = _cut(space, older, split.validation / (1 - split.holdout))
     judges = f"WHEN __time >= {holdout} THEN 'holdout' " if holdout else ""

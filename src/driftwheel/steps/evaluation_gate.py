@@ -1,5 +1,6 @@
 """EvaluationGate: two models' predictions on the same rows become a verdict and a registered version."""
 
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from driftwheel.algorithms.images import image_uri
 from driftwheel.aws.objects import Objects
 from driftwheel.deployment.names import resource_name
 from driftwheel.deployment.registry import Approval, Lineage, approval_request, group_request, package_request
+from driftwheel.drift.monitor_files import constraints, statistics
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.gate.decision import evaluate
 from driftwheel.gate.verdict import Verdict
@@ -63,10 +65,23 @@ def judge(run: Run, evidence: dict[str, bytes]) -> Verdict:
 def publish(
     run: Run, verdict: Verdict, evidence: dict[str, bytes], objects: Objects, artifact_bucket: str
 ) -> S3Uri:
-    """Keep the evidence under the run's prefix, the evaluation last; returns the evaluation's URI."""
+    """Keep the evidence under the run's prefix, the evaluation last; returns the evaluation's URI.
+
+    The baseline is kept a second time as ``statistics.json`` and ``constraints.json``, as SageMaker Model
+    Monitor would have written them of the training data. Raises ArtifactInvalid when it is no baseline.
+    """
     place = RunLayout(artifact_bucket, run.model, run.run_id).step("evaluation_gate")
     for name in NAMES:
         objects.write(place / name, evidence[name])
+    try:
+        baseline = json.loads(evidence["baseline.json"])
+        familiar = {"statistics.json": statistics(baseline), "constraints.json": constraints(baseline)}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ArtifactInvalid(
+            f"the training job's baseline.json is no drift baseline: {type(error).__name__}; train again"
+        ) from error
+    for name, document in familiar.items():
+        objects.write_json(place / name, document)
     objects.write_json(place / "evaluation.json", verdict.model_dump(mode="json"))
     return place / "evaluation.json"
 

@@ -481,6 +481,24 @@ def test_the_holdout_rolls_over_when_it_may_or_when_the_question_changed(desk: D
     assert desk.prepare(other, {"pinned": pinned}, a=csv_of(*map(row, range(100)))).rolled_over
 
 
+def test_a_new_holdout_begins_after_what_the_champion_was_trained_on_or_waits(desk: Desk) -> None:
+    judged = spec(evaluation={"minimum_rows": 20})
+    pinned = desk.pin(desk.prepare(judged, a=csv_of(*map(row, range(100)))))
+    champion = desk.prepare(judged, {"pinned": pinned}, a=csv_of(*map(row, range(200))))
+    baseline = desk.json("profile.json")
+    assert champion.holdout_uri, "it was trained on rows that are newer than its holdout"
+    given = {"pinned": pinned, "rollover": True, "baseline": baseline}
+
+    early = desk.prepare(judged, given, a=csv_of(*map(row, range(219))))
+    assert (early.rolled_over, early.holdout_digest) == (False, pinned.sha256)
+    assert "19 rows are newer than 2024-01-09 07:00:00" in desk.json("profile.json")["notes"][0]
+
+    late = desk.prepare(judged, given, a=csv_of(*map(row, range(220))))
+    assert (late.rolled_over, late.rows["holdout"]) == (True, 20), "33 rows would be 15 %"
+    assert {line["label"] for line in desk.holdout()} == {0.0, 1.0}
+    assert desk.json("profile.json")["time"]["holdout"] == ["2024-01-09 08:00:00", "2024-01-10 03:00:00"]
+
+
 def test_golden_records_give_their_features_on_the_server_too(desk: Desk) -> None:
     desk.prepare(spec(), a=csv_of(*map(row, range(300))))
 
