@@ -1,12 +1,16 @@
 """Values as people write them: each column's rule decides, every one is counted, and no infinity trains."""
 
+import datetime as dt
 import gzip
 import json
 import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -232,3 +236,69 @@ def test_a_word_among_a_million_numbers_is_named_by_its_row(folder: Path) -> Non
         [entry] = [json.loads(line) for line in stream]
     assert (entry["line"], entry["column"], entry["value"]) == (1_000_001, "weight", "heavy")
     assert found.rows["train"] > 600_000
+
+
+@pytest.mark.case("DA-20")
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_decimals_and_moments_of_parquet_keep_their_values_wherever_they_are_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    at = [dt.datetime(2024, 2, 29, 5, tzinfo=dt.UTC) + dt.timedelta(hours=n) for n in range(60)]
+    table = pa.table(
+        {
+            "id": pa.array([10**17 + n for n in range(60)]),
+            "price": pa.array([Decimal(n) / 4 for n in range(60)], pa.decimal128(20, 2)),
+            "told": pa.array(at, pa.timestamp("us", tz=zone)),
+            "old": pa.array(at, pa.timestamp("ns")),
+            "late": [n % 3 == 0 for n in range(60)],
+        }
+    )
+    pq.write_table(table.select(["id", "price", "told", "late"]), folder / "zoned.parquet")
+    pq.write_table(table, folder / "int96.parquet", use_deprecated_int96_timestamps=True)
+    columns = {name: {"type": "timestamp", "feature": False} for name in ("told", "old")}
+    columns |= {"id": {"type": "category", "feature": False}, "price": {"type": "number"}}
+    columns |= {"late": {"type": "boolean", "feature": False}}
+    columns["old"]["optional"] = True
+    hours = {"told_hour": "extract(hour from told)", "old_hour": "extract(hour from old)"}
+    spec = ModelSpec.model_validate(
+        BASE | {"columns": columns, "features": hours, "source": BASE["source"] | {"format": "parquet"}}
+    )
+
+    for name in ("zoned.parquet", "int96.parquet"):
+        out = folder / name.partition(".")[0]
+        out.mkdir()
+        found = prepare(
+            spec, Inputs(files=[DataFile("source", f"data/{name}", folder / name)]), out, memory_mb=400
+        )
+
+        assert (found.outcome, found.rows["rejected"]) == ("ready", 0), found.refused or found.problem
+        profile_ = profile(out)["columns"]
+        assert [profile_[name]["bad_literal"] for name in columns] == [0] * len(columns)
+        assert (profile_["told"]["first"], profile_["told"]["last"]) == (
+            "2024-02-29 05:00:00",
+            "2024-03-02 16:00:00",
+        )
+        assert profile_["price"]["maximum"] == 14.75
+        got = rows(out, "raw.price", "x.told_hour")
+        assert all(price * 4 % 24 == (hour - 5) % 24 for price, hour in got)
+
+
+@pytest.mark.case("DA-20")
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, b"x"], ids=["list", "struct", "binary"])
+def test_a_column_that_is_no_single_value_is_refused_by_name(folder: Path, value: object) -> None:
+    pq.write_table(
+        pa.table({"id": [1], "country": ["NO"], "weight": [value], "late": [True]}), folder / "n.parquet"
+    )
+    spec = ModelSpec.model_validate(BASE | {"source": BASE["source"] | {"format": "parquet"}})
+    (folder / "out").mkdir()
+
+    found = prepare(
+        spec,
+        Inputs(files=[DataFile("source", "data/n.parquet", folder / "n.parquet")]),
+        folder / "out",
+        memory_mb=400,
+    )
+
+    [(_, refusal)] = found.refused
+    assert (refusal.code, refusal.column) == ("unsupported-type", "weight")

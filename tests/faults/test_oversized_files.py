@@ -167,3 +167,16 @@ def test_the_child_says_what_it_read_when_nothing_is_wrong(bounded: Bounded, tmp
     assert (answer["rows"], answer["first"]) == (2, [["1", 2], ["3", 4]])
     assert answer["bad_lines"] == [[3, "too few fields (the header has 2)"]]
     assert not (tmp_path / "good.csv.text").exists()
+
+
+@pytest.mark.case("DA-20")
+def test_a_category_of_a_million_levels_in_one_row_group_is_read_in_bounded_memory(bounded: Bounded) -> None:
+    rows = 1_000_000
+    table = pa.table({"id": np.arange(rows), "place": pa.array(map(str, range(rows))).dictionary_encode()})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", row_group_size=rows)
+
+    answer = bounded("levels.parquet", [sink.getvalue()])
+
+    assert answer["rows"] == rows
+    assert answer["peak_mebibytes"] < 400

@@ -60,7 +60,7 @@ def load(
             _refuse_size(file, limit, len(taken))
         if _contradicts_itself(connection, plain, taken):
             _refuse_damaged(file)
-        values = "".join(f", CAST({identifier(name)} AS VARCHAR) AS {identifier(name)}" for name in taken)
+        values = "".join(f", {_text_of(name, types[name])} AS {identifier(name)}" for name in taken)
         connection.execute(
             f"INSERT INTO {table} BY NAME SELECT {file.number} AS __file, "
             f"row_number() OVER () AS __line{values} FROM (SELECT * FROM {reader} LIMIT {limit + 1})"
@@ -78,6 +78,14 @@ def load(
     if not rows:
         raise Unreadable("header-only", f"{file.key} has columns and no rows", key=file.key)
     return Loaded(rows, tuple(types))
+
+
+def _text_of(name: str, kind: str) -> str:
+    """Write a value as its text; a moment with a zone in UTC, whatever zone this machine is in."""
+    x = identifier(name)
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        x = f"make_timestamp(epoch_us({x}))"  # AT TIME ZONE would need an extension
+    return f"CAST({x} AS VARCHAR)"
 
 
 def _contradicts_itself(connection: Any, plain: Path, names: list[str]) -> bool:
