@@ -9,7 +9,8 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.recipe import test_encodings, test_expressions, test_literals, test_notation
+from tests.unit.recipe import test_encodings, test_expressions, test_generated, test_literals, test_notation
+from tests.unit.recipe.generated import ROWS, numbered, recipes
 
 from driftwheel.recipe import duck, spark, sql
 from driftwheel.recipe.expression import parse_expression
@@ -151,6 +152,24 @@ def test_generated_expressions_give_what_the_server_gives(session, texts):
     # a comparison downstream of a transcendental function may flip at its last bit: those stay exact here
     usable = [text for text in texts if not any(name in text for name in (*test_expressions.INEXACT, "**"))]
     check(session, [text for text in usable if readable(text)])
+
+
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(recipe=recipes(), rows=ROWS)
+def test_generated_recipes_give_what_duckdb_gives(session, recipe, rows):
+    names = [column["name"] for column in recipe["columns"]]
+    wanted = [*recipe["inputs"], "__rejected"]
+    with duckdb.connect(config={"threads": 1}) as connection:
+        params = test_generated.prepared(connection, recipe, rows)
+        chosen = ", ".join([*wanted, *duck.feature_sql(recipe, params)])
+        expected = connection.execute(f"SELECT {chosen} FROM clean ORDER BY k").fetchall()
+
+    load(session, "raw", names, [(*row, n) for n, row in enumerate(numbered(rows, names))])
+    chosen = ", ".join([*map(spark.SPARK.identifier, wanted), *spark.feature_sql(recipe, params)])
+    query = spark.cleaning_query("raw", recipe, ["n"])
+    found = session.sql(f"SELECT {chosen} FROM ({query}) ORDER BY n").collect()
+
+    assert [list(map(repr, row)) for row in found] == [list(map(repr, row)) for row in expected]
 
 
 def readable(text):
