@@ -56,6 +56,7 @@ $(SAM_VENV)/.ready: requirements-sam.txt | $(VENV)/.ready
 sam: $(SAM_VENV)/.ready ## Validate the template and build what `sam deploy` uploads
 	$(SAM) validate --lint
 	$(SAM) build
+	$(BIN)/python sam/sizes.py
 
 sam-local: sam ## Run every function with `sam local invoke`, beside the local runtime (needs Docker, or root on Debian)
 	$(SAM_PATH) $(BIN)/python sam/compare.py
