@@ -10,14 +10,16 @@ LONGEST_SENTENCE = 600
 def digits(value: Any) -> str:
     """Write a number as people read it.
 
-    >>> digits(0.73861), digits(10996), digits(None)
-    ('0.7386', '10,996', 'none')
+    >>> digits(0.73861), digits(10996), digits(9999.5), digits(None)
+    ('0.7386', '10,996', '10,000', 'none')
     """
     if value is None:
         return "none"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 def share(value: float) -> str:

@@ -154,7 +154,7 @@ def test_generated_expressions_give_what_the_server_gives(session, texts):
     check(session, [text for text in usable if readable(text)])
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(recipe=recipes(), rows=ROWS)
 def test_generated_recipes_give_what_duckdb_gives(session, recipe, rows):
     names = [column["name"] for column in recipe["columns"]]
