@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from driftwheel.recipe.literals import BLANKS
+
 DOUBLE_MAX = "1.7976931348623157e308"
 _UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 
@@ -40,6 +42,22 @@ class Dialect(ABC):
     @abstractmethod
     def trimmed(self, x: str, characters: str) -> str:
         """Strip these characters from both ends."""
+
+    def collapsed(self, x: str) -> str:
+        """Make every run of blanks one space, and none at the ends."""
+        return self.trimmed(self.replaced(x, f"[{BLANKS}]+", " "), " ")
+
+    def plain(self, kind: str, x: str) -> list[tuple[str, str]]:
+        """Write tests for the plainest texts of a type as received, and how each is read; none by default.
+
+        ``kind`` is 'number', 'integer' or 'timestamp'.
+        """
+        del kind, x
+        return []
+
+    def issue(self, kind: str) -> str:
+        """Write what is wrong with a cell."""
+        return self.quote(kind)
 
     @abstractmethod
     def number(self, x: str) -> str:

@@ -192,12 +192,20 @@ def cleaning_query(source: str, recipe: Recipe, kept: Iterable[str] = ()) -> str
         plain = SPARK.matches(x, r"[\x00-\x7F]*")
         return f"(CASE WHEN {x} IS NULL OR {plain} THEN {x} ELSE {FOLD}({x}) END)"
 
-    stages = sql.cleaning_stages(recipe, SPARK, raw)
+    def received(name: str) -> str:
+        return SPARK.identifier(f"__text.{name}")
+
+    names = [column["name"] for column in recipe["columns"]]
+    stages = sql.cleaning_stages(recipe, SPARK, received)
     rest = "".join(f", {SPARK.identifier(name)}" for name in kept)
-    given = "".join(f", {SPARK.identifier(name)}" for _, name in stages.given)
-    first = f"SELECT {sql.named(stages.given, SPARK)}{rest} FROM {source}"  # noqa: S608
-    second = f"SELECT {sql.named(stages.parsed, SPARK)}{given}{rest} FROM ({first})"  # noqa: S608
-    return f"SELECT {sql.named(stages.final, SPARK)}{given}{rest} FROM ({second})"  # noqa: S608
+    texts = "".join(f", {received(name)}" for name in names)
+    judged = "".join(f", {SPARK.identifier(name)}" for _, name in stages.judged)
+    query = (
+        f"SELECT {sql.named([(raw(name), f'__text.{name}') for name in names], SPARK)}{rest} FROM {source}"  # noqa: S608
+    )
+    query = f"SELECT {sql.named(stages.parsed, SPARK)}{texts}{rest} FROM ({query})"  # noqa: S608
+    query = f"SELECT {sql.named(stages.judged, SPARK)}{texts}{rest} FROM ({query})"  # noqa: S608
+    return f"SELECT {sql.named(stages.told, SPARK)}{judged}{rest} FROM ({query})"  # noqa: S608
 
 
 def feature_sql(recipe: Recipe, params: Params, folds: Params | None = None) -> list[str]:

@@ -28,35 +28,45 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class Stages:
-    """Cleaning in three steps, each a list of ``(expression, name)`` over the one before.
+    """Cleaning in three steps, each a list of ``(expression, name)``, over what came in and the steps before.
 
-    ``given``: ``__given.<column>``, trimmed text, NULL when absent; ``parsed``: ``__parsed.<column>``;
-    ``final``: the cleaned column, ``__issue.<column>`` (NULL, 'bad literal', 'outside range' or 'missing'),
-    and ``__rejected`` (NULL, or '<column>: <issue>' of the first rule that rejects the row).
+    ``parsed``: ``__parsed.<column>``, what the text says; ``judged``: the cleaned column and
+    ``__issue.<column>`` (NULL, 'bad literal', 'outside range' or 'missing'); ``told``: ``__given.<column>``
+    (the trimmed text of a cell with an issue, NULL when absent) and ``__rejected`` (NULL, or
+    '<column>: <issue>' of the first rule that rejects the row).
     """
 
-    given: list[tuple[str, str]]
     parsed: list[tuple[str, str]]
-    final: list[tuple[str, str]]
+    judged: list[tuple[str, str]]
+    told: list[tuple[str, str]]
 
 
-def cleaning_stages(recipe: Recipe, d: Dialect, raw: Callable[[str], str]) -> Stages:
-    """Write how every column is cleaned; ``raw`` writes the received text of a column, NFKC folded."""
+def cleaning_stages(recipe: Recipe, d: Dialect, received: Callable[[str], str]) -> Stages:
+    """Write how every column is cleaned; ``received`` names the received text of a column, NFKC folded."""
     found = Stages([], [], [])
-    rejections = []
     for column in recipe["columns"]:
-        name = column["name"]
-        given_name, parsed_name = d.identifier(f"__given.{name}"), d.identifier(f"__parsed.{name}")
-        found.given.append((_given(column, _text(column, raw(name), d), d), f"__given.{name}"))
-        found.parsed.append((_parsed(column, given_name, d), f"__parsed.{name}"))
-        issue = _issue(column, given_name, parsed_name, d)
-        found.final.append((_value(column, parsed_name, d), name))
-        found.final.append((issue, f"__issue.{name}"))
-        if rejects := _rejects(column, parsed_name, d):
-            rejections.append(f"WHEN {rejects} THEN {d.quote(name + ': ')} || coalesce({issue}, 'missing')")
-    rejected = f"CASE {' '.join(rejections)} END" if rejections else f"CAST(NULL AS {d.text_type})"
-    found.final.append((rejected, "__rejected"))
+        name, text = column["name"], received(column["name"])
+        given, issue = _given(column, text, d), d.identifier(f"__issue.{name}")
+        parsed = d.identifier(f"__parsed.{name}")
+        found.parsed.append((_read(column, text, given, d), f"__parsed.{name}"))
+        found.judged.append((_value(column, parsed, d), name))
+        found.judged.append((_issue(column, given, parsed, d), f"__issue.{name}"))
+        found.told.append((f"CASE WHEN {issue} IS NOT NULL THEN {given} END", f"__given.{name}"))
+    found.told.append((rejected_sql(recipe, d), "__rejected"))
     return found
+
+
+def rejected_sql(recipe: Recipe, d: Dialect) -> str:
+    """Write the first rule that rejects a row, over cleaned columns and their issues."""
+    rules = []
+    for column in recipe["columns"]:
+        x, issue = d.identifier(column["name"]), d.identifier(f"__issue.{column['name']}")
+        told = f"{d.quote(column['name'] + ': ')} || CAST({issue} AS {d.text_type})"
+        if column["missing"] == "reject":
+            rules.append(f"WHEN {x} IS NULL THEN {told}")
+        if column["range"] is not None and column["outside"] == "reject":
+            rules.append(f"WHEN {issue} = {d.issue('outside range')} THEN {told}")
+    return f"CASE {' '.join(rules)} END" if rules else f"CAST(NULL AS {d.text_type})"
 
 
 def named(pairs: Iterable[tuple[str, str]], d: Dialect) -> str:
@@ -66,7 +76,7 @@ def named(pairs: Iterable[tuple[str, str]], d: Dialect) -> str:
 
 def cleaned_value(column: Recipe, x: str, d: Dialect) -> str:
     """Write the cleaned value of a folded text in one expression."""
-    return _value(column, _parsed(column, _given(column, _text(column, x, d), d), d), d)
+    return _value(column, _read(column, x, _given(column, x, d), d), d)
 
 
 def operands_sql(recipe: Recipe, params: Params, d: Dialect) -> dict[str, tuple[str, str]]:
@@ -127,17 +137,25 @@ def label_sql(recipe: Recipe, d: Dialect) -> str:
     return label
 
 
-def _text(column: Recipe, x: str, d: Dialect) -> str:
-    if column["type"] in {"category", "text"}:
-        return d.trimmed(d.replaced(x, f"[{BLANKS}]+", " "), " ")
-    return d.trimmed(x, BLANKS)
-
-
-def _given(column: Recipe, x: str, d: Dialect) -> str:
+def _given(column: Recipe, text: str, d: Dialect) -> str:
+    x = d.collapsed(text) if column["type"] in {"category", "text"} else d.trimmed(text, BLANKS)
     tokens = column["null_tokens"]
     if tokens == [""]:
         return f"nullif({x}, '')"
     return f"CASE WHEN {x} NOT IN ({', '.join(map(d.quote, tokens))}) THEN {x} END"
+
+
+def _read(column: Recipe, text: str, given: str, d: Dialect) -> str:
+    """Write the parsed value: plain texts by the engine's own way, all others by the grammar."""
+    parsed = _parsed(column, given, d)
+    if column["type"] in PARSERS:  # a null token read by a plain way is null by its value (``_known``)
+        usual = not column.get("notation") and not column.get("forms")
+    else:
+        usual = column["type"] == "boolean" and not any(map(parse_boolean, column["null_tokens"]))
+    if not usual:
+        return parsed
+    whens = " ".join(f"WHEN {test} THEN {value}" for test, value in d.plain(column["type"], text))
+    return f"CASE {whens} ELSE {parsed} END" if whens else parsed
 
 
 def _parsed(column: Recipe, x: str, d: Dialect) -> str:
@@ -192,20 +210,15 @@ def _outside(column: Recipe, parsed: str, d: Dialect) -> str:
 
 
 def _issue(column: Recipe, given: str, parsed: str, d: Dialect) -> str:
-    rules = [f"WHEN {given} IS NOT NULL AND {parsed} IS NULL THEN 'bad literal'"]
+    missing, bad, outside = (d.issue(kind) for kind in ("missing", "bad literal", "outside range"))
+    if column["type"] in {"category", "text"}:
+        return f"CASE WHEN {parsed} IS NULL THEN {missing} END"
+    rules = [f"WHEN {parsed} IS NULL THEN CASE WHEN {given} IS NULL THEN {missing} ELSE {bad} END"]
     if column["range"] is not None:
-        rules.append(f"WHEN {_outside(column, parsed, d)} THEN 'outside range'")
-    rules.append(f"WHEN {_known(column, parsed, d)} IS NULL THEN 'missing'")
+        rules.append(f"WHEN {_outside(column, parsed, d)} THEN {outside}")
+    if column["type"] in PARSERS and null_values(column):
+        rules.append(f"WHEN {_known(column, parsed, d)} IS NULL THEN {missing}")
     return f"CASE {' '.join(rules)} END"
-
-
-def _rejects(column: Recipe, parsed: str, d: Dialect) -> str:
-    rules = []
-    if column["missing"] == "reject":
-        rules.append(f"({_value(column, parsed, d)}) IS NULL")
-    if column["range"] is not None and column["outside"] == "reject":
-        rules.append(f"({_outside(column, parsed, d)})")
-    return " OR ".join(rules)
 
 
 def _operand(column: Recipe, x: str) -> str:
