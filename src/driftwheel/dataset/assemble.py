@@ -1,26 +1,35 @@
 # ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
 """Several sources into one table of cleaned rows: ``cleaned``.
 
-Files are appended to ``source`` and ``enrich_<n>`` as text, joined without multiplying rows, united with
-captured traffic whose labels arrived, and cleaned in one pass. Every row keeps where it came from
-(``__file``, ``__line``, ``__origin``).
+Rows are cleaned as they are read and never held as text. Without enrichments they go straight to
+``cleaned``; otherwise to ``source`` and ``enrich_<n>``, which are joined without multiplying rows. Captured
+traffic whose labels arrived comes last. Every row keeps where it came from (``__file``,
+``__line``, ``__origin``).
 """
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from driftwheel.dataset import checks
 from driftwheel.dataset.duck import DuckWorkspace
 from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, FileFacts, LabelFile
 from driftwheel.dataset.flood import limit_hours
+from driftwheel.dataset.splits import hash_sql
 from driftwheel.drift.captured import CaptureReader
 from driftwheel.drift.labels import LabelReader
-from driftwheel.recipe.duck import cleaning_query, target_sql
+from driftwheel.recipe.duck import DUCK, cleaning_query, target_sql
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.sources import SourceFile, Unreadable, load
-from driftwheel.sources.file import one_line
+from driftwheel.recipe.sql import rejected_sql
+from driftwheel.sources import SourceFile, Through, Unreadable, load
+from driftwheel.sources.file import one_line, picked_sql
 from driftwheel.spec import Enrichment, Source
+
+NOT_CAPTURED = (
+    "FALSE AS __captured, CAST(NULL AS VARCHAR) AS __id, CAST(NULL AS VARCHAR) AS __at, "
+    "CAST(NULL AS DOUBLE) AS __told"
+)
 
 
 def read_files(space: DuckWorkspace, files: Iterable[DataFile]) -> Assembled:
@@ -31,18 +40,25 @@ def read_files(space: DuckWorkspace, files: Iterable[DataFile]) -> Assembled:
     found = Assembled()
     shapes: dict[str, Source | Enrichment] = {"source": space.spec.source}
     shapes |= {f"enrich-{n}": enrichment for n, enrichment in enumerate(space.spec.enrich)}
+    through = _way(space)
+    nothing = (
+        f"SELECT {picked_sql(space.columns, {})}CAST(NULL AS INTEGER) AS __file, "
+        "CAST(NULL AS BIGINT) AS __line WHERE FALSE"
+    )
     for role in shapes:
-        space.source_table(table_of(role))
+        space.execute(f"CREATE TABLE {table_of(space, role)} AS {through(nothing, ascii_only=True)}")
     for number, file in enumerate(files):
         facts = found.files[number] = FileFacts(file.role, file.key)
         try:
-            loaded = load(
-                space.connection,
-                SourceFile(file.path, file.key, number),
-                shapes[file.role],
-                space.columns,
-                table_of(file.role),
-            )
+            with space.one_thread():
+                loaded = load(
+                    space.connection,
+                    SourceFile(file.path, file.key, number),
+                    shapes[file.role],
+                    space.columns,
+                    table_of(space, file.role),
+                    through,
+                )
         except Unreadable as error:
             facts.refusal = error.refusal
             continue
@@ -53,60 +69,75 @@ def read_files(space: DuckWorkspace, files: Iterable[DataFile]) -> Assembled:
     checks.refuse_missing_columns(space, found)
     for number, facts in found.files.items():
         if facts.refusal is not None and facts.rows:
-            space.execute(f"DELETE FROM {table_of(facts.role)} WHERE __file = {number}")
+            space.execute(f"DELETE FROM {table_of(space, facts.role)} WHERE __file = {number}")
     return found
 
 
-def table_of(role: str) -> str:
+def table_of(space: DuckWorkspace, role: str) -> str:
     """Name the table of a role."""
-    return role.replace("-", "_")
+    return role.replace("-", "_") if space.spec.enrich else "cleaned"
+
+
+def _way(space: DuckWorkspace) -> Through:
+    """Clean rows as they are read; where nothing is joined to them, finish them too."""
+
+    def through(query: str, *, ascii_only: bool = False) -> str:
+        cleaned = cleaning_query(space.connection, f"({query})", space.recipe, folded=ascii_only)
+        return (
+            cleaned if space.spec.enrich else _finished(space, f"SELECT *, {NOT_CAPTURED} FROM ({cleaned})")
+        )
+
+    return through
 
 
 def join(space: DuckWorkspace, found: Assembled) -> None:
-    """Write ``joined``: the source rows with the columns of every enrichment, as text.
+    """Write ``cleaned`` from the source rows and the columns of every enrichment.
 
     For each key of an enrichment its last row counts (latest file by S3 key, last line): rows never multiply.
-    Both sides are compared after cleaning.
     """
+    if not space.spec.enrich:
+        return
     own = {name for n in found.readable("source") for name in found.files[n].columns}
-    space.execute("ALTER TABLE source RENAME TO joined")
     for number, enrichment in enumerate(space.spec.enrich):
-        table, on = f"enrich_{number}", enrichment.on
         seen = {name for n in found.readable(f"enrich-{number}") for name in found.files[n].columns}
-        gives = [name for name in space.columns if name in seen - own - set(on)]
+        gives = [name for name in space.columns if name in seen - own - set(enrichment.on)]
         own |= set(gives)
-        keys = ", ".join(identifier(f"__on.{name}") for name in on)
-        space.execute(
-            f"CREATE TABLE matched AS SELECT {keys}, {_list(['TRUE AS __match', *map(identifier, gives)])} "
-            f"FROM ({_with_cleaned_keys(space, table, on)}) QUALIFY "
-            f"row_number() OVER (PARTITION BY {keys} ORDER BY __file DESC, __line DESC) = 1"
-        )
-        same = " AND ".join(f'l."__on.{name}" = r."__on.{name}"' for name in on)
-        replaced = _list([f"r.{identifier(name)} AS {identifier(name)}" for name in gives])
-        replace = f" REPLACE ({replaced})" if gives else ""
-        side = "INNER" if enrichment.how == "inner" else "LEFT"
-        before = space.count("joined")
-        left = _with_cleaned_keys(space, "joined", on)
-        space.execute(
-            f"CREATE TABLE wider AS SELECT l.* EXCLUDE ({keys}){replace}, r.__match AS __match "
-            f"FROM ({left}) l {side} JOIN matched r ON {same}"
-        )
-        matched = int(space.one("SELECT count(*) FILTER (WHERE __match) FROM wider")[0])
-        found.unmatched += before - matched
+        _join_one(space, f"enrich_{number}", enrichment, gives)
+        missed, kept = space.one("SELECT count(*) FILTER (WHERE __match IS NULL), count(*) FROM wider")
+        found.unmatched += missed if enrichment.how == "left" else space.count("source") - kept
         space.execute("ALTER TABLE wider DROP COLUMN __match")
-        for old in (table, "matched", "joined"):
+        for old in (f"enrich_{number}", "source"):
             space.execute(f"DROP TABLE {old}")
-        space.execute("ALTER TABLE wider RENAME TO joined")
+        space.execute("ALTER TABLE wider RENAME TO source")
+    rejected = f"{rejected_sql(space.recipe, DUCK)} AS __rejected"
+    joined = f"SELECT * REPLACE ({rejected}), {NOT_CAPTURED} FROM source"
+    space.execute(f"CREATE TABLE cleaned AS {_finished(space, joined)}")
+    space.execute("DROP TABLE source")
 
 
-def _with_cleaned_keys(space: DuckWorkspace, table: str, on: list[str]) -> str:
-    """Write a query over ``table`` with the cleaned form of each key column beside it (``__on.<column>``)."""
-    by_name = {column["name"]: column for column in space.recipe["columns"]}
-    keys = [by_name[name] | {"name": f"__on.{name}"} for name in on]
-    copies = _list([f"{identifier(name)} AS {identifier(f'__on.{name}')}" for name in on])
-    query = cleaning_query(space.connection, f"(SELECT *, {copies} FROM {table})", {"columns": keys})
-    extra = [identifier(f"{stage}__on.{name}") for name in on for stage in ("__given.", "__issue.")]
-    return f"SELECT * EXCLUDE ({_list([*extra, '__rejected'])}) FROM ({query})"
+def _join_one(space: DuckWorkspace, table: str, enrichment: Enrichment, gives: list[str]) -> None:
+    """Write ``wider``: ``source`` with the columns an enrichment gives, and ``__match``."""
+    keys = [identifier(name) for name in enrichment.on]
+    stages = ("", "__issue.", "__given.")
+    given = [identifier(stage + name) for name in gives for stage in stages]
+    latest = (
+        f"SELECT {_list([*keys, *given])}, TRUE AS __match FROM {table} QUALIFY "
+        f"row_number() OVER (PARTITION BY {_list(keys)} ORDER BY __file DESC, __line DESC) = 1"
+    )
+    issues = {identifier(f"__issue.{name}") for name in gives}
+    replaced = _list(
+        f"CASE WHEN __match THEN r.{x} ELSE {DUCK.issue('missing')} END AS {x}"
+        if x in issues
+        else f"r.{x} AS {x}"
+        for x in given
+    )
+    replace = f" REPLACE ({replaced})" if gives else ""
+    same = " AND ".join(f"l.{key} = r.{key}" for key in keys)
+    side = "INNER" if enrichment.how == "inner" else "LEFT"
+    space.execute(
+        f"CREATE TABLE wider AS SELECT l.*{replace}, r.__match AS __match "
+        f"FROM source l {side} JOIN ({latest}) r ON {same}"
+    )
 
 
 class _AsSent:
@@ -131,20 +162,16 @@ class _Lenient(dict[str, object]):
 def read_captured(
     space: DuckWorkspace, captures: Iterable[CaptureFile], labels: Iterable[LabelFile]
 ) -> dict[str, int]:
-    """Append captured requests whose labels arrived to ``captured``; predictions never become labels.
+    """Append captured requests whose labels arrived to ``cleaned``; predictions never become labels.
 
     ``labels`` stand in the order they arrived: a later one corrects an earlier one.
     """
-    names = _list([f"{identifier(name)} VARCHAR" for name in space.columns])
-    space.execute(
-        f"CREATE TABLE captured ({names}, __line BIGINT, __id VARCHAR, __at VARCHAR, __told DOUBLE)"
-    )
     truth = LabelReader()
     for file in labels:
         truth.read(file.chunks, file.key)
     # The reader only asks what the inputs of a CSV request are, and to clean: ``_AsSent`` answers both.
     reader = CaptureReader(_AsSent(space.recipe["inputs"]), columns=space.columns)  # type: ignore[arg-type]
-    files = line = 0
+    files = line = labelled = 0
     marks = [(column.get("notation") or {}).get("decimal", ".") for column in space.recipe["columns"]]
     staged = space.folder / "captured.csv"  # one COPY is a hundred times faster than row by row inserts
     with staged.open("w", encoding="utf-8", newline="") as stream:
@@ -157,25 +184,37 @@ def read_captured(
                 for values, row_id, time, label in zip(rows, batch.ids, batch.times, told, strict=True):
                     line += 1
                     if label is not None:
+                        labelled += 1
                         cells = [*_cells(values, marks), line, one_line(row_id), time, repr(label)]
                         writer.writerow(cells)
     most = space.spec.window.captured_per_hour
     flooded = limit_hours(staged, most) if line > most else 0
-    space.execute(
-        f"COPY captured FROM {quote(str(staged))} "
-        "(FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '', AUTO_DETECT false)"
-    )
+    if labelled:
+        _take_captured(space, staged)
     staged.unlink()
     return {
         "files": files,
         "rows": reader.rows,
         "labels": len(truth.known),
-        "labelled": space.count("captured"),
+        "labelled": labelled - flooded,
         "malformed": sum(reader.malformed.values()),
         "malformed_labels": sum(truth.malformed.values()),
         "corrected_labels": truth.corrected,
         "flooded": flooded,
     }
+
+
+def _take_captured(space: DuckWorkspace, staged: Path) -> None:
+    kinds = dict.fromkeys(space.columns, "VARCHAR")
+    kinds |= {"__line": "BIGINT", "__id": "VARCHAR", "__at": "VARCHAR", "__told": "DOUBLE"}
+    typed = _list(f"{quote(name)}: '{kind}'" for name, kind in kinds.items())
+    reader = (
+        f"read_csv({quote(str(staged))}, columns={{{typed}}}, header=false, delim=',', "
+        "quote='\"', escape='\"', nullstr='', auto_detect=false)"
+    )
+    query = f"(SELECT *, CAST(NULL AS INTEGER) AS __file, TRUE AS __captured FROM {reader})"
+    cleaned = cleaning_query(space.connection, query, space.recipe)
+    space.execute(f"INSERT INTO cleaned BY NAME {_finished(space, cleaned)}")
 
 
 def _cells(values: Iterable[Any], marks: Iterable[str]) -> Iterator[str | None]:
@@ -198,15 +237,8 @@ def as_text(value: Any) -> str | None:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def clean(space: DuckWorkspace) -> None:
-    """Write ``cleaned``: typed columns, label, key, time, origin; for a rejected row the rule and value."""
-    names = _list([identifier(name) for name in space.columns])
-    union = (
-        f"(SELECT {names}, __file, __line, CAST(NULL AS VARCHAR) AS __id, CAST(NULL AS VARCHAR) AS __at, "
-        "CAST(NULL AS DOUBLE) AS __told, 'data' AS __origin FROM joined UNION ALL "
-        f"SELECT {names}, NULL, __line, __id, __at, __told, 'captured' FROM captured)"
-    )
-    query = cleaning_query(space.connection, union, space.recipe)
+def _finished(space: DuckWorkspace, query: str) -> str:
+    """Write the rows of ``cleaned``: values, issues, label, key, time; if rejected the rule and value."""
     target = target_sql(space.recipe).removesuffix(" AS __label")
     keys = [f"CAST({identifier(name)} AS VARCHAR)" for name in space.spec.source.key]
     whole = " AND ".join(f"{key} IS NOT NULL" for key in keys)
@@ -216,23 +248,27 @@ def clean(space: DuckWorkspace) -> None:
     )
     time = identifier(space.spec.split.column) if space.spec.split.column else "CAST(NULL AS VARCHAR)"
     timeless = (
-        f"WHEN __origin = 'data' AND {time} IS NULL THEN {quote(f'{space.spec.split.column}: time missing')}"
+        f"WHEN NOT __captured AND {time} IS NULL THEN {quote(f'{space.spec.split.column}: time missing')}"
         if space.spec.split.by == "time"
         else ""
     )
     values = " ".join(f"WHEN {quote(name)} THEN {identifier(f'__given.{name}')}" for name in space.columns)
     given = _list([identifier(f"__given.{name}") for name in space.columns])
-    space.execute(
-        f"CREATE TABLE cleaned AS SELECT * EXCLUDE ({given}, __rejected, __told, __at), "
+    finished = (
+        f"SELECT * EXCLUDE ({given}, __rejected, __captured, __told, __at), "
+        "CASE WHEN __captured THEN 'captured' ELSE 'data' END AS __origin, "
         f"coalesce({time}, replace(substr(__at, 1, 19), 'T', ' ')) AS __time, "
-        f"CASE WHEN __origin = 'captured' THEN __told ELSE ({target}) END AS __label, "
+        f"CASE WHEN __captured THEN __told ELSE ({target}) END AS __label, "
         f"CASE WHEN {whole} THEN md5({_unambiguous(keys)}) ELSE md5('captured:' || __id) END AS __key, "
-        f"coalesce(__rejected, CASE WHEN __origin = 'data' THEN CASE {missing_key} END END, "
+        f"coalesce(__rejected, CASE WHEN NOT __captured THEN CASE {missing_key} END END, "
         f"CASE {timeless or 'WHEN FALSE THEN NULL'} END) AS __rejected, "
-        f"CASE split_part(__rejected, ':', 1) {values} END AS __value FROM ({query})"
+        f"CASE WHEN __rejected IS NOT NULL THEN CASE split_part(__rejected, ':', 1) {values} END END "
+        f"AS __value FROM ({query})"
     )
-    for old in ("joined", "captured"):
-        space.execute(f"DROP TABLE {old}")
+    split = space.spec.split
+    return (
+        finished if split.by == "time" else f"SELECT *, {hash_sql(space, split)} AS __hash FROM ({finished})"
+    )
 
 
 def _unambiguous(parts: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import duckdb
 from driftwheel.dataset.workspace import TRAINING, Workspace
 from driftwheel.recipe.duck import DUCK
 from driftwheel.recipe.fit import DuckRows
-from driftwheel.recipe.literals import identifier, quote
+from driftwheel.recipe.literals import quote
 from driftwheel.spec import ModelSpec
 
 THREADS = 2
@@ -68,15 +68,30 @@ class DuckWorkspace(Workspace):
         return f"quantile_disc({x}, {list(shares)})"
 
     def checksum(self, x: str) -> tuple[int, int]:
-        """Sum as 128-bit integers."""
-        halves = ", ".join(f"coalesce(sum(md5_number_{half}({x})), 0)" for half in ("lower", "upper"))
-        low, high = self.one(f"SELECT {halves} FROM rows")
+        """Compute each MD5 once: its halves are cut from one number of 128 bits."""
+        low, high = self.one(
+            f"SELECT coalesce(sum(CAST(h >> 64 AS UBIGINT)), 0), "
+            f"coalesce(sum(CAST(h & {2**64 - 1} AS UBIGINT)), 0) FROM (SELECT md5_number({x}) AS h FROM rows)"
+        )
         return int(low), int(high)
 
-    def source_table(self, name: str) -> None:
-        """Create an empty table of the declared columns as text, with the place each row came from."""
-        columns = ", ".join(f"{identifier(column)} VARCHAR" for column in self.columns)
-        self.execute(f"CREATE TABLE {name} ({columns}, __file INTEGER, __line BIGINT)")
+    def keep_view(self, name: str, query: str) -> None:
+        """Write nothing: a scan of ``cleaned`` is cheap."""
+        self.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
+
+    def hashed(self, x: str) -> str:
+        """Name the column it was kept in when the row was cleaned."""
+        del x
+        return "__hash"
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Work on one thread: where rows are numbered DuckDB uses one, and a second would spin, not sleep."""
+        self.execute("SET threads = 1")
+        try:
+            yield
+        finally:
+            self.execute(f"SET threads = {THREADS}")
 
 
 @contextmanager

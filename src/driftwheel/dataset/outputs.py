@@ -29,7 +29,8 @@ def write_splits(space: Workspace, params: Params, folds: Params) -> None:
     rest = [*raw, "__label", "__key", "__time", "__origin"]
     for split, fitted_without in (("train", folds), ("validation", None)):
         columns = ", ".join([*space.features(params, fitted_without), *rest])
-        query = f"SELECT {columns} FROM {FOLDED} WHERE __split = '{split}' ORDER BY __key"
+        # Cells are sorted, not the wider rows made of them.
+        query = f"SELECT {columns} FROM (SELECT * FROM {FOLDED} WHERE __split = '{split}' ORDER BY __key)"
         space.write_parquet(query, space.folder / f"{split}.parquet")
 
 
@@ -53,9 +54,8 @@ def write_holdout(space: Workspace) -> str:
     query = f"SELECT __key, __label, {columns} FROM parted WHERE __split = 'holdout' ORDER BY __key"
     with (
         path.open("wb") as raw,
-        gzip.GzipFile(
-            filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0
-        ) as stream,  # no name, no time
+        # Neither name nor time. Level 6 would save a quarter of the bytes and take three times as long.
+        gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=raw, mtime=0) as stream,
     ):
         for batch in space.batches(query):
             lines = [

@@ -36,5 +36,4 @@ def prepare(spec: ModelSpec, inputs: Inputs, folder: Path, *, memory_mb: int) ->
             return refused(found, problem, {})
         assemble.join(space, found)
         found.captured = assemble.read_captured(space, inputs.captures, inputs.labels)
-        assemble.clean(space)
         return finish(space, found, inputs, declared(spec), lambda out: splits.keep_usable(space, out))

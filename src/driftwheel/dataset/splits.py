@@ -43,9 +43,7 @@ def keep_usable(space: "DuckWorkspace", refused_files: Iterable[int]) -> dict[st
         "QUALIFY row_number() OVER (PARTITION BY __key "
         "ORDER BY __origin = 'data' DESC, __file DESC, __line DESC) > 1"
     )
-    space.execute(
-        f"CREATE VIEW rows AS SELECT * FROM {labelled} WHERE __row NOT IN (SELECT __row FROM older)"
-    )
+    space.execute(f"CREATE VIEW rows AS FROM {labelled} ANTI JOIN older USING (__row)")
     unlabelled, given, inside = space.one(
         "SELECT count(*) FILTER (WHERE __label IS NULL), count(__label), "
         f"count(*) FILTER (WHERE __label IS NOT NULL AND {window}) FROM usable"
@@ -87,7 +85,9 @@ def assign(space: Workspace, pinned: Iterable[str] | None, seen: str | None = No
         pool = f"(SELECT * FROM {pool} WHERE {_outside_holdout(space, split)})"
     case = _case(space, pool, split, pinned is not None, seen)
     kept = ", ".join([*map(identifier, space.columns), "__key", "__label", "__time", "__origin", "__file"])
-    space.keep("parted", f"SELECT {kept}, {case} AS __split FROM {pool}")
+    # What two comparisons tell may be told again in every scan; a rank, or the keys of a holdout, may not.
+    keep = space.keep if split.by == "stratified" or pinned is not None else space.keep_view
+    keep("parted", f"SELECT {kept}, {case} AS __split FROM {pool}")
     found = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))
     for name in SPLITS if pinned is None else SPLITS[:2]:
         if not found.get(name):
@@ -129,7 +129,7 @@ def _cut(space: Workspace, pool: str, share: float) -> str:
 
 
 def _by_hash(space: Workspace, split: "Split") -> str:
-    place, tuned = _hash(space, split), split.holdout + split.validation
+    place, tuned = space.hashed(hash_sql(space, split)), split.holdout + split.validation
     return (
         f"CASE WHEN {place} < {_below(split.holdout)} THEN 'holdout' "
         f"WHEN {place} < {_below(tuned)} THEN 'validation' ELSE 'train' END"
@@ -138,7 +138,7 @@ def _by_hash(space: Workspace, split: "Split") -> str:
 
 def _outside_holdout(space: Workspace, split: "Split") -> str:
     """Keep later rows out of training when their hash, or a row of their group, is in the holdout."""
-    outside = f"{_hash(space, split)} >= {_below(split.holdout)}"
+    outside = f"{space.hashed(hash_sql(space, split))} >= {_below(split.holdout)}"
     if split.by == "group":
         judged = f"(SELECT {_unit(space, split)} FROM rows WHERE __key IN (SELECT key FROM pinned))"
         outside += f" AND {_unit(space, split)} NOT IN {judged}"
@@ -148,7 +148,8 @@ def _outside_holdout(space: Workspace, split: "Split") -> str:
 def _by_rank(space: Workspace, split: "Split", pinned: bool) -> str:
     """Cut every stratum at the declared shares of its own rows, in the order of their hashes."""
     stratum = _text_of(space, split.columns) if split.columns else "__label"
-    place = f"(row_number() OVER (PARTITION BY {stratum} ORDER BY {_hash(space, split)}, __key) - 1)"
+    order = f"{space.hashed(hash_sql(space, split))}, __key"
+    place = f"(row_number() OVER (PARTITION BY {stratum} ORDER BY {order}) - 1)"
     rows = f"count(*) OVER (PARTITION BY {stratum})"
     holdout = 0.0 if pinned else split.holdout
     validation = split.validation / (1 - split.holdout) if pinned else split.holdout + split.validation
@@ -171,7 +172,8 @@ def _text_of(space: Workspace, columns: Iterable[str]) -> str:
     return " || ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
 
 
-def _hash(space: Workspace, split: "Split") -> str:
+def hash_sql(space: Workspace, split: "Split") -> str:
+    """Write the hash that parts a row: of its ``__key``, or of its group."""
     return f"substr(md5({space.dialect.quote(split.salt + '|')} || {_unit(space, split)}), 1, 8)"
 
 

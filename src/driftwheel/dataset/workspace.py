@@ -75,6 +75,14 @@ class Workspace(ABC):
     def checksum(self, x: str) -> tuple[int, int]:
         """Sum both halves of the MD5 of a text, as unsigned integers, over ``rows``."""
 
+    def keep_view(self, name: str, query: str) -> None:
+        """Keep a query that costs little to run again: as a table, unless the engine knows better."""
+        self.keep(name, query)
+
+    def hashed(self, x: str) -> str:
+        """Write the hash that parts a row: ``x`` itself, or where it was kept."""
+        return x
+
     def text(self, name: str) -> str:
         """Write a column's value as text; every engine writes a number alike."""
         return f"CAST({self.dialect.identifier(name)} AS STRING)"

@@ -24,6 +24,8 @@ UNEVEN = r"^ | \z|  |[\t\n\x{0b}\f\r\x{a0}]"
 PLAIN_NUMBER, PLAIN_INTEGER = r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?", "[+-]?[0-9]{1,18}"
 """Texts the engine reads as the grammar does: ``literals`` has it whole."""
 
+ASCII = r"[\x00-\x7F]*"
+
 FOLDS = "driftwheel_folds"
 """Temporary table (original, folded) of the texts that Unicode NFKC changes."""
 
@@ -71,6 +73,8 @@ class DuckDialect(Dialect):
             return [(self.matches(x, PLAIN_NUMBER), f"CAST({x} AS DOUBLE) + 0e0")]  # minus zero is zero
         if kind == "integer":
             return [(self.matches(x, PLAIN_INTEGER), f"CAST({x} AS BIGINT)")]
+        if kind == "boolean":
+            return [(f"{x} IN ('1', 'true')", "TRUE"), (f"{x} IN ('0', 'false')", "FALSE")]
         same = "strlen({0}) = {1} AND CAST(try_cast({0} AS {2}) AS VARCHAR) = {0}"
         return [
             (same.format(x, 19, "TIMESTAMP"), x),
@@ -140,25 +144,28 @@ class DuckDialect(Dialect):
 DUCK = DuckDialect()
 
 
-def find_folds(connection: Any, source: str, recipe: Recipe) -> list[str]:
-    """Fill ``driftwheel_folds`` with the texts of ``source`` that NFKC changes; return their columns.
+def find_folds(connection: Any, source: str, recipe: Recipe) -> bool:
+    """Fill ``driftwheel_folds`` with the texts of ``source`` that NFKC changes; tell whether there are any.
 
     ``source`` is a table's name or a query in parentheses.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {FOLDS} (original VARCHAR PRIMARY KEY, folded VARCHAR)")
-    found = []
-    for column in recipe["columns"]:
-        if column["type"] not in {"category", "text"}:
-            continue
-        name = identifier(column["name"])
-        rows = connection.execute(
-            f"SELECT DISTINCT {name} FROM {source} WHERE NOT regexp_full_match({name}, '[\\x00-\\x7F]*')"
-        ).fetchall()
-        pairs = [(text, fold(text)) for (text,) in rows if fold(text) != text]
-        if pairs:
-            connection.executemany(f"INSERT OR IGNORE INTO {FOLDS} VALUES (?, ?)", pairs)
-            found.append(column["name"])
-    return found
+    names = _list(identifier(column["name"]) for column in recipe["columns"] if _textual(column))
+    if not names:
+        return False
+    rows = connection.execute(
+        f"SELECT DISTINCT x FROM (SELECT unnest([{names}]) AS x FROM {source} "
+        f"WHERE NOT {DUCK.matches(f'concat({names})', ASCII)}) "
+        f"WHERE NOT {DUCK.matches('x', ASCII)}"
+    ).fetchall()
+    pairs = [(text, folded) for (text,) in rows if (folded := fold(text)) != text]
+    if pairs:
+        connection.executemany(f"INSERT INTO {FOLDS} VALUES (?, ?)", pairs)
+    return bool(pairs)
+
+
+def _textual(column: Recipe) -> bool:
+    return column["type"] in {"category", "text"}
 
 
 def cleaning_sql(recipe: Recipe) -> list[str]:
@@ -173,20 +180,22 @@ def cleaning_sql(recipe: Recipe) -> list[str]:
     ]
 
 
-def cleaning_query(connection: Any, source: str, recipe: Recipe) -> str:
+def cleaning_query(connection: Any, source: str, recipe: Recipe, *, folded: bool = False) -> str:
     """Write the query that cleans ``source`` (a table's name, or a query in parentheses) of VARCHAR columns.
 
-    It gives the columns of ``sql.Stages`` but ``__parsed``, and whatever else ``source`` holds.
+    It gives the columns of ``sql.Stages`` but ``__parsed``, and whatever else ``source`` holds. ``folded``
+    says that every text is in NFKC already, as ASCII always is: ``source`` is then not read beforehand.
     """
-    folded = find_folds(connection, source, recipe)
+    folds = not folded and find_folds(connection, source, recipe)
     names = [column["name"] for column in recipe["columns"]]
+    textual = {column["name"] for column in recipe["columns"] if _textual(column)}
 
     def received(name: str) -> str:
         return identifier(f"__text.{name}")
 
     def folding(name: str) -> str:
         x = f"__source.{identifier(name)}"
-        if name not in folded:
+        if not folds or name not in textual:
             return x
         return f"coalesce((SELECT f.folded FROM {FOLDS} f WHERE f.original = {x}), {x})"
 

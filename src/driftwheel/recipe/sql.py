@@ -10,7 +10,14 @@ from typing import Any
 
 from driftwheel.recipe.dialect import Dialect
 from driftwheel.recipe.encodings import ENCODINGS, bounded_sql, encoded, fitted_of, output_names
-from driftwheel.recipe.literals import BLANKS, double_sql, parse_integer, parse_number, parse_timestamp
+from driftwheel.recipe.literals import (
+    BLANKS,
+    double_sql,
+    parse_boolean,
+    parse_integer,
+    parse_number,
+    parse_timestamp,
+)
 from driftwheel.recipe.notation import iso_text_sql, plain_number, plain_number_sql
 from driftwheel.recipe.row import fill_of
 
@@ -151,7 +158,7 @@ def _read(column: Recipe, text: str, given: str, d: Dialect) -> str:
     if column["type"] in PARSERS:  # a null token read by a plain way is null by its value (``_known``)
         usual = not column.get("notation") and not column.get("forms")
     else:
-        usual = column["type"] == "boolean" and not any(map(parse_boolean, column["null_tokens"]))
+        usual = column["type"] == "boolean" and {*map(parse_boolean, column["null_tokens"])} == {None}
     if not usual:
         return parsed
     whens = " ".join(f"WHEN {test} THEN {value}" for test, value in d.plain(column["type"], text))

@@ -1,15 +1,16 @@
 """Files as people drop them, into DuckDB: one module per kind, a reason for every file refused."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from driftwheel.sources import csv_file, jsonl_file, parquet_file
-from driftwheel.sources.file import BadLine, Loaded, SourceFile
+from driftwheel.sources.file import BadLine, Loaded, SourceFile, Through, as_written
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.sources.sniff import opened
 from driftwheel.spec import Enrichment, Source
 
-__all__ = ["BadLine", "Loaded", "SourceFile", "Unreadable", "load"]
+__all__ = ["BadLine", "Loaded", "SourceFile", "Through", "Unreadable", "load"]
 
 KINDS: Mapping[str, Callable[..., Loaded]] = {
     "csv": csv_file.load,
@@ -20,12 +21,20 @@ KINDS: Mapping[str, Callable[..., Loaded]] = {
 
 
 def load(
-    connection: Any, file: SourceFile, shape: Source | Enrichment, wanted: Collection[str], table: str
+    connection: Any,
+    file: SourceFile,
+    shape: Source | Enrichment,
+    wanted: Collection[str],
+    table: str,
+    through: Through = as_written,
 ) -> Loaded:
-    """Append a file's rows to ``table`` as text, exactly as written; leave the table as it was on refusal.
+    """Append a file's rows to ``table``; leave the table as it was on refusal.
 
-    ``table`` has the ``wanted`` columns (VARCHAR), ``__file`` and ``__line``. Columns the file lacks stay
-    NULL, others are ignored. Raises Unreadable. Plain and gzip files are told apart by their first bytes.
+    Rows are read as text, exactly as written, with the ``wanted`` columns (VARCHAR), ``__file`` and
+    ``__line``; ``through`` makes of that query the one whose rows are appended, by the names of its columns.
+    Columns the file lacks are NULL, others are ignored. Raises Unreadable. Plain and gzip files are told
+    apart by their first bytes.
     """
-    with opened(file, shape) as plain:
-        return KINDS[shape.format](connection, file, plain, shape, wanted, table)
+    with opened(file, shape) as (plain, ascii_only):
+        through = partial(through, ascii_only=ascii_only)
+        return KINDS[shape.format](connection, file, plain, shape, wanted, table, through)

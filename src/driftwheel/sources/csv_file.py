@@ -10,9 +10,17 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from driftwheel.recipe.literals import identifier, quote
+from driftwheel.recipe.literals import quote
 from driftwheel.sources.csv_records import LONGEST_LINE, MOVED, check_records, lines_of
-from driftwheel.sources.file import KEPT_BAD_LINES, MOST_COLUMNS, BadLine, Loaded, SourceFile
+from driftwheel.sources.file import (
+    KEPT_BAD_LINES,
+    MOST_COLUMNS,
+    BadLine,
+    Loaded,
+    SourceFile,
+    Through,
+    picked_sql,
+)
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
@@ -30,6 +38,7 @@ def load(
     shape: Source | Enrichment,
     wanted: Collection[str],
     table: str,
+    through: Through,
 ) -> Loaded:
     """Append the rows of a CSV file.
 
@@ -42,7 +51,9 @@ def load(
     moved = check_records(connection, file, plain, shape.delimiter, len(header))
     before = _count(connection, table)
     try:
-        bad, count = _insert(connection, file, plain, shape.delimiter, header, wanted, table)
+        query = through(_reading(file, plain, shape.delimiter, header, wanted))
+        connection.execute(f"INSERT INTO {table} BY NAME {query}")
+        bad, count = _passed_over(connection, file, len(header), table)
         if moved:
             _renumber(connection, file, table)
         rows = _count(connection, table) - before
@@ -60,30 +71,30 @@ def load(
     return Loaded(rows, tuple(header), bad, count)
 
 
-def _insert(
-    connection: Any,
+def _reading(
     file: SourceFile,
     plain: Path,
     delimiter: str,
     header: list[str],
     wanted: Collection[str],
-    table: str,
-) -> tuple[tuple[BadLine, ...], int]:
+) -> str:
     columns = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(header)))
-    taken = [(f"c{n}", name) for n, name in enumerate(header) if name in wanted]
     # A declared name never starts with __: what is ours cannot meet what is the owner's.
-    picked = ", ".join(f"{position} AS {identifier(name)}" for position, name in taken)
-    # One thread: rows then come in the file's order, and the reader's errors name their lines.
-    reader = (
-        f"read_csv({quote(str(plain))}, columns={{{columns}}}, delim={quote(delimiter)}, quote='\"', "
+    picked = picked_sql(wanted, {name: f"c{n}" for n, name in enumerate(header)})
+    # Rows are numbered, and so come in the file's order, on one thread.
+    return (
+        f"SELECT {picked}{file.number} AS __file, row_number() OVER () + 1 AS __line FROM read_csv("
+        f"{quote(str(plain))}, columns={{{columns}}}, delim={quote(delimiter)}, quote='\"', "
         "escape='\"', header=true, auto_detect=false, strict_mode=true, parallel=false, "
         f"max_line_size={LONGEST_LINE}, store_rejects=true, rejects_table='{BAD}', "
         f"rejects_scan='{SCANS}', rejects_limit={COUNTED_BAD_LINES})"
     )
-    connection.execute(
-        f"INSERT INTO {table} BY NAME SELECT {picked}{',' if picked else ''} {file.number} AS __file, "
-        f"row_number() OVER () + 1 AS __line FROM {reader}"
-    )
+
+
+def _passed_over(
+    connection: Any, file: SourceFile, fields: int, table: str
+) -> tuple[tuple[BadLine, ...], int]:
+    """Count the lines the reader left out, and move the numbers of the rows behind them."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE passed_over AS "
         "SELECT line, count(*) OVER (ORDER BY line) AS i, reason FROM (SELECT line, min(CASE error_type "
@@ -108,7 +119,7 @@ def _insert(
         f"ON p.line >= m.record ORDER BY line LIMIT {KEPT_BAD_LINES}"
     ).fetchall()
     connection.execute("DROP TABLE passed_over")
-    expected = f" (the header has {len(header)})"
+    expected = f" (the header has {fields})"
     return tuple(
         BadLine(int(line), reason + (expected if reason.endswith("fields") else "")) for line, reason in kept
     ), count

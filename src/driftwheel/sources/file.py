@@ -1,8 +1,12 @@
 """One file of a data set, and what reading it gave."""
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from driftwheel.recipe.literals import identifier
 
 KEPT_BAD_LINES = 1_000
 MOST_COLUMNS = 2_000
@@ -16,6 +20,24 @@ def one_line(text: str) -> str:
     'a b'
     """
     return BREAKS.sub(" ", text)
+
+
+class Through(Protocol):
+    """What becomes of a file's rows on their way into a table: a query over the query that reads them."""
+
+    def __call__(self, query: str, *, ascii_only: bool = False) -> str:
+        """Write the query; ``ascii_only`` says that every text is ASCII."""
+
+
+def as_written(query: str, *, ascii_only: bool = False) -> str:
+    """Change nothing."""
+    del ascii_only
+    return query
+
+
+def picked_sql(wanted: Iterable[str], given: Mapping[str, str]) -> str:
+    """Write the wanted columns as text, NULL where the file has none; ``given`` names the file's own."""
+    return "".join(f"CAST({given.get(name, 'NULL')} AS VARCHAR) AS {identifier(name)}, " for name in wanted)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,16 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from driftwheel.recipe.literals import identifier, quote
-from driftwheel.sources.file import KEPT_BAD_LINES, MOST_COLUMNS, BadLine, Loaded, SourceFile, one_line
+from driftwheel.recipe.literals import quote
+from driftwheel.sources.file import (
+    KEPT_BAD_LINES,
+    MOST_COLUMNS,
+    BadLine,
+    Loaded,
+    SourceFile,
+    Through,
+    one_line,
+)
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
@@ -27,6 +35,7 @@ def load(
     shape: Source | Enrichment,
     wanted: Collection[str],
     table: str,
+    through: Through,
 ) -> Loaded:
     """Append the rows of a JSONL file.
 
@@ -38,11 +47,14 @@ def load(
     staged = plain.with_name(f"{plain.name}.staged")
     try:
         loaded = _stage(file, plain, list(wanted), staged)
-        into = ", ".join([*map(identifier, wanted), "__file", "__line"])
-        connection.execute(
-            f"COPY {table} ({into}) FROM {quote(str(staged))} (FORMAT csv, HEADER false, DELIMITER ',', "
-            f"QUOTE '\"', ESCAPE '\"', NULLSTR '', AUTO_DETECT false, MAX_LINE_SIZE {4 * LONGEST_LINE})"
+        columns = dict.fromkeys(wanted, "VARCHAR") | {"__file": "INTEGER", "__line": "BIGINT"}
+        kinds = ", ".join(f"{quote(name)}: '{kind}'" for name, kind in columns.items())
+        query = (
+            f"FROM read_csv({quote(str(staged))}, columns={{{kinds}}}, header=false, delim=',', "
+            f"quote='\"', escape='\"', nullstr='', auto_detect=false, max_line_size={4 * LONGEST_LINE})"
         )
+        # An ASCII file may hold any character, escaped.
+        connection.execute(f"INSERT INTO {table} BY NAME {through(query, ascii_only=False)}")
     finally:
         staged.unlink(missing_ok=True)
     return loaded

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import duckdb
 
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.sources.file import MOST_COLUMNS, Loaded, SourceFile
+from driftwheel.sources.file import MOST_COLUMNS, Loaded, SourceFile, Through, picked_sql
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
@@ -31,6 +31,7 @@ def load(
     shape: Source | Enrichment,
     wanted: Collection[str],
     table: str,
+    through: Through,
 ) -> Loaded:
     """Append the rows of a Parquet file; ``__line`` is the row's number, from 1.
 
@@ -60,11 +61,12 @@ def load(
             _refuse_size(file, limit, len(taken))
         if _contradicts_itself(connection, plain, taken):
             _refuse_damaged(file)
-        values = "".join(f", {_text_of(name, types[name])} AS {identifier(name)}" for name in taken)
-        connection.execute(
-            f"INSERT INTO {table} BY NAME SELECT {file.number} AS __file, "
-            f"row_number() OVER () AS __line{values} FROM (SELECT * FROM {reader} LIMIT {limit + 1})"
+        picked = picked_sql(wanted, {name: _text_of(name, types[name]) for name in taken})
+        query = (
+            f"SELECT {picked}{file.number} AS __file, row_number() OVER () AS __line "
+            f"FROM (SELECT * FROM {reader} LIMIT {limit + 1})"
         )
+        connection.execute(f"INSERT INTO {table} BY NAME {through(query)}")
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:

@@ -42,8 +42,10 @@ Real tables shrink 5 to 20 times; DEFLATE itself ends at 1,032 times.
 
 
 @contextmanager
-def opened(file: SourceFile, shape: Source | Enrichment) -> Iterator[Path]:
-    """Give the path of the file's content, unpacked; text is UTF-8 whose lines end with a line feed.
+def opened(file: SourceFile, shape: Source | Enrichment) -> Iterator[tuple[Path, bool]]:
+    """Give the path of the file's content, unpacked, and whether it is known to be ASCII.
+
+    Text is UTF-8 whose lines end with a line feed.
 
     Raises Unreadable: empty-file, format-mismatch, corrupt, decoded-too-large, encoding, line-too-long.
     """
@@ -60,7 +62,7 @@ def opened(file: SourceFile, shape: Source | Enrichment) -> Iterator[Path]:
             if not head:
                 _refuse_empty(file)
         _check_kind(file, shape, head)
-        yield plain if shape.format == "parquet" else _as_text(file, plain, text)
+        yield (plain, False) if shape.format == "parquet" else _as_text(file, plain, text)
     finally:
         unpacked.unlink(missing_ok=True)
         text.unlink(missing_ok=True)
@@ -123,24 +125,20 @@ def _check_kind(file: SourceFile, shape: Source | Enrichment, head: bytes) -> No
         )
 
 
-def _as_text(file: SourceFile, plain: Path, target: Path) -> Path:
+def _as_text(file: SourceFile, plain: Path, target: Path) -> tuple[Path, bool]:
     """Check encoding and length of lines in one pass; rewrite the file only when it holds carriage returns.
 
     What reads lines later on never meets one it could not hold in memory.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    offset, line, returns, began = 0, 1, False, 0
+    offset, line, returns, began, ascii_only = 0, 1, False, 0, True
     with plain.open("rb") as stream:
         while chunk := stream.read(CHUNK):
             if offset == 0:
                 _check_mark(file, chunk)
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                # The decoder may hold back up to three bytes of the chunk before.
-                held = len(error.object) - len(chunk)
-                place = offset - held + error.start
-                _refuse_encoding(file, place, line + chunk[: max(0, error.start - held)].count(b"\n"))
+            if not (ascii_only and chunk.isascii()):
+                ascii_only = False
+                _decode(file, decoder, chunk, offset, line)
             if (nul := chunk.find(b"\0")) >= 0:
                 _refuse_encoding(file, offset + nul, line + chunk[:nul].count(b"\n"), "a NUL byte")
             returns = returns or b"\r" in chunk
@@ -154,7 +152,19 @@ def _as_text(file: SourceFile, plain: Path, target: Path) -> Path:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         _refuse_encoding(file, offset, line)
-    return _with_newlines(plain, target) if returns else plain
+    return _with_newlines(plain, target) if returns else plain, ascii_only
+
+
+def _decode(
+    file: SourceFile, decoder: codecs.IncrementalDecoder, chunk: bytes, offset: int, line: int
+) -> None:
+    try:
+        decoder.decode(chunk)
+    except UnicodeDecodeError as error:
+        # The decoder may hold back up to three bytes of the chunk before.
+        held = len(error.object) - len(chunk)
+        place = offset - held + error.start
+        _refuse_encoding(file, place, line + chunk[: max(0, error.start - held)].count(b"\n"))
 
 
 def _breaks(chunk: bytes) -> tuple[int, int]:
