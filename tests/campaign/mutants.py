@@ -74,8 +74,8 @@ MUTANTS = (
         "M6",
         "random job name",
         "src/driftwheel/steps/training_launch.py",
-        "name = resource_name(place.stack, run.model, run.run_id)",
-        'name = resource_name(place.stack, run.model, run.run_id, __import__("secrets").token_hex(4))',
+        "name = job_name(run, place.stack, attempt)",
+        'name = job_name(run, place.stack, attempt) + __import__("secrets").token_hex(4)',
         (CRASHES, "tests/functions/test_deployment.py"),
     ),
     Mutant(

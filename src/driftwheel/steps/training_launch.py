@@ -67,7 +67,7 @@ def launch(
         objects.write(code_uri, archive, "application/gzip")
     attempt = next_attempt(run, place.stack, client)
     name = job_name(run, place.stack, attempt)
-    request = training_request(run, attempt, waiting.region, place, code_sha256)
+    request = training_request(run, name, attempt, waiting.region, place, code_sha256)
     output = request["OutputDataConfig"]["S3OutputPath"]
     tokens.park(
         Parked(
@@ -120,7 +120,9 @@ def lacked_machine(job: dict[str, Any]) -> bool:
     )
 
 
-def training_request(run: Run, attempt: int, region: str, place: Place, code_sha256: str) -> dict[str, Any]:
+def training_request(
+    run: Run, name: str, attempt: int, region: str, place: Place, code_sha256: str
+) -> dict[str, Any]:
     """Build the CreateTrainingJob request of a run; pure, so a test can hold it against the service model."""
     assert run.preprocessing is not None
     layout = RunLayout(place.artifact_bucket, run.model, run.run_id)
@@ -143,7 +145,7 @@ def training_request(run: Run, attempt: int, region: str, place: Place, code_sha
         champion=run.champion.model_data_url if run.champion else None,
     )
     job = TrainingJob(
-        name=job_name(run, place.stack, attempt),
+        name=name,
         model=run.model,
         run_id=run.run_id,
         spec_digest=digest(run.spec.model_dump(mode="json")),
