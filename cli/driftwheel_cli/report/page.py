@@ -14,6 +14,7 @@ from driftwheel_cli.report import drawings
 from driftwheel_cli.report.artifacts import Artifacts, read_artifacts
 from driftwheel_cli.sections import refusal_sentence, refusals
 
+GAPS = ("missing", "bad_literal", "outside_range", "outliers", "filled")
 MOST_COLUMNS = 40
 """Drawn; a table of a thousand columns is no report."""
 
@@ -104,7 +105,7 @@ def _column(name: str, column: dict[str, Any]) -> dict[str, Any]:
     elif column.get("top"):
         picture = drawings.frequencies(column["top"], name)
     rows = column["given"] + column["missing"]
-    gaps = {word: column.get(word, 0) for word in ("missing", "bad_literal", "outside_range")}
+    gaps = {word: column.get(word, 0) for word in GAPS}
     return {
         "name": name,
         "type": column["type"],

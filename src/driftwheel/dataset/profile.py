@@ -5,7 +5,8 @@ from typing import Any
 
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.encodings import output_names
-from driftwheel.recipe.literals import identifier
+from driftwheel.recipe.literals import double_sql, identifier
+from driftwheel.recipe.row import fill_of
 
 BINS = 20
 TOP = 12
@@ -24,6 +25,32 @@ def column_profiles(space: Workspace) -> dict[str, Any]:
         about = {"type": column["type"], "given": rows - missing, "missing": missing}
         about |= {"bad_literal": bad, "outside_range": outside}
         found[column["name"]] = about | _column(space, column)
+    return found
+
+
+def fitted_rules(space: Workspace, params: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Count by column the values of ``rows`` beyond the fence (``outliers``) and the missing ones ``filled``.
+
+    A value the fence nulls is filled too where the column has a fill.
+    """
+    asked: list[tuple[str, str, str]] = []
+    for column in space.recipe["columns"]:
+        name, x = column["name"], identifier(column["name"])
+        fence = params["fences"].get(name)
+        beyond = "FALSE"
+        if column.get("outliers") and fence:
+            beyond = f"CAST({x} AS DOUBLE) NOT BETWEEN {' AND '.join(map(double_sql, fence))}"
+            asked.append((name, "outliers", beyond))
+        if fill_of(column, params) is not None:
+            nulled = f" OR {beyond}" if (column.get("outliers") or {}).get("action") == "null" else ""
+            asked.append((name, "filled", f"{x} IS NULL{nulled}"))
+    found: dict[str, dict[str, int]] = {}
+    if asked:
+        counts = space.one(
+            f"SELECT {', '.join(f'count(*) FILTER (WHERE {rule})' for _, _, rule in asked)} FROM rows"
+        )
+        for (name, what, _), count in zip(asked, counts, strict=True):
+            found.setdefault(name, {})[what] = count
     return found
 
 

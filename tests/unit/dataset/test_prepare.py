@@ -523,6 +523,22 @@ def test_the_profile_accounts_for_every_row(desk: Desk) -> None:
     assert profile["columns"]["depot"]["top"] == [["North", 100]]
 
 
+def test_what_the_fitted_rules_did_is_counted_column_by_column(desk: Desk) -> None:
+    columns = BASE["columns"] | {
+        "weight": {"type": "number", "missing": "median", "outliers": {"action": "null", "fence": 3}},
+        "depot": {"type": "category", "missing": "constant", "fill": "Web"},
+    }
+    rows = [row(n) for n in range(100)]
+    rows += [row(200, weight=1e6), row(201, weight=-1e6), row(202, weight="x"), row(203, depot="")]
+    desk.prepare(spec(columns=columns), a=csv_of(*rows))
+
+    found = desk.json("profile.json")["columns"]
+    weight, depot = found["weight"], found["depot"]
+    assert (weight["outliers"], weight["bad_literal"], weight["filled"]) == (2, 1, 3)
+    assert (depot["missing"], depot["filled"]) == (1, 1)
+    assert "filled" not in found["late"], "nothing is declared for it"
+
+
 def jumped(desk: Desk, now: list[str], spec_: ModelSpec | None = None) -> list[str]:
     usual = csv_of(*[row(n, weight=20 + n % 13) for n in range(400)])
     assert desk.prepare(spec_ or spec(), __a=usual).outcome == "ready"
