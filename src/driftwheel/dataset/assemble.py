@@ -8,7 +8,7 @@ traffic whose labels arrived comes last. Every row keeps where it came from (``_
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,25 +140,6 @@ def _join_one(space: DuckWorkspace, table: str, enrichment: Enrichment, gives: l
     )
 
 
-class _AsSent:
-    """Stands where ``CaptureReader`` expects a model's recipe, and hands every field over as it was sent.
-
-    The rows are cleaned later with all others, so a captured row and a dropped one go one way.
-    """
-
-    def __init__(self, inputs: list[str]) -> None:
-        self.inputs = inputs
-        self.column_types: Mapping[str, str] = {}
-
-    def clean(self, record: Mapping[str, object]) -> Mapping[str, object]:
-        return _Lenient(record)
-
-
-class _Lenient(dict[str, object]):
-    def __missing__(self, key: str) -> None:
-        return None
-
-
 def read_captured(
     space: DuckWorkspace, captures: Iterable[CaptureFile], labels: Iterable[LabelFile]
 ) -> dict[str, int]:
@@ -169,8 +150,8 @@ def read_captured(
     truth = LabelReader()
     for file in labels:
         truth.read(file.chunks, file.key)
-    # The reader only asks what the inputs of a CSV request are, and to clean: ``_AsSent`` answers both.
-    reader = CaptureReader(_AsSent(space.recipe["inputs"]), columns=space.columns)  # type: ignore[arg-type]
+    # As it was sent: the rows are cleaned later with all others, so a captured and a dropped row go one way.
+    reader = CaptureReader(space.recipe["inputs"], columns=space.columns)
     files = line = labelled = 0
     marks = [(column.get("notation") or {}).get("decimal", ".") for column in space.recipe["columns"]]
     staged = space.folder / "captured.csv"  # one COPY is a hundred times faster than row by row inserts

@@ -1,10 +1,12 @@
 # ruff: noqa: S608  # every name and text below is quoted by literals.identifier
 """Two files beside each other: has the second drifted from the first, or is it broken?"""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from driftwheel.discovery.column import look_at
 from driftwheel.discovery.reading import read
 from driftwheel.discovery.survey import configuration
+from driftwheel.discovery.typed import NotTyped, batches, names_of
 from driftwheel.drift.baseline import column_weights
 from driftwheel.drift.check import check
 from driftwheel.drift.finding import DriftReport
@@ -27,6 +30,20 @@ BATCH = 100_000
 NO_QUALITY = {"metric": "auc", "value": None, "error": None}
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What is remembered of a baseline: how its columns are declared, and their summary."""
+
+    name: str
+    columns: dict[str, Column]
+    summary: Summary
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Column → its type."""
+        return {name: column.type for name, column in self.columns.items()}
+
+
 def compare(
     baseline: Path, current: Path, folder: Path, spec: ModelSpec | None = None, drift: Drift | None = None
 ) -> DriftReport:
@@ -36,24 +53,67 @@ def compare(
     current file lacks is missing in all its rows. Rows are read in batches: memory does not grow with them.
     Raises Unreadable for a file that cannot be read, SpecInvalid when the two share no column.
     """
-    with _opened(baseline, folder / "baseline") as connection:
-        given = _columns(connection)
-        columns = dict(spec.columns) if spec else {name: _declared(connection, name) for name in given}
-        columns = {name: column for name, column in columns.items() if name in given}
+    learned = learn(baseline, folder, spec)
+    return judge(learned, current, folder, drift or (spec.drift if spec else Drift()))
+
+
+def learn(baseline: Path, folder: Path, spec: ModelSpec | None = None) -> Learned:
+    """Summarise a baseline, once for any number of files; see ``compare``."""
+    with _File(baseline, folder / "baseline") as file:
+        if spec:
+            columns = {name: column for name, column in spec.columns.items() if name in file.names}
+        else:
+            columns = {name: _declared(file.connection, name) for name in _columns(file.connection)}
         if not columns:
-            raise SpecInvalid(f"{baseline} has none of the declared columns; it has {', '.join(given)}")
+            raise SpecInvalid(f"{baseline} has none of the declared columns; it has {', '.join(file.names)}")
         kinds = {name: column.type for name, column in columns.items()}
-        before = _summary(connection, columns, kinds, None)
-    with _opened(current, folder / "current") as connection:
-        if not set(_columns(connection)) & set(columns):
-            raise SpecInvalid(f"{current} has no column of {baseline}: are these the same kind of file?")
-        now = _summary(connection, columns, kinds, before)
-    weights = column_weights(kinds, {}, {})
-    known: Mapping[str, Any] = before.to_json() | {"weights": weights, "quality": NO_QUALITY}
-    units = {name: column.unit for name, column in columns.items() if column.unit}
-    settings = drift or (spec.drift if spec else Drift())
-    window = Window(summary=now, about={"baseline": baseline.name, "current": current.name})
-    return check(known, window, settings, units, whole="all columns")
+        return Learned(baseline.name, columns, file.summary(columns, kinds))
+
+
+def judge(learned: Learned, current: Path, folder: Path, drift: Drift) -> DriftReport:
+    """Say whether a file has drifted from what was learned; see ``compare``."""
+    with _File(current, folder / "current") as file:
+        if not set(file.names) & set(learned.columns):
+            raise SpecInvalid(f"{current} has no column of {learned.name}: are these the same kind of file?")
+        now = file.summary(learned.columns, learned.kinds, learned.summary)
+    weights = column_weights(learned.kinds, {}, {})
+    known: Mapping[str, Any] = learned.summary.to_json() | {"weights": weights, "quality": NO_QUALITY}
+    units = {name: column.unit for name, column in learned.columns.items() if column.unit}
+    window = Window(summary=now, about={"baseline": learned.name, "current": current.name})
+    return check(known, window, drift, units, whole="all columns")
+
+
+class _File:
+    """One file; it is loaded as text only when its own types do not say enough."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path, self.folder, self._open = path, folder, ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    @cached_property
+    def connection(self) -> Any:
+        return self._open.enter_context(_opened(self.path, self.folder))
+
+    @cached_property
+    def names(self) -> list[str]:
+        try:
+            return names_of(self.path)
+        except NotTyped:
+            return _columns(self.connection)
+
+    def summary(
+        self, columns: Mapping[str, Column], kinds: Mapping[str, str], like: Summary | None = None
+    ) -> Summary:
+        try:
+            found = _total(batches(self.path, columns), kinds, like)
+        except NotTyped:
+            found = _total(_texts(self.connection, columns), kinds, like)
+        return found or summarise({name: [] for name in columns}, kinds, like)
 
 
 def sample(
@@ -80,8 +140,8 @@ def sample(
 
 
 def _drawn(connection: Any, columns: Mapping[str, Column], rows: int) -> dict[str, list[Any]]:
-    cursor = _cleaned(connection, columns)
     ((there,),) = connection.execute("SELECT count(*) FROM raw").fetchall()
+    cursor = _cleaned(connection, columns)
     chosen = np.sort(np.random.default_rng(7).permutation(there)[:rows])
     found: list[tuple[Any, ...]] = []
     start = 0
@@ -118,15 +178,20 @@ def _declared(connection: Any, name: str) -> Column:
     )
 
 
-def _summary(
-    connection: Any, columns: Mapping[str, Column], kinds: Mapping[str, str], like: Summary | None
-) -> Summary:
-    cursor = _cleaned(connection, columns)
+def _total(
+    parts: Iterable[Mapping[str, Any]], kinds: Mapping[str, str], like: Summary | None
+) -> Summary | None:
     total: Summary | None = None
-    while batch := cursor.fetchmany(BATCH):
-        part = summarise(dict(zip(columns, zip(*batch, strict=True), strict=True)), kinds, like or total)
+    for columns in parts:
+        part = summarise(columns, kinds, like or total)
         total = merge(total, part) if total else part
-    return total or summarise({name: [] for name in columns}, kinds, like)
+    return total
+
+
+def _texts(connection: Any, columns: Mapping[str, Column]) -> Iterator[dict[str, Sequence[Any]]]:
+    cursor = _cleaned(connection, columns)
+    while batch := cursor.fetchmany(BATCH):
+        yield dict(zip(columns, zip(*batch, strict=True), strict=True))
 
 
 def _cleaned(connection: Any, columns: Mapping[str, Column]) -> Any:
@@ -136,6 +201,5 @@ def _cleaned(connection: Any, columns: Mapping[str, Column]) -> Any:
             connection.execute(f"ALTER TABLE raw ADD COLUMN {identifier(name)} VARCHAR")
     recipe = {"columns": [declare_column(name, column) for name, column in columns.items()]}
     query = cleaning_query(connection, "raw", recipe)
-    cursor = connection.cursor()
-    cursor.execute(f"SELECT {', '.join(map(identifier, columns))} FROM ({query})")
-    return cursor
+    # Not in a cursor of its own: it would not see the temporary table of folded texts.
+    return connection.execute(f"SELECT {', '.join(map(identifier, columns))} FROM ({query})")

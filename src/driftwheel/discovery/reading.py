@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.sources import Loaded, SourceFile, Unreadable, load
 from driftwheel.spec import IDENTIFIER, Source
@@ -72,7 +74,17 @@ def _shape(connection: Any, path: Path) -> tuple[Source, list[str]]:
         with gzip.open(path, "rb") as stream:
             head = stream.read(HEAD)
     if head.startswith(b"PAR1"):
-        rows = connection.execute(f"SELECT name FROM parquet_schema({quote(str(path))}) OFFSET 1").fetchall()
+        try:
+            rows = connection.execute(
+                f"SELECT name FROM parquet_schema({quote(str(path))}) OFFSET 1"
+            ).fetchall()
+        except duckdb.Error as error:
+            raise Unreadable(
+                "corrupt",
+                f"{path} starts like a Parquet file and cannot be read: it is damaged or cut off",
+                key=str(path),
+                hint="copy it again; compare its size with the original",
+            ) from error
         return _source("parquet"), [name for (name,) in rows]
     text = head.decode("utf-8-sig", errors="replace")
     if text.lstrip().startswith("{"):

@@ -59,6 +59,11 @@ class AnswerLog:
         self._labels: list[Floats] = []
         self._codes: dict[str, list[Codes]] = {name: [] for name in self._values}
 
+    @property
+    def slices(self) -> list[str]:
+        """The columns answers are told apart by."""
+        return list(self._values)
+
     def add(
         self,
         times: Sequence[str],

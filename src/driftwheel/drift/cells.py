@@ -6,6 +6,7 @@ bits of exponent, seven of mantissa. A cell is at most 1/128 of its distance fro
 the values they hold.
 """
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint16]
 
 CELLS = 65_536
 ZERO = CELLS // 2
@@ -22,26 +24,41 @@ _LARGEST = float(np.finfo(np.float32).max)
 _SQUARABLE = 1e150
 """Distances are clipped here before they are squared: beyond it the square is no float64 any more."""
 
-_CHUNK = 1 << 20
-"""Values handled at once: bounds the temporary arrays, and keeps every partial sum below 2**53 (exact)."""
+_CHUNK_BITS = 14
+_CHUNK = 1 << _CHUNK_BITS
+"""Numbers added at once: temporary arrays stay in the processor's cache."""
+
+_UNIT = 2**1074
+"""Every float64 is a whole number of 1/_UNIT."""
+
+_CUTTABLE = (-960, 1024)
+"""Powers of two at which numbers can be cut: beyond, the cut or its last bit is no float64."""
+
+
+def codes_of(distances: Floats) -> Codes:
+    """Give the cell of each distance from the centre as its 16 bits (not yet in the order of values)."""
+    near = np.clip(distances, -_LARGEST, _LARGEST).astype("<f4")
+    return near.view("<u2")[1::2].copy()
+
+
+def count_codes(codes: Codes) -> Integers:
+    """Count how many lie in each of the 65,536 cells, in order of value."""
+    counts = np.bincount(codes, minlength=CELLS)
+    return np.concatenate([counts[ZERO:][::-1], counts[:ZERO]])
 
 
 def count_cells(distances: Floats) -> Integers:
     """Count how many distances from the centre fall in each of the 65,536 cells, in order of value."""
-    counts = np.zeros(CELLS, dtype=np.int64)
-    for start in range(0, len(distances), _CHUNK):
-        counts += np.bincount(_top_bits(distances[start : start + _CHUNK]), minlength=CELLS)
-    return np.concatenate([counts[ZERO:][::-1], counts[:ZERO]])
+    return count_codes(codes_of(distances))
 
 
-def look_up(distances: Floats, table: Floats) -> Floats:
-    """Give for each distance from the centre what ``table`` (a row per cell, in order of value) says of it.
+def by_code(table: Floats) -> Floats:
+    """Put a table with a row per cell, in order of value, into the order of codes.
 
-    >>> int(look_up(np.array([0.0]), np.arange(CELLS, dtype=np.float64))[0]) == ZERO
+    >>> int(by_code(np.arange(CELLS, dtype=np.float64))[codes_of(np.array([0.0]))][0]) == ZERO
     True
     """
-    by_bits = np.concatenate([table[ZERO:], table[:ZERO][::-1]])
-    return np.asarray(by_bits[_top_bits(distances)])
+    return np.concatenate([table[ZERO:], table[:ZERO][::-1]])
 
 
 def cell_bounds(cells: Integers) -> tuple[Floats, Floats]:
@@ -67,34 +84,53 @@ def cell_middles(cells: Integers) -> Floats:
 def exact_sum(values: Floats) -> Fraction:
     """Add finite numbers without any rounding, so that sums of parts equal the sum of the whole.
 
-    Each number is an integer below 2**53 times a power of two: the halves of the integers are added per
-    power, where float64 cannot round.
+    Each chunk is cut at the same power of two into high parts, whose sum needs less than 53 bits and so is
+    exact in float64, and low ones, which are cut again (Rump, Ogita and Oishi 2008, SIAM J. Sci. Comput. 31,
+    ExtractVector). What two cuts leave, a few numbers far smaller than the largest, is added as fractions.
 
     >>> exact_sum(np.array([1e16, 1.0, -1e16]))
     Fraction(1, 1)
     """
-    total = Fraction(0)
+    chunks = range(0, len(values), _CHUNK)
+    return Fraction(sum(_add(values[start : start + _CHUNK].copy()) for start in chunks), _UNIT)
+
+
+def _add(rest: Floats) -> int:
+    """Add one chunk, which is used up; the sum is a whole number of units."""
+    total = 0
+    for _ in range(2):
+        power = math.frexp(max(rest.max(), -rest.min()))[1] + _CHUNK_BITS
+        if not _CUTTABLE[0] < power < _CUTTABLE[1]:
+            break
+        cut = math.ldexp(1.0, power)
+        high = rest + cut
+        high -= cut
+        total += _units(float(high.sum()))
+        rest -= high
+    return total + sum(map(_units, rest[rest != 0].tolist()))
+
+
+def _units(value: float) -> int:
+    numerator, denominator = value.as_integer_ratio()
+    return numerator * (_UNIT // denominator)
+
+
+def place(values: Floats, centre: float) -> tuple[Codes, Fraction, Fraction]:
+    """Give the cell of every value, and the exact sums of distances from the centre and of their squares.
+
+    Each square is rounded once, to float64.
+    """
+    codes = np.empty(len(values), dtype=np.uint16)
+    total = squares = 0
     for start in range(0, len(values), _CHUNK):
-        fraction, exponent = np.frexp(values[start : start + _CHUNK])
-        mantissa = np.ldexp(fraction, 53).astype(np.int64)
-        base = int(exponent.min())
-        high = np.bincount(exponent - base, weights=(mantissa >> 27).astype(np.float64))
-        low = np.bincount(exponent - base, weights=(mantissa & (2**27 - 1)).astype(np.float64))
-        for power in np.flatnonzero((high != 0) | (low != 0)):
-            scaled = (int(high[power]) << 27) + int(low[power])
-            total += scaled * Fraction(2) ** (base + int(power) - 53)
-    return total
-
-
-def exact_moments(distances: Floats) -> tuple[Fraction, Fraction]:
-    """Add up the distances and their squares exactly (each square is rounded once, to float64)."""
-    bounded = np.clip(distances, -_SQUARABLE, _SQUARABLE)
-    return exact_sum(bounded), exact_sum(bounded * bounded)
-
-
-def _top_bits(distances: Floats) -> npt.NDArray[np.uint32]:
-    near = np.clip(distances, -_LARGEST, _LARGEST).astype(np.float32)
-    return np.asarray(near.view(np.uint32) >> 16)
+        part = slice(start, start + _CHUNK)
+        with np.errstate(over="ignore"):  # an infinite distance is cut to the largest one below
+            distances = values[part] - centre
+        codes[part] = codes_of(distances)
+        bounded = np.clip(distances, -_SQUARABLE, _SQUARABLE, out=distances)
+        squares += _add(bounded * bounded)
+        total += _add(bounded)
+    return codes, Fraction(total, _UNIT), Fraction(squares, _UNIT)
 
 
 def _from_top_bits(magnitude: npt.NDArray[np.uint32]) -> Floats:

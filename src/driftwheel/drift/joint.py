@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from driftwheel.drift.cells import CELLS, Floats, Integers, look_up
+from driftwheel.drift.cells import CELLS, Codes, Floats, Integers, by_code
 from driftwheel.drift.column import NumberSummary
 
 PAIRS = 200
@@ -36,10 +36,11 @@ LIMIT = 0.999
 _SAMPLE = 20_000
 """Rows, evenly spaced, from which pairs and their spread are chosen."""
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 13
+"""Rows multiplied at once: their grades stay in the processor's cache."""
 
-Given = Mapping[str, tuple[Floats, Floats]]
-"""Column → its distances from the centre of its scale and whether each is a finite number (1 or 0)."""
+Given = Mapping[str, tuple[Codes, npt.NDArray[np.bool_]]]
+"""Column → the codes of its distances from the centre of its scale, and which of them are finite numbers."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ class Scale:
     grades: tuple[int, ...]
 
     @cached_property
-    def table(self) -> npt.NDArray[np.float64]:
-        """Give the grade of each of the 65,536 cells."""
+    def table(self) -> Floats:
+        """Give the grade of each code."""
         ends = np.array([-1, *self.cuts, CELLS - 1])
-        return np.repeat(np.array(self.grades, dtype=np.float64), np.diff(ends))
+        return by_code(np.repeat(np.array(self.grades, dtype=np.float64), np.diff(ends)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,39 +184,45 @@ def _sums(given: Given, scales: Mapping[str, Scale], pairs: Sequence[tuple[str, 
     place = {name: n for n, name in enumerate(names)}
     one = np.array([place[pair[0]] for pair in pairs])
     other = np.array([place[pair[1]] for pair in pairs])
+    gaps = [name for name in names if not given[name][1].all()]
+    seen = np.array([gaps.index(name) + 1 if name in gaps else 0 for name in names])
     total = np.zeros((len(pairs), 6), dtype=np.int64)
-    for grades, there in _chunks(given, scales):
-        counts, plain, squares = there.T @ there, grades.T @ there, (grades * grades).T @ there
+    for grades, there in _chunks(given, scales, gaps):
+        counts, plain, squares = there @ there.T, grades @ there.T, (grades * grades) @ there.T
         parts = (
-            counts[one, other],
-            plain[one, other],
-            plain[other, one],
-            squares[one, other],
-            squares[other, one],
-            (grades.T @ grades)[one, other],
+            counts[seen[one], seen[other]],
+            plain[one, seen[other]],
+            plain[other, seen[one]],
+            squares[one, seen[other]],
+            squares[other, seen[one]],
+            (grades @ grades.T)[one, other],
         )
         total += np.stack(parts, axis=1).astype(np.int64)
     return total
 
 
-def _chunks(given: Given, scales: Mapping[str, Scale]) -> Iterator[tuple[Floats, Floats]]:
-    """Give grades and presence, a column per scale; a value that is not there has grade 0."""
+def _chunks(
+    given: Given, scales: Mapping[str, Scale], gaps: Sequence[str]
+) -> Iterator[tuple[Floats, Floats]]:
+    """Give grades, a row per scale (0 where no value is), and presence: a row of ones, then ``gaps``."""
     rows = len(given[next(iter(scales))][0])
     for start in range(0, rows, _CHUNK):
         part = slice(start, min(start + _CHUNK, rows))
-        there = np.empty((part.stop - start, len(scales)))
-        grades = np.empty_like(there)
+        grades = np.empty((len(scales), part.stop - start))
         for n, (name, scale) in enumerate(scales.items()):
-            distances, present = given[name]
-            there[:, n] = present[part]
-            grades[:, n] = look_up(distances[part], scale.table) * there[:, n]
+            grades[n] = scale.table[given[name][0][part]]
+            if name in gaps:
+                grades[n] *= given[name][1][part]
+        there = np.ones((1 + len(gaps), part.stop - start))
+        for n, name in enumerate(gaps, 1):
+            there[n] = given[name][1][part]
         yield grades, there
 
 
 def _sample(given: Given) -> Given:
-    rows = max((len(distances) for distances, _ in given.values()), default=0)
+    rows = max((len(codes) for codes, _ in given.values()), default=0)
     at = np.unique(np.linspace(0, max(0, rows - 1), min(rows, _SAMPLE)).astype(np.int64))
-    return {name: (distances[at], present[at]) for name, (distances, present) in given.items()}
+    return {name: (codes[at], there[at]) for name, (codes, there) in given.items()}
 
 
 def _correlations(sums: Integers) -> Floats:
@@ -230,10 +237,10 @@ def _spread(sample: Given, scales: Mapping[str, Scale], pair: tuple[str, str]) -
     Var r = mean (ab - r/2 (a² + b²))² of standardised grades (Browne 1984, Br. J. Math. Stat. Psychol. 37);
     not below 1.06, the value for ranks of normal columns (Fieller, Hartley and Pearson 1957, Biometrika 44).
     """
-    both = sample[pair[0]][1] * sample[pair[1]][1] > 0
+    both = sample[pair[0]][1] & sample[pair[1]][1]
     if both.sum() < 10:
         return 1.06
-    made = [look_up(sample[name][0][both], scales[name].table) for name in pair]
+    made = [scales[name].table[sample[name][0][both]] for name in pair]
     if not all(values.std() for values in made):
         return 1.06
     a, b = ((values - values.mean()) / values.std() for values in made)

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from driftwheel.drift.captured import EXAMPLES, Malformed, lines_of
+from driftwheel.drift.captured import EXAMPLES, lines_of
+from driftwheel.drift.request import Malformed
 
 WORDS = {"true": 1.0, "false": 0.0}
 

@@ -39,7 +39,8 @@ def read_window(
             found = batch.labels(labels.known)
             labelled += sum(label is not None for label in found)
             window.add(batch.columns, batch.scores, found)
-            answers.add(batch.times, batch.scores, found, batch.columns)
+            told = {name: batch.values(name, recipe.column_types[name]) for name in answers.slices}
+            answers.add(batch.times, batch.scores, found, told)
             first = min(filter(None, [first, *batch.times]), default="")
             last = max([last, *batch.times])
     return window.build(

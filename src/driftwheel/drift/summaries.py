@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from driftwheel.drift.cells import Floats, count_cells, exact_moments
+from driftwheel.drift.cells import Codes, Floats, count_codes, place
 from driftwheel.drift.column import (
     CategorySummary,
     ColumnSummary,
@@ -42,7 +42,20 @@ a value that is rare in each part and common in the whole.
 LONGEST_VALUE = 256
 """Characters of a category value that is kept by name; longer ones count as ``other``."""
 
-Column = Sequence[object] | npt.NDArray[Any]
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of few different values: for each row the place of its value in ``values``, -1 = missing."""
+
+    codes: npt.NDArray[Any]
+    values: Sequence[object]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+Column = Sequence[object] | npt.NDArray[Any] | Coded
+Present = npt.NDArray[np.bool_]
 
 KINDS: dict[str, Kind] = {
     "number": "number",
@@ -95,49 +108,36 @@ def summarise(
     lengths = {name: len(columns[name]) for name in kinds}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns differ in length: {lengths}")
-    numbers = {name: _as_floats(columns[name]) for name, kind in kinds.items() if KINDS[kind] == "number"}
     known = like.columns if like else {}
-    made = {
-        name: _summarise_numbers(*numbers[name], known.get(name))
-        if name in numbers
-        else summarise_column(columns[name], kind, known.get(name))
-        for name, kind in kinds.items()
-    }
-    joint = _summarise_joint({name: values for name, (values, _) in numbers.items()}, made, like)
-    return Summary(rows=next(iter(lengths.values()), 0), columns=made, joint=joint)
+    made: dict[str, ColumnSummary] = {}
+    given: dict[str, tuple[Codes, Present]] = {}
+    for name, kind in kinds.items():
+        if KINDS[kind] == "number":
+            made[name], codes, there = _summarise_numbers(*_as_floats(columns[name]), known.get(name))
+            given[name] = codes, there
+        else:
+            made[name] = summarise_column(columns[name], kind, known.get(name))
+    return Summary(next(iter(lengths.values()), 0), made, _summarise_joint(given, made, like))
 
 
 def _summarise_joint(
-    numbers: Mapping[str, Floats], made: Mapping[str, ColumnSummary], like: Summary | None
+    given: Given, made: Mapping[str, ColumnSummary], like: Summary | None
 ) -> JointSummary | None:
     """Sum up pairs of numeric columns; None beside a ``like`` that has none, as an older baseline's."""
-    if like is not None and like.joint is None:
-        return None
-    summaries = {name: column for name, column in made.items() if isinstance(column, NumberSummary)}
-    scales = like.joint.scales if like and like.joint else summaries
-    given: Given = {
-        name: _present(numbers[name], scale.centre) for name, scale in scales.items() if name in numbers
-    }
-    if like and like.joint:
-        return summarise_joint_like(given, like.joint)
-    return summarise_joint(given, summaries)
-
-
-def _present(values: Floats, centre: float) -> tuple[Floats, Floats]:
-    there = np.isfinite(values)
-    with np.errstate(over="ignore"):
-        return np.where(there, values, centre) - centre, there.astype(np.float64)
+    if like is None:
+        return summarise_joint(given, {n: c for n, c in made.items() if isinstance(c, NumberSummary)})
+    return summarise_joint_like(given, like.joint) if like.joint else None
 
 
 def summarise_column(values: Column, kind: str, like: ColumnSummary | None = None) -> ColumnSummary:
     """Summarise one column; see ``summarise``."""
     match KINDS[kind]:
         case "number":
-            return _summarise_numbers(*_as_floats(values), like)
+            return _summarise_numbers(*_as_floats(values), like)[0]
         case "category":
             return _summarise_categories(values, _boolean_name if kind == "boolean" else category_name)
         case "opaque":
-            nulls = sum(1 for value in values if is_null(value))
+            nulls = sum(times for value, times in _times(values) if is_null(value))
             return OpaqueSummary(len(values) - nulls, nulls)
 
 
@@ -171,24 +171,27 @@ def is_null(value: object) -> bool:
     return value is None or value != value  # noqa: PLR0124  # only a NaN differs from itself
 
 
-def _summarise_numbers(numbers: Floats, invalid: int, like: ColumnSummary | None) -> NumberSummary:
+def _summarise_numbers(
+    numbers: Floats, invalid: int, like: ColumnSummary | None
+) -> tuple[NumberSummary, Codes, Present]:
+    """Summarise one column; also give each row's code and whether it has a number."""
     centre = like.centre if isinstance(like, NumberSummary) else None
-    infinite = np.isinf(numbers)
-    present = numbers[~(np.isnan(numbers) | infinite)]
-    nulls = len(numbers) - len(present) - int(infinite.sum()) - invalid
-    invalid += int(infinite.sum())
+    there = np.isfinite(numbers)
+    present = numbers if there.all() else numbers[there]
+    infinite = int(np.isinf(numbers).sum()) if len(present) < len(numbers) else 0
+    nulls = len(numbers) - len(present) - infinite - invalid
+    invalid += infinite
+    codes = np.zeros(len(numbers), dtype=np.uint16)
     if not len(present):
-        return NumberSummary(centre=centre or 0.0, nulls=nulls, invalid=invalid)
+        return NumberSummary(centre=centre or 0.0, nulls=nulls, invalid=invalid), codes, there
     if centre is None:
         # A value that occurs (the lower median), so that a column's commonest value gets a cell of its own.
         middle = (len(present) - 1) // 2
         centre = float(np.partition(present, middle)[middle])
-    with np.errstate(over="ignore"):  # an infinite distance is cut to the largest one below
-        distances = present - centre
-    total, squares = exact_moments(distances)
-    counts = count_cells(distances)
+    codes[there], total, squares = place(present, centre)
+    counts = count_codes(codes[there])
     cells = np.flatnonzero(counts)
-    return NumberSummary(
+    summary = NumberSummary(
         centre=centre,
         count=len(present),
         nulls=nulls,
@@ -200,6 +203,7 @@ def _summarise_numbers(numbers: Floats, invalid: int, like: ColumnSummary | None
         cells=cells.astype(np.int64),
         counts=counts[cells],
     )
+    return summary, codes, there
 
 
 def _as_floats(values: Column) -> tuple[Floats, int]:
@@ -207,6 +211,7 @@ def _as_floats(values: Column) -> tuple[Floats, int]:
     try:
         return np.asarray(values, dtype=np.float64), 0
     except (TypeError, ValueError, OverflowError):
+        assert not isinstance(values, Coded)
         numbers = np.full(len(values), np.nan)
         invalid = 0
         for index, value in enumerate(values):
@@ -218,10 +223,9 @@ def _as_floats(values: Column) -> tuple[Floats, int]:
 
 
 def _summarise_categories(values: Column, name_of: Callable[[object], str]) -> CategorySummary:
-    plain: Iterable[object] = values.tolist() if isinstance(values, np.ndarray) else values
     counted: Counter[str] = Counter()
     nulls = other = 0
-    for value, times in Counter(plain).items():
+    for value, times in _times(values):
         if is_null(value):
             nulls += times
         elif len(name := name_of(value)) > LONGEST_VALUE:
@@ -229,6 +233,14 @@ def _summarise_categories(values: Column, name_of: Callable[[object], str]) -> C
         else:
             counted[name] += times
     return _capped(dict(counted), nulls, other)
+
+
+def _times(values: Column) -> Iterable[tuple[object, int]]:
+    """Count how often each value occurs; a coded one may come twice."""
+    if isinstance(values, Coded):
+        counts = np.bincount(values.codes + 1, minlength=len(values.values) + 1).tolist()
+        return [(value, n) for value, n in zip([None, *values.values], counts, strict=True) if n]
+    return Counter(values.tolist() if isinstance(values, np.ndarray) else values).items()
 
 
 def category_name(value: object) -> str:

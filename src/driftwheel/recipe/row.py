@@ -58,7 +58,7 @@ class RowRecipe:
 
     ``feature_names``: what the model reads, encodings written out. ``feature_types``: 'q' is a quantity, 'c'
     the integer code of a category. ``column_types``: column → its declared type. ``sources``: feature → the
-    columns its value depends on.
+    columns its value depends on. ``columns``: input → its declaration; ``cleaners``: input → what cleans it.
     """
 
     feature_names: list[str]
@@ -66,7 +66,8 @@ class RowRecipe:
     inputs: list[str]
     column_types: dict[str, str]
     sources: dict[str, list[str]]
-    _cleaners: list[tuple[str, Callable[[object], Any]]]
+    columns: dict[str, Mapping[str, Any]]
+    cleaners: dict[str, Callable[[object], Any]]
     _numbers: list[str]
     _fences: list[tuple[str, Callable[[float], float | None]]]
     _fills: list[tuple[str, Any]]
@@ -79,12 +80,12 @@ class RowRecipe:
 
         Raises FieldError. Fields that are no input are ignored; an absent field is null.
         """
-        return {name: clean(record.get(name)) for name, clean in self._cleaners}
+        return {name: clean(record.get(name)) for name, clean in self.cleaners.items()}
 
     def features(self, record: Mapping[str, object]) -> list[float | None]:
         """Compute the features of one record in the order of ``feature_names``; raises FieldError."""
         get = record.get
-        values = {name: clean(get(name)) for name, clean in self._cleaners}
+        values = {name: clean(get(name)) for name, clean in self.cleaners.items()}
         for name in self._numbers:
             if values[name] is not None:
                 values[name] = float(values[name])
@@ -127,9 +128,8 @@ def load_recipe(recipe: dict[str, Any], params: dict[str, Any]) -> RowRecipe:
         inputs=list(recipe["inputs"]),
         column_types={name: column["type"] for name, column in columns.items()},
         sources={output: list(reads[name]) for output, _, name in outputs},
-        _cleaners=[
-            (column["name"], _required(column, CLEANERS[column["type"]](column))) for column in inputs
-        ],
+        columns={column["name"]: column for column in inputs},
+        cleaners={column["name"]: _required(column, CLEANERS[column["type"]](column)) for column in inputs},
         _numbers=[column["name"] for column in inputs if column["type"] == "integer"],
         _fences=[
             (column["name"], _fence(column, params["fences"][column["name"]]))
@@ -205,13 +205,20 @@ def _wrong(column: Mapping[str, Any], raw: object) -> FieldError:
     return FieldError(column["name"], f"got {kind}; send {WANTED[column['type']]}, or null when unknown")
 
 
-def _numeric(column: Mapping[str, Any]) -> Callable[[object], Any]:
-    whole = column["type"] == "integer"
-    parse: Callable[[str], Any] = parse_integer if whole else parse_number
+def _parser(column: Mapping[str, Any]) -> Callable[[str], Any]:
     if rule := column.get("notation"):
-        parse = partial(plain_number, rule=rule)
-    absent = frozenset(column["null_tokens"])
-    nulls = frozenset(parse(token) for token in absent) - {None}
+        return partial(plain_number, rule=rule)
+    return parse_integer if column["type"] == "integer" else parse_number
+
+
+def null_numbers(column: Mapping[str, Any]) -> frozenset[float]:
+    """Give the numbers a column's null tokens stand for, however they are written."""
+    return frozenset(map(_parser(column), column["null_tokens"])) - {None}
+
+
+def _numeric(column: Mapping[str, Any]) -> Callable[[object], Any]:
+    whole, parse = column["type"] == "integer", _parser(column)
+    absent, nulls = frozenset(column["null_tokens"]), null_numbers(column)
     low, high = column["range"] or (-math.inf, math.inf)
     outside, name = column["outside"], column["name"]
 

@@ -54,7 +54,7 @@ def load(
                     column=name,
                     hint="flatten the column in the export",
                 )
-        limit = _most_rows(plain, len(taken))
+        limit = most_rows(plain, len(taken))
         # What the footer says is believed when it is too much; that it is less is left to LIMIT below.
         told = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({quote(str(plain))})")
         if int(told.fetchone()[0] or 0) > limit:
@@ -109,7 +109,8 @@ def _refuse_damaged(file: SourceFile, cause: Exception | None = None) -> NoRetur
     ) from cause
 
 
-def _most_rows(plain: Path, columns: int) -> int:
+def most_rows(plain: Path, columns: int) -> int:
+    """Say how many rows of so many wanted columns are read from a file of this size."""
     cells = min(MOST_CELLS, max(ALWAYS_CELLS, CELLS_PER_BYTE * plain.stat().st_size))
     return cells // max(1, columns)
 

@@ -4,10 +4,13 @@ import json
 import random
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from driftwheel.discovery.comparison import compare
+from driftwheel.discovery.comparison import _File, _texts, _total, compare
+from driftwheel.spec import load_spec
 from driftwheel_cli.main import cli
 
 
@@ -96,3 +99,88 @@ def test_few_rows_and_other_files_get_an_answer_of_their_own(tmp_path: Path) -> 
     answer = CliRunner().invoke(cli, ["compare", str(before), str(other)])
     assert answer.exit_code == 1
     assert "no column of" in answer.output
+
+
+TYPED = """
+model: m
+source: {prefix: data/m/, key: [whole]}
+columns:
+  real: {type: number, range: [-50, 1.0e+300], null_tokens: ["", "7"]}
+  clipped: {type: number, range: [0, 1], outside: clip}
+  refusing: {type: number, range: [0, 1], outside: reject, missing: reject}
+  whole: {type: integer}
+  told: {type: boolean}
+  coded: {type: boolean}
+  digit: {type: category}
+  shop: {type: category, canonical: {New York: [ny]}, null_tokens: ["", NA]}
+  warm: {type: number}
+  note: {type: text}
+  day: {type: timestamp}
+  absent: {type: number}
+  gone: {type: category}
+  y: {type: boolean}
+target: {column: y}
+features: {hour: extract(hour from day)}
+split: {by: key, validation: 0.15, holdout: 0.15}
+"""
+
+
+def test_a_typed_parquet_file_is_summarised_as_its_texts_are(tmp_path: Path) -> None:
+    dice = random.Random(5)
+    rows = 700
+    some = [0.1, -0.0, 7.0, None, float("nan"), float("inf"), 1e308, -1e308, 5e-324, 1 / 3, 1e22]
+    texts = ["a", " a ", "ny", "NY", "", "NA", None, "b  c", "\ufb01", "ü", "1.0"]
+    table = pa.table(
+        {
+            "real": pa.array([dice.choice(some) for _ in range(rows)], pa.float64()),
+            "clipped": pa.array([dice.gauss(0.5, 1) for _ in range(rows)], pa.float64()),
+            "refusing": pa.array(
+                [dice.choice([dice.gauss(0.5, 1), None]) for _ in range(rows)], pa.float64()
+            ),
+            "whole": pa.array([dice.choice([None, -3, 2**52]) for _ in range(rows)], pa.int64()),
+            "told": pa.array([dice.choice([None, True, False]) for _ in range(rows)], pa.bool_()),
+            "coded": pa.array([dice.choice([None, 0, 1, 2]) for _ in range(rows)], pa.int32()),
+            "digit": pa.array([dice.choice([None, 0, 1, 2]) for _ in range(rows)], pa.int8()),
+            "shop": pa.array([dice.choice(texts) for _ in range(rows)], pa.string()),
+            "warm": pa.array([dice.choice(["1.5", " 2 ", "x", "1e400", "-0", None]) for _ in range(rows)]),
+            "note": pa.array([dice.choice(["one", "", None]) for _ in range(rows)]),
+            "day": pa.array([dice.choice(["2024-01-02", "?", None]) for _ in range(rows)]),
+        }
+    )
+    path = tmp_path / "typed.parquet"
+    pq.write_table(table, path, row_group_size=300)
+    columns = load_spec(TYPED).columns
+    kinds = {name: column.type for name, column in columns.items()}
+
+    with _File(path, tmp_path / "text") as file:
+        through_text = _total(_texts(file.connection, columns), kinds, None)
+    with _File(path, tmp_path / "typed") as file:
+        typed = file.summary(columns, kinds, through_text)
+    for name in columns:
+        assert (name, typed.columns[name].to_json()) == (name, through_text.columns[name].to_json())
+    assert typed.dumps() == through_text.dumps()
+    assert not (tmp_path / "typed").exists(), "the file was loaded as text"
+
+
+@pytest.mark.parametrize(
+    "array", [pa.array([1.5, None], pa.float32()), pa.array([2**53, 1], pa.int64())], ids=["float32", "large"]
+)
+def test_what_float64_does_not_hold_exactly_goes_through_text(tmp_path: Path, array: pa.Array) -> None:
+    path = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"whole": array}), path)
+    columns = {"whole": load_spec(TYPED).columns["whole"]}
+
+    with _File(path, tmp_path / "work") as file:
+        assert file.summary(columns, {"whole": "integer"}).rows == 2
+    assert (tmp_path / "work").exists()
+
+
+def test_a_damaged_parquet_file_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.parquet"
+    pq.write_table(pa.table({"whole": list(range(50_000))}), path)
+    path.write_bytes(path.read_bytes()[:-5_000])
+
+    answer = CliRunner().invoke(cli, ["compare", str(path), str(path)])
+
+    assert answer.exit_code == 1
+    assert "damaged or cut off" in answer.output

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from driftwheel.drift import captured
 from driftwheel.drift.baseline import build_baseline
-from driftwheel.drift.captured import BATCH_ROWS, INVALID, CaptureReader, lines_of
+from driftwheel.drift.captured import BATCH_ROWS, CaptureReader, lines_of
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
+from driftwheel.drift.summaries import is_null
+from driftwheel.recipe.columns import INVALID
 from driftwheel.recipe.declare import declare
 from driftwheel.recipe.row import load_recipe
 from driftwheel.spec import load_spec
@@ -56,6 +59,18 @@ def read(recipe, *lines, **window):
     return reader, list(reader.read([b"".join(lines)], "k.jsonl", **window))
 
 
+def plain(batch):
+    """Missing numbers as None: NaN equals nothing."""
+    return {
+        name: [None if is_null(value) else value for value in values]
+        for name, values in batch.columns.items()
+    }
+
+
+def plain_column(batch, name):
+    return plain(batch)[name]
+
+
 COLD = {"origin": "john f  kennedy", "temp": "31.5"}
 WARM = {"origin": "LGA", "temp": 70}
 
@@ -66,7 +81,7 @@ def test_rows_of_one_request_are_cleaned_as_the_model_cleans_them(recipe, encodi
 
     _, [batch] = read(recipe, line(body, answer(0.9, 0.1), encoding))
 
-    assert batch.columns == {"origin": ["JFK", "LGA"], "temp": [31.5, 70.0]}
+    assert plain(batch) == {"origin": ["JFK", "LGA"], "temp": [31.5, 70.0]}
     assert batch.scores == [0.9, 0.1]
     assert batch.ids == ["order-1/0", "order-1/1"]
 
@@ -78,7 +93,7 @@ def test_cells_of_csv_are_in_the_order_of_the_inputs(recipe, encoding):
     _, [batch] = read(recipe, line(given, "0.9\n0.1\n", encoding))
 
     assert recipe.inputs == ["origin", "temp"]
-    assert batch.columns == {"origin": ["JFK", "LGA"], "temp": [31.5, None]}
+    assert plain(batch) == {"origin": ["JFK", "LGA"], "temp": [31.5, None]}
     assert (batch.scores, batch.ids) == ([0.9, 0.1], ["order-1/0", "order-1/1"])
 
 
@@ -96,7 +111,7 @@ def test_a_plain_record_keeps_the_id_of_its_request(recipe):
 def test_input_without_output_is_traffic_without_a_score(recipe):
     _, [batch] = read(recipe, line(json.dumps(WARM), None))
 
-    assert (batch.scores, batch.columns["temp"]) == ([None], [70.0])
+    assert (batch.scores, plain(batch)["temp"]) == ([None], [70.0])
 
 
 def test_malformed_lines_are_counted_by_reason_and_never_fatal(recipe):
@@ -136,7 +151,7 @@ def test_a_value_of_the_wrong_type_is_marked_and_the_row_kept(recipe):
 
     _, [batch] = read(recipe, line(given, answer(0.9, 0.1)))
 
-    assert batch.columns == {"origin": [None, "LGA"], "temp": [INVALID, 70.0]}
+    assert plain(batch) == {"origin": [None, "LGA"], "temp": [INVALID, 70.0]}
 
 
 def test_a_row_without_its_required_value_is_refused_and_counted():
@@ -163,6 +178,76 @@ def test_lines_do_not_depend_on_how_the_bytes_come(size):
     chunks = [data[i : i + size] for i in range(0, len(data), size)]
 
     assert list(lines_of(chunks)) == [b"one", b"two", b"", b"last without end"]
+
+
+def test_plain_requests_are_read_at_once_as_one_by_one(recipe):
+    cells = ["LGA,70", " john f kennedy ,1e2", "x,", ",-40", "LGA,warm", "LGA,70\n", "ü,999", "LGA,-0"]
+    plain = [
+        line(text, f"0.{n}", ("CSV", "BASE64")[n % 2], inference=f"r{n}") for n, text in enumerate(cells)
+    ]
+    for some in (plain, plain[::2], plain[1::2]):
+        _, [together] = read(recipe, *some)
+        apart = [batch for one in some for batch in read(recipe, one, line("{", "0.5"))[1]]
+
+        assert together.ids == [f"{one}" for batch in apart for one in batch.ids]
+        assert together.scores == [score for batch in apart for score in batch.scores]
+        for name in recipe.inputs:
+            assert plain_column(together, name) == [v for batch in apart for v in plain_column(batch, name)]
+
+
+@pytest.mark.parametrize(
+    ("given", "answered"),
+    [
+        ("LGA,1\nJFK,2", "0.5\n0.6"),
+        ('"LGA",1', "0.5"),
+        ("origin,temp\nLGA,1", "0.5"),
+        ("origin,temp", ""),
+        ("LGA,1,2", "0.5"),
+        ("LGA", "0.5"),
+        ("", "0.5"),
+        ("LGA,1\r\n", "0.5"),
+        ('{"origin": "LGA"}', "0.5"),
+        ("LGA,1", "nan"),
+        ("LGA,1", '{"predictions": [{"score": 0.5}]}'),
+        ("LGA,1", None),
+        ("LGA,1", "0.5,0.7"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["CSV", "BASE64"])
+def test_one_request_unlike_the_others_changes_nothing_for_them(recipe, given, answered, encoding):
+    usual = [line("LGA,1", "0.1", "CSV", inference="a"), line("JFK,2", "0.2", "CSV", inference="c")]
+    odd = line(given, answered, encoding, inference="b")
+
+    reader, batches = read(recipe, usual[0], odd, usual[1])
+    alone, single = read(recipe, odd, b"no record\n")
+
+    ids = [one for batch in batches for one in batch.ids]
+    assert [one for one in ids if one[0] == "b"] == [one for batch in single for one in batch.ids]
+    assert [one for one in ids if one[0] != "b"] == ["a/0", "c/0"]
+    assert reader.lines == 3
+    assert sum(reader.malformed.values()) == sum(alone.malformed.values()) - 1
+
+
+def test_a_record_spread_over_two_lines_is_no_record(recipe):
+    first, second = line("LGA,1", "0.1", "CSV"), line("JFK,2", "0.2", "CSV")
+
+    reader, [batch] = read(recipe, first, second.replace(b'"captureData":', b'"captureData":\n'), b"\n")
+
+    assert (reader.lines, reader.rows, len(batch)) == (3, 1, 1)
+    assert reader.examples == [f"k.jsonl line {n}: not a data-capture record" for n in (2, 3)]
+
+
+@pytest.mark.parametrize("block", [1, 500, 1 << 20])
+@pytest.mark.parametrize("size", [1, 64, 1 << 20])
+def test_blocks_do_not_depend_on_how_the_bytes_come(recipe, monkeypatch, block, size):
+    monkeypatch.setattr(captured, "BLOCK", block)
+    data = b"".join(line("LGA,1", "0.1", "CSV", inference=f"r{n}") for n in range(5)) + b"\n{"
+
+    reader = CaptureReader(recipe)
+    batches = list(reader.read([data[at : at + size] for at in range(0, len(data), size)], "k.jsonl"))
+
+    assert [one for batch in batches for one in batch.ids] == [f"r{n}/0" for n in range(5)]
+    assert reader.examples == ["k.jsonl line 7: not a data-capture record"]
 
 
 def test_a_large_file_comes_in_batches(recipe):
@@ -258,5 +343,22 @@ def test_the_flights_example_can_be_read_back(tmp_path):
     reader, [batch] = read(recipe, line(json.dumps(record), answer(0.5)))
 
     assert set(batch.columns) == set(recipe.inputs)
-    assert batch.columns["temp"] == [71.6]
+    assert plain(batch)["temp"] == [71.6]
     assert reader.refused == 0
+
+
+def test_a_row_is_refused_for_a_required_column_that_nobody_collects():
+    required = load_spec(SPEC.replace("range: [-40, 130]", "range: [-40, 130], missing: reject"))
+    recipe = load_recipe(declare(required), {"medians": {}, "modes": {}, "categories": {"origin": []}})
+    reader = CaptureReader(recipe, columns=["origin"])
+
+    [batch] = reader.read([line("LGA,", "0.1", "CSV") + line("JFK,2", "0.2", "CSV", inference="b")])
+
+    assert (reader.refused, batch.ids, list(batch.columns)) == (1, ["b/0"], ["origin"])
+
+
+def test_the_values_of_a_column_are_told_as_they_were_sent(recipe):
+    [batch] = read(recipe, line("LGA,1\nJFK,\nLGA,2.5", "0.1\n0.2\n0.3", "CSV"))[1]
+
+    assert batch.values("temp", "number") == [1.0, None, 2.5]
+    assert batch.values("origin", "category") == ["LGA", "JFK", "LGA"]

@@ -1,0 +1,110 @@
+"""Columns of a Parquet file as they are typed, batch by batch: the same values as through text, sooner.
+
+A column is taken when its type says what its text would: float64 for a number, an integer for a number or an
+integer, a boolean, or a text. Each different text is cleaned once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from driftwheel.drift.summaries import Coded, Column
+from driftwheel.recipe.columns import Floats, within
+from driftwheel.recipe.declare import declare_column
+from driftwheel.recipe.row import CLEANERS
+from driftwheel.sources.parquet_file import most_rows
+from driftwheel.spec import Column as Declared
+
+BATCH = 1 << 16
+NUMERIC = frozenset({"number", "integer"})
+INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
+
+
+class NotTyped(Exception):
+    """When a file is no Parquet, or a column of it must be read as text."""
+
+
+def names_of(path: Path) -> list[str]:
+    """Name the columns of a Parquet file; raises NotTyped."""
+    try:
+        names: list[str] = pq.read_schema(path).names
+    except (pa.ArrowException, OSError) as error:
+        raise NotTyped from error
+    if len(set(names)) < len(names):
+        raise NotTyped
+    return names
+
+
+def batches(path: Path, columns: Mapping[str, Declared]) -> Iterator[dict[str, Column]]:
+    """Give cleaned columns; one the file lacks is missing in all its rows.
+
+    Raises NotTyped, before or between batches: then the whole file is to be read as text.
+    """
+    # A row whose value is outside or missing is not refused: here rows are only counted.
+    rules = {
+        name: rule | {"missing": "keep", "outside": "clip" if rule["outside"] == "clip" else "null"}
+        for name, rule in ((name, declare_column(name, column)) for name, column in columns.items())
+    }
+    cleaners = {name: CLEANERS[rule["type"]](rule) for name, rule in rules.items()}
+    names = names_of(path)
+    try:
+        schema = pq.read_schema(path)
+        texts = [name for name in names if pa.types.is_string(schema.field(name).type)]
+        file = pq.ParquetFile(path, read_dictionary=texts)
+        there = [name for name in columns if name in names]
+        if not 0 < file.metadata.num_rows <= most_rows(path, len(there)):
+            raise NotTyped
+        for batch in _ahead(file.iter_batches(BATCH, columns=there)):
+            yield {
+                name: _column(batch.column(name), rule, cleaners[name])
+                if name in names
+                else _nothing(batch.num_rows, rule)
+                for name, rule in rules.items()
+            }
+    except (pa.ArrowException, OSError) as error:
+        raise NotTyped from error
+
+
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """Decode the next batch while the last one is summed up."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+def _nothing(rows: int, rule: Mapping[str, Any]) -> Column:
+    return np.full(rows, np.nan) if rule["type"] in NUMERIC else Coded(np.full(rows, -1), [])
+
+
+def _column(values: Any, rule: Mapping[str, Any], clean: Callable[[object], Any]) -> Column:
+    kind, wanted = values.type, rule["type"]
+    if str(kind) in INTEGERS and wanted not in NUMERIC:
+        values = values.dictionary_encode().cast(pa.dictionary(pa.int32(), pa.string()))
+        kind = values.type
+    if pa.types.is_dictionary(kind):
+        known = [clean(text) for text in values.dictionary.to_pylist()]
+        codes = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        if wanted in NUMERIC:
+            table: Floats = np.array([*known, None], dtype=np.float64)
+            column: Column = table[codes]
+            return column
+        return Coded(codes, known)
+    if pa.types.is_boolean(kind) and wanted == "boolean":
+        return Coded(values.cast(pa.int8()).fill_null(-1).to_numpy(zero_copy_only=False), [False, True])
+    fits = (kind == pa.float64() and wanted == "number") or (str(kind) in INTEGERS and wanted in NUMERIC)
+    if not fits or rule.get("notation"):
+        raise NotTyped
+    numbers = np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
+    if np.isinf(numbers).any():  # no text of a number
+        numbers = np.where(np.isinf(numbers), np.nan, numbers)
+    found = within(rule, numbers)
+    if found is None:
+        raise NotTyped
+    return found

@@ -1,0 +1,50 @@
+"""A small turn of ``benchmarks/drift.py``: the files it draws, our side, and the peers installed here."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    before, found = list(sys.path), {}
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    for name in ("drift_data", "peers/driftwheel_drift", "peers/drift_engines", "drift"):
+        spec = importlib.util.spec_from_file_location(Path(name).name, ROOT / "benchmarks" / f"{name}.py")
+        found[Path(name).name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found[Path(name).name])
+    yield found
+    sys.path[:] = before
+    sys.modules.pop("drift_data", None)
+
+
+def test_the_planted_changes_are_found_and_a_plain_query_runs_beside(scripts, tmp_path):
+    ours, engines = scripts["driftwheel_drift"], scripts["drift_engines"]
+    files = scripts["drift"].Files(tmp_path)
+    before, now = files.parquet(20_000, changed=False), files.parquet(20_000, changed=True)
+
+    known = json.loads(json.dumps(ours.known_table(before, tmp_path)))
+    flags = [finding.feature for finding in ours.table(known, now, tmp_path).findings]
+
+    assert scripts["drift"].judged(flags) == "9 of 9 | -"
+    assert engines.decode_only(now) == []
+    assert "cat_04" not in engines.duckdb(before, engines.reduced_of(before))
+    assert set(engines.QUERIES) | set(engines.JUDGES) < {*scripts["drift"].TABLE, *scripts["drift"].SLOW}
+
+
+@pytest.mark.parametrize("encoding", ["CSV", "BASE64"])
+def test_captured_requests_come_to_a_verdict_and_the_parsers_run_beside(scripts, tmp_path, encoding):
+    path = scripts["drift"].Files(tmp_path).capture(2_000, encoding)
+    ours = scripts["driftwheel_drift"]
+
+    report = ours.capture(ours.known_capture(20_000), path)
+
+    assert report.rows == 2_000
+    assert {"num_01", "num_03", "(correlations)"} <= {finding.feature for finding in report.findings}
+    assert scripts["drift_engines"].capture_duckdb(path) == []
+    assert scripts["drift_engines"].capture_msgspec(path) == []
