@@ -129,6 +129,7 @@ def _publish(
     training = space.training()
     params = fit(training, recipe)
     outputs.write_splits(space, params, fit_folds(training, recipe, params))
+    space.keep_sample(params)
     outputs.write_golden(space, params)
     holdout = pinned.sha256 if pinned else outputs.write_holdout(space)
     parted = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))

@@ -67,18 +67,14 @@ def write_holdout(space: Workspace) -> str:
 
 
 def write_golden(space: Workspace, params: Params) -> None:
-    """Write ``golden.jsonl``: records of the training split with the features the batch engine gave them.
+    """Write ``golden.jsonl``: records of ``sample`` with the features the batch engine gave them.
 
     The server recomputes them before it turns healthy.
     """
     names = space.recipe["inputs"]
-    features = space.features(params)
-    columns = ", ".join([*map(identifier, names), *features])
-    query = (
-        f"SELECT {columns} FROM (SELECT * FROM parted WHERE __split = 'train' "
-        f"ORDER BY __key LIMIT {GOLDEN_RECORDS})"
-    )
     labels = [output for output, _, _ in output_names(space.recipe, params)]
+    columns = ", ".join(map(identifier, [*names, *(f"x.{label}" for label in labels)]))
+    query = f"SELECT {columns} FROM sample ORDER BY __key LIMIT {GOLDEN_RECORDS}"
     with (space.folder / "golden.jsonl").open("w", encoding="utf-8") as stream:
         for row in space.rows(query):
             record = dict(zip(names, row[: len(names)], strict=True))

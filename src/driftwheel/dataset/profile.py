@@ -10,8 +10,6 @@ from driftwheel.recipe.row import fill_of
 
 BINS = 20
 TOP = 12
-LEAKAGE_ROWS = 20_000
-"""Rows on which every feature is tried alone against the label: enough to tell .999 from chance."""
 
 
 def column_profiles(space: Workspace) -> dict[str, Any]:
@@ -131,25 +129,19 @@ def rejected_by_rule(space: Workspace) -> dict[str, int]:
 def suspected_leakage(space: Workspace, params: dict[str, Any]) -> list[dict[str, Any]]:
     """Name the features that tell the label almost alone: AUC (or 1 - AUC) above ``evaluation.suspicious``.
 
-    AUC by the rank sum (Mann and Whitney 1947), equal values sharing their mean rank, rows without the
-    feature left out. Only for binary targets.
+    On ``sample``. AUC by the rank sum (Mann and Whitney 1947), equal values sharing their mean rank, rows
+    without the feature left out. Only for binary targets.
     """
     if space.spec.target.kind != "binary":
         return []
-    features = space.features(params)
     names = [output for output, _, _ in output_names(space.recipe, params)]
-    space.keep(
-        "alone",
-        f"SELECT __label, {', '.join(features)} "
-        f"FROM (SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {LEAKAGE_ROWS})",
-    )
     found = []
     for name in names:
         x = identifier(f"x.{name}")
         ranks, ones, rows = space.one(
             "SELECT coalesce(sum(r) FILTER (WHERE __label = 1), 0), count(*) FILTER (WHERE __label = 1), "
             "count(*) FROM (SELECT __label, rank() OVER (ORDER BY v) + "
-            f"(count(*) OVER (PARTITION BY v) - 1) / 2e0 AS r FROM (SELECT __label, {x} AS v FROM alone) "
+            f"(count(*) OVER (PARTITION BY v) - 1) / 2e0 AS r FROM (SELECT __label, {x} AS v FROM sample) "
             "WHERE v IS NOT NULL)"
         )
         zeros = rows - ones

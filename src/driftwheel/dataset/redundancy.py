@@ -8,9 +8,6 @@ from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.encodings import output_names
 from driftwheel.recipe.literals import identifier
 
-ROWS = 20_000
-"""Enough rows to tell a line from a cloud."""
-
 COMPARED = 40
 """Features compared pair by pair: 780 pairs cost a tenth of a second, 5,000 would cost a run its patience."""
 
@@ -18,20 +15,14 @@ LINE = 1 - 1e-9
 
 
 def redundant(space: Workspace, params: dict[str, Any]) -> list[str]:
-    """Say which features of the training rows are constant, and which pairs lie on one line.
+    """Say which features of ``sample`` are constant, and which pairs lie on one line.
 
     A note for people: trees ignore both, so nothing is dropped and no run fails of it. Pairs are looked for
     among the first 40 features that vary.
     """
-    features = space.features(params)
     names = [output for output, _, _ in output_names(space.recipe, params)]
-    space.keep(
-        "looked_at",
-        f"SELECT {', '.join(features)} "
-        f"FROM (SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {ROWS})",
-    )
     columns = [identifier(f"x.{name}") for name in names]
-    spread = space.one("SELECT " + ", ".join(f"min({x}), max({x})" for x in columns) + " FROM looked_at")
+    spread = space.one("SELECT " + ", ".join(f"min({x}), max({x})" for x in columns) + " FROM sample")
     notes: list[str] = []
     scaled: dict[int, str] = {}
     for place, name in enumerate(names):
@@ -47,7 +38,7 @@ def redundant(space: Workspace, params: dict[str, Any]) -> list[str]:
             f"CASE WHEN count({columns[a]}) = count({columns[b]}) THEN corr({scaled[a]}, {scaled[b]}) END"
             for a, b in pairs
         )
-        found = space.one(f"SELECT {asked} FROM looked_at")
+        found = space.one(f"SELECT {asked} FROM sample")
         notes += [
             f"{names[b]} follows from {names[a]}: they lie on one line"
             for (a, b), value in zip(pairs, found, strict=True)

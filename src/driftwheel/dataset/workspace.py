@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # a job reads the specification as plain JSON: its image is n
 
 Params = Mapping[str, Any]
 
+SAMPLED = 20_000
+"""Rows on which features are tried out: enough to tell an AUC of .999 from chance, a line from a cloud."""
+
 
 @dataclass(frozen=True)
 class Workspace(ABC):
@@ -94,6 +97,11 @@ class Workspace(ABC):
     def count(self, table: str) -> int:
         """Count the rows of a table."""
         return int(self.one(f"SELECT count(*) FROM {table}")[0])  # noqa: S608  # a name of ours
+
+    def keep_sample(self, params: Params) -> None:
+        """Make ``sample``: the first 20,000 training rows by key, with their features."""
+        chosen = f"(SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {SAMPLED})"  # noqa: S608
+        self.keep("sample", f"SELECT *, {', '.join(self.features(params))} FROM {chosen}")  # noqa: S608
 
     def features(self, params: Params, folds: Params | None = None) -> list[str]:
         """Write ``expression AS "x.<output>"`` for every output of the model's inputs."""
