@@ -52,7 +52,7 @@ def untar(content: bytes) -> dict[str, str]:
         return {name: stream.read().decode() for name, stream in found.items() if stream is not None}
 
 
-def until(look: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 30.0) -> Any:
+def until(look: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 90.0) -> Any:
     """Look until it is good; fail with the last sight after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
