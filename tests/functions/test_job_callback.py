@@ -207,11 +207,26 @@ def test_a_wait_that_nobody_holds_any_more_stops_its_job(
     tokens = park(world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c")
     sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": "InProgress"}
     states.answers["send_task_heartbeat"] = "TaskTimedOut"
+    states.answers["describe_execution"] = {"status": "FAILED"}
 
     wake_up({"kind": "reconcile"})
 
     assert sagemaker.asked("stop_training_job") == [{"TrainingJobName": "driftwheel-flights-r1"}]
     assert tokens.all() == []
+
+
+@pytest.mark.case("SF-11")
+def test_the_job_of_a_launcher_that_was_killed_is_left_to_its_retry(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    tokens = park(world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c")
+    sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": "InProgress"}
+    states.answers["send_task_heartbeat"] = "TaskTimedOut"
+
+    wake_up({"detail-type": "SageMaker Training Job State Change", "resources": [JOB], "detail": {}})
+
+    assert sagemaker.asked("stop_training_job") == []
+    assert [parked.token for parked in tokens.all()] == ["token"]
 
 
 WANTED = {

@@ -102,6 +102,9 @@ def settle(parked: Parked, clients: Clients, ledger: Ledger, objects: Objects, n
         return f"{parked.arn}: done"
     if executions.still_waiting(clients.stepfunctions, parked.token):
         return f"{parked.arn}: still at work"
+    if executions.status(clients.stepfunctions, parked.execution_arn) == "RUNNING":
+        # Whoever waited was killed: its retry attaches to what it started, or the run's end stops that.
+        return f"{parked.arn}: its attempt has ended, its run goes on"
     ledger.tokens.settle(parked)
     _stop(parked, clients)
     return f"{parked.arn}: nobody waits any more"
