@@ -68,7 +68,15 @@ def _column(space: Workspace, column: dict[str, Any]) -> dict[str, Any]:
     counted = f"(SELECT {value} AS value, count(*) AS n FROM rows WHERE {x} IS NOT NULL GROUP BY 1)"
     top = space.rows(f"SELECT value, n, count(*) OVER () FROM {counted} ORDER BY n DESC, value LIMIT {TOP}")
     distinct = top[0][2] if top else 0
-    return {"distinct": distinct, "top": [[_short(value), count] for value, count, _ in top]}
+    return {"distinct": distinct} | (
+        # What names a row may name a person: the values of keys and of columns like keys stay where they are.
+        {} if _identifies(space, column["name"], distinct) else {"top": [[_short(v), n] for v, n, _ in top]}
+    )
+
+
+def _identifies(space: Workspace, name: str, distinct: int) -> bool:
+    rows = space.one("SELECT count(*) FROM rows")[0]
+    return name in space.spec.source.key or distinct > max(TOP, rows / 2)
 
 
 def _numbers(space: Workspace, x: str) -> dict[str, Any]:
