@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,9 +80,9 @@ class LambdaRunner:
         self._environment = environment
         self._unpacked = root / "lambda" / "code"
         self._logs = FunctionLogs(root / "logs", self.clients, clock)
-        sandbox = Sandbox(
-            packaging.runtime(build_root), root / "lambda" / "tmp", environment, self._logs, clock
-        )
+        temporary = root / "lambda" / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)  # of workers that ended with a stack that was killed
+        sandbox = Sandbox(packaging.runtime(build_root), temporary, environment, self._logs, clock)
         self._pool = WorkerPool(sandbox, workers)
         self.pollers = QueuePollers(self._invoke_for_queue, clock)
         self._events = AsyncInvocations(

@@ -57,6 +57,7 @@ from moto.sqs import models as sqs_models
 from moto.sqs.models import Queue, SQSBackend, sqs_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 from moto.stepfunctions.parser.api import HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
@@ -327,6 +328,10 @@ def _patch_stepfunctions_clients(world: StateMachines) -> None:
 def _patch_stepfunctions_errors(world: StateMachines) -> None:
     """Give task tokens one life per attempt, and errors the names that Retry and Catch match on AWS."""
 
+    def error_name(self: Any, error_name: str | None) -> None:
+        # A Fail state may say again what was caught, States.Timeout too; moto refuses every States.* there.
+        ErrorName.__init__(self, error_name=error_name)
+
     def wait_for_task_token(
         self: Any, env: Any, timeout_seconds: int, callback_endpoint: Any, heartbeat_endpoint: Any
     ) -> Any:
@@ -368,6 +373,7 @@ def _patch_stepfunctions_errors(world: StateMachines) -> None:
             )
         return lambda_error(self, env, ex)
 
+    replace(CustomErrorName, "__init__", error_name)
     replace(StateTaskServiceCallback, "_eval_wait_for_task_token", wait_for_task_token)
     replace(StateTaskServiceCallback, "_get_callback_outcome_failure_event", callback_failure)
     from_error = replace(StateTask, "_from_error", task_error)

@@ -325,6 +325,18 @@ def test_stop_execution_aborts_at_once_and_releases_the_waiting_task(world: Worl
     until(lambda: threading.active_count() <= before + 1)
 
 
+def test_a_fail_state_says_again_that_a_state_timed_out(world: World):
+    again = {"Type": "Fail", "ErrorPath": "$.failure.Error", "CausePath": "$.failure.Cause"}
+
+    execution = world.run({"Step": again}, {"failure": {"Error": "States.Timeout", "Cause": "too long"}})
+
+    assert (execution["status"], execution["error"], execution["cause"]) == (
+        "FAILED",
+        "States.Timeout",
+        "too long",
+    )
+
+
 def test_every_status_change_is_published_once_and_in_order(world: World):
     execution = world.run({"Step": {"Type": "Pass", "Result": {"a": 1}, "End": True}}, {"run": 7})
     failed = world.run({"Step": {"Type": "Fail", "Error": "Rejected", "Cause": "worse"}}, name="failing")
