@@ -29,7 +29,7 @@ def definition() -> dict[str, Any]:
 
 @dataclass
 class Execution:
-    """One execution: where it is, what it carries, and the token it waits for."""
+    """One execution: where it is, what it carries, the token it waits for, how long its history is."""
 
     name: str
     arn: str
@@ -40,6 +40,7 @@ class Execution:
     cause: str = ""
     token: str = ""
     entered: int = 0
+    events: int = 2
     tries: Counter[int] = field(default_factory=Counter)
     answer: tuple[str, Any] | None = None
 
@@ -160,6 +161,7 @@ class Machine:
     def _attempt(
         self, execution: Execution, state: dict[str, Any], step: str, payload: Any, *, waits: bool
     ) -> None:
+        execution.events += 3  # scheduled, started, and how it ended
         try:
             answer = self._invoke(step, payload)
         except Killed:
@@ -180,6 +182,7 @@ class Machine:
 
     def _enter(self, execution: Execution, name: str) -> None:
         execution.state, execution.tries, execution.token = name, Counter(), ""
+        execution.events += 2  # one state exited, one entered
 
     def _failed(self, execution: Execution, state: dict[str, Any], error: str, cause: str) -> None:
         execution.token, execution.answer = "", None

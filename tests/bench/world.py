@@ -49,6 +49,8 @@ deployment: {{mode: canary, size: 10, bake_seconds: 60, capture: 100}}
 triggers: {{quiet_seconds: 5, cooldown_minutes: 0, runs_per_day: 1000}}
 """
 LANDING, ARTIFACTS = "landing", "artifacts"
+CANARY = b"AKIAPLANTEDINEVERYROW"
+"""Stands in every file that is dropped, and may come out nowhere."""
 MOST_RECEIVES = 5
 CODE = ("c" * 64, b"code")
 Message = dict[str, Any]
@@ -85,6 +87,11 @@ class World:
         self.alerts: Counter[tuple[str, str]] = Counter()
         self.delivered: dict[tuple[str, str, str], str] = {}
         self.digests: dict[str, str] = {}
+        self.prepared: dict[str, set[str]] = {}
+        self.tellings: Counter[tuple[str, str]] = Counter()
+        self.passed: set[str] = set()
+        self.wrong_answers: Counter[str] = Counter()
+        self.said: list[str] = []
         self.counts: Counter[str] = Counter()
         self.dropped: dict[str, int] = {}
 
@@ -121,6 +128,8 @@ class World:
 
     def event(self, key: str, body: bytes) -> Message:
         """Put an object and word its event as S3 does."""
+        if body and key.startswith("data/"):
+            body += b"\n" + CANARY
         with self.calm():
             put = self.s3.put_object(Bucket=LANDING, Key=key, Body=body)
         number = int(put["VersionId"][1:])
@@ -200,7 +209,18 @@ class World:
             self.end_endpoint(what)
         else:
             self.receive(self.arrivals if kind == "arrival" else self.callbacks, what)
+        self._probe()
         return True
+
+    def _probe(self) -> None:
+        """Ask every champion's endpoint: one that is gone, or a model that passed no gate, is a wrong answer."""
+        for item in self.store.items.get("CHAMPION", {}).values():
+            try:
+                served = self.sagemaker.serving(item["endpoint"])
+            except KeyError:
+                served = ""
+            if served not in self.passed:
+                self.wrong_answers[item["model"]] += 1
 
     @staticmethod
     def _can(execution: Execution) -> bool:
@@ -208,8 +228,18 @@ class World:
 
     def end_job(self, name: str, status: str = "Completed", reason: str = "") -> None:
         self.sagemaker.end_job(name, status, reason)
-        arn = self.sagemaker.jobs[name]["TrainingJobArn"]
+        job = self.sagemaker.jobs[name]
+        if status == "Completed":
+            where = S3Uri.parse(job["ModelArtifacts"]["S3ModelArtifacts"])
+            with self.calm():
+                self.s3.put_object(Bucket=where.bucket, Key=where.key, Body=self._trained())
+        arn = job["TrainingJobArn"]
         self._changed("SageMaker Training Job State Change", arn)
+
+    def _trained(self) -> bytes:
+        """An artifact unlike every other: a model trained twice is not the same bytes."""
+        self.counts["trained"] += 1
+        return f"model {self.counts['trained']}".encode()
 
     def end_endpoint(self, name: str, *, rolled_back: bool = False) -> None:
         self.sagemaker.settle_endpoint(name, rolled_back=rolled_back)
@@ -282,6 +312,10 @@ class World:
         )
         content = digest(run.model, sorted(set(rows)))
         self.digests[run.run_id] = content
+        given = digest(
+            run.model, run.spec.model_dump(mode="json"), sorted((e["key"], e["etag"]) for e in frozen)
+        )
+        self.prepared.setdefault(given, set()).add(content)
         where = RunLayout(ARTIFACTS, run.model, run.run_id).step("preprocessing")
         section = PreprocessingSection(
             outcome="ready", uri=str(where), data_digest=content, holdout_uri=str(where / "holdout.jsonl.gz")
@@ -301,12 +335,15 @@ class World:
         run = Run.model_validate(payload)
         assert run.training_launch is not None
         where = RunLayout(ARTIFACTS, run.model, run.run_id).step("evaluation_gate")
-        probe = {"records": [{"w": 1}], "scores": [score_of(run.training_launch.model_data_url)]}
+        url = run.training_launch.model_data_url
+        probe = {"records": [{"w": 1}], "scores": [score_of(url)]}
         self.objects.write_json(where / "probe.json", probe)
         frozen = self.objects.read_json(S3Uri.parse(run.data_uri))["objects"]
         worse = any(
             b"worse" in self.objects.read_version(e["bucket"], e["key"], e["version"]) for e in frozen
         )
+        if not worse:
+            self.passed.add(url)
         return EvaluationGateSection(
             outcome="reject" if worse else "promote",
             reasons=[{"code": "floor" if worse else "better", "sentence": "said so"}],
@@ -325,9 +362,11 @@ class World:
     def _record_outcome(self, payload: Any) -> Any:
         run = Run.model_validate(payload)
         ledger = record_outcome.Ledger.of(self.table)
+        self.tellings[run.model, run.run_id] += 1
         outcome = record_outcome.record(run, self.now.isoformat(), self.objects, ledger, ARTIFACTS)
         if outcome.status in {"failed", "refused", "rejected"}:
             self.alerts[run.model, run.run_id] += 1
+            self.said.append(outcome.sentence)
         self.send_message(
             QueueUrl="arrival", MessageBody=json.dumps({"kind": "run_finished", "model": run.model})
         )

@@ -1,7 +1,7 @@
 """Random walks over the wheel in memory: drops, duplicates, disorder, kills, aborts, deployments, ticks."""
 
 import random
-from collections import Counter
+from collections.abc import Callable
 
 from tests.bench.faults import Faults
 from tests.bench.world import Queued, World
@@ -22,6 +22,9 @@ def walk(seed: int, steps: int, *, throttled: float = 0.1, lost: float = 0.02, k
             if drawn < 0.06:
                 body = f"bytes {dice.randrange(6)}{' worse' if dice.random() < 0.1 else ''}"
                 key = f"f{dice.randrange(4)}.csv"
+                if dice.random() < 0.05:
+                    body = ""  # refused and quarantined
+                    world.counts["bad files"] += 1
                 sent.append(world.drop(dice.choice(world.models), key, body.encode()))
             elif drawn < 0.10 and sent:
                 world.arrivals.append(Queued(dice.choice(sent), world.now))
@@ -43,14 +46,17 @@ def walk(seed: int, steps: int, *, throttled: float = 0.1, lost: float = 0.02, k
     return world
 
 
-def counted(worlds: list[World]) -> Counter[str]:
-    """Add up what happened to several worlds."""
-    total: Counter[str] = Counter()
-    for world in worlds:
-        total += world.counts
-        total += Counter(
-            {name: n for name, n in world.faults.counts.items() if name.startswith(("fault", "kill"))}
-        )
-        total["trainings"] += len(world.sagemaker.jobs)
-        total["executions"] += len(world.machine.executions)
-    return total
+def tell(world: World, record_property: Callable[[str, object], None]) -> None:
+    """Add what happened to a world to the campaign's counts."""
+    faults = world.faults.counts
+    kills = sum(count for name, count in faults.items() if name.startswith("kill "))
+    told = {
+        "deliveries to the trigger and the callback": world.counts["deliveries"],
+        "trainings": len(world.sagemaker.jobs),
+        "faults in memory: call throttled": faults["fault throttle"],
+        "faults in memory: answer lost": faults["fault lost"],
+        "kills in memory, at hooks": kills,
+        "bad files": world.counts["bad files"],
+    }
+    for name, count in told.items():
+        record_property(f"count {name}", count)

@@ -23,10 +23,14 @@ from driftwheel.ledger.runs import RunRow
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.steps.trigger import Ledger
+from tests.oracle.on_stack import assert_stack
+from tests.oracle.processes import left_of
 from tests.security import asked
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS, STOP_SECONDS = 120, 30
+START_SECONDS, STOP_SECONDS, REST_SECONDS = 120, 30, 120
+CANARIES = {"data": "AKIAPLANTEDINANID001", "environment": "hunter2-planted-in-the-environment"}
+"""Planted where secrets and people's data are, and may come out nowhere."""
 SPEC = """
 model: parcels
 source: {prefix: data/parcels/, key: [id]}
@@ -65,7 +69,7 @@ class Parcels:
             late = self.dice.random() < 1 / (1 + 2.718 ** (-2 * signal_))
             found.append(
                 {
-                    "id": f"p{self.next_id}",
+                    "id": f"p{self.next_id}" + (f"-{CANARIES['data']}" if self.next_id % 10 == 3 else ""),
                     "at": f"2024-0{1 + self.next_id // 20_000}-{1 + self.next_id // 800 % 25:02d} "
                     f"{self.next_id % 800 // 34:02d}:{self.next_id % 34:02d}",
                     "depot": depot,
@@ -93,23 +97,93 @@ class Loop:
         self.root, self.time_scale = root, time_scale
         self.process: subprocess.Popen[bytes] | None = None
         self.state: dict[str, Any] = {}
+        self.canaries = tuple(CANARIES.values())
+        self.alerts: list[str] = []
+        self.wrong_answers = 0
+        self.repeated = 0
+        """How many publications lost their answer, so that the SDK repeated them."""
+        self.judged = True
+        """Whether the oracle looks at it after each test; a stack that was taken down has nothing to show."""
         self._clients: dict[str, Any] = {}
+        self._inbox = ""
+
+    def command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "driftwheel_local.server", "--root", str(self.root / "stack")),
+            *("--template", str(ROOT / "template.yaml"), "--time-scale", str(self.time_scale)),
+            "--record-permissions",
+        ]
 
     def up(self) -> None:
         with (self.root / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "driftwheel_local.server", "--root", str(self.root / "stack")),
-                    *("--template", str(ROOT / "template.yaml"), "--time-scale", str(self.time_scale)),
-                    "--record-permissions",
-                ],
+                self.command(),
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONUNBUFFERED": "1", "OPERATORS_PASSWORD": CANARIES["environment"]},
             )
         announced = self.root / "stack" / "stack.json"
         self.until(lambda: self._announced(announced), START_SECONDS, "the stack starts")
         self._clients.clear()
+        self._listen()
+
+    def _listen(self) -> None:
+        """Subscribe a queue to what people are told."""
+        sns, sqs = self.client("sns"), self.client("sqs")
+        self._inbox = sqs.create_queue(QueueName="oracle-inbox")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=self._inbox, AttributeNames=["QueueArn"])["Attributes"]
+        topics = [topic["TopicArn"] for topic in sns.list_topics()["Topics"] if "Alert" in topic["TopicArn"]]
+        for topic in topics:
+            sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+
+    def _hear(self) -> None:
+        sqs = self.client("sqs")
+        while messages := sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                self.alerts.append(json.loads(message["Body"])["Message"])
+                sqs.delete_message(QueueUrl=self._inbox, ReceiptHandle=message["ReceiptHandle"])
+
+    def is_up(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def now(self) -> float:
+        return time.time()
+
+    def rest(self, seconds: float = REST_SECONDS) -> None:
+        """Wait until nothing is under way."""
+        self.until(lambda: not self._at_work(), seconds, f"rest; there is still {self._at_work()}")
+
+    def _at_work(self) -> list[str]:
+        sqs, counts = self.client("sqs"), ("Messages", "MessagesNotVisible")
+        found = []
+        for url in sqs.list_queues()["QueueUrls"]:
+            if url == self._inbox or "DeadLetter" in url:
+                continue
+            names = [f"ApproximateNumberOf{each}" for each in counts]
+            told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+            found += [f"{name} {told[name]} in {url}" for name in names if told[name] != "0"]
+        machine = self.names["state_machine_arn"]
+        listed = self.client("stepfunctions").list_executions(stateMachineArn=machine, statusFilter="RUNNING")
+        found += [one["name"] for one in listed["executions"]]
+        for spec in self.ledger.models.all():
+            lease = self.ledger.leases.get(spec.model)
+            if lease is not None and lease.expires_at > self.now():
+                found.append(f"the lease of {lease.run_id}")
+        endpoints = self.client("sagemaker").list_endpoints()["Endpoints"]
+        moving = {"Creating", "Updating", "RollingBack", "Deleting"}
+        return found + [e["EndpointName"] for e in endpoints if e["EndpointStatus"] in moving]
+
+    def judge(self) -> int:
+        """Let everything come to rest and hold it to the invariants; give how many models there were."""
+        return self.judge_models([])
+
+    def judge_models(self, names: list[str]) -> int:
+        """Judge the named models, or all."""
+        self.rest()
+        self._hear()
+        return assert_stack(self, names)
 
     def _announced(self, path: Path) -> bool:
         assert self.process is not None
@@ -124,14 +198,21 @@ class Loop:
         """End it as a power cut would."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(STOP_SECONDS)
+        self._ended()
         asked.note_file(self.root / "stack" / "permissions.jsonl")
 
     def down(self) -> None:
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(STOP_SECONDS)
+        self._ended()
         asked.note_file(self.root / "stack" / "permissions.jsonl")
+        assert left_of(self.root) == []
+
+    def _ended(self) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(STOP_SECONDS)
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
@@ -174,11 +255,12 @@ class Loop:
         answer = self.client("s3").put_object(Bucket=self.names["landing_bucket"], Key=key, Body=body)
         return str(answer["VersionId"])
 
-    def captured(self, prefix: str) -> int:
+    def captured(self, prefix: str, under: str = "capture/parcels/") -> int:
         """Count captured requests whose inference id begins so."""
         s3, bucket = self.client("s3"), self.names["artifact_bucket"]
-        listed = s3.list_objects_v2(Bucket=bucket, Prefix="capture/parcels/").get("Contents", [])
-        bodies = [s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read() for entry in listed]
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=under)
+        listed = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        bodies = [s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in listed]
         lines = [json.loads(line) for body in bodies for line in body.splitlines()]
         return sum(line["eventMetadata"].get("inferenceId", "").startswith(prefix) for line in lines)
 
@@ -225,6 +307,15 @@ class Loop:
         champion = self.ledger.champions.get("parcels")
         assert champion is not None
         return champion.endpoint
+
+
+@pytest.fixture(autouse=True)
+def _judged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The oracle, after every test, on every stack that the test had."""
+    yield
+    for stack in request.node.funcargs.values():
+        if isinstance(stack, Loop) and stack.judged and stack.is_up():
+            stack.judge()
 
 
 @pytest.fixture(scope="module")

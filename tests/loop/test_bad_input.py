@@ -9,10 +9,19 @@ from click.testing import CliRunner, Result
 from driftwheel.ledger.champions import ChampionRow
 from driftwheel_cli.main import cli
 
-from .conftest import ROOT, SPEC, Loop, Parcels
+from .conftest import CANARIES, ROOT, SPEC, Loop, Parcels
 
 GOOD = Parcels(next_id=60_000).csv(Parcels(next_id=60_000).rows(300))
 HEADER = GOOD.splitlines(keepends=True)[0]
+
+
+def secrets_in(column: int) -> bytes:
+    """The good file with a planted secret in two of three cells of a column of numbers."""
+    lines = [line.split(",") for line in GOOD.decode().splitlines()]
+    for number, cells in enumerate(lines[1:]):
+        cells[column] = CANARIES["data"] if number % 3 else cells[column]
+    return ("\n".join(map(",".join, lines)) + "\n").encode()
+
 
 BROKEN: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "empty": ("empty-file", b"", ("has no bytes", "check the export")),
@@ -33,6 +42,7 @@ BROKEN: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
         GOOD.replace(b"true", b"false"),
         ("column late", "all 300 labelled rows have the label 0", "target.expression"),
     ),
+    "secrets": ("schema-break", secrets_in(3), ("column weight", "200 of 300 values are no number")),
 }
 """Name of the file → its code, its bytes, and the words a person must read: the place and the remedy."""
 
@@ -64,6 +74,7 @@ def drop(loop: Loop, file: str) -> Result:
     return CliRunner().invoke(cli, arguments)
 
 
+@pytest.mark.case("SE-10")
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_file_is_refused_by_name_place_and_remedy_and_changes_nothing(
     serving: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -80,6 +91,7 @@ def test_a_broken_file_is_refused_by_name_place_and_remedy_and_changes_nothing(
     read = " ".join(result.output.split())
     for word in (f"data/parcels/{name}.csv", "quarantined", *words):
         assert word in read, result.output
+    assert CANARIES["data"] not in result.output
     rows = serving.ledger.objects.of_key("parcels", f"data/parcels/{name}.csv")
     assert [row.state for row in rows] == ["quarantined"]
     assert rows[0].reason.startswith(f"{code}: ")

@@ -141,6 +141,7 @@ def test_what_the_loop_made_is_taken_down_until_nothing_is_billed(asked: Loop) -
 
     assert any(line.startswith("endpoint ") for line in still_billed(client, "driftwheel"))
 
+    asked.judged = False
     said = list(take_down(client, "driftwheel", lambda: told.append("stack")))
 
     left = still_billed(client, "driftwheel")

@@ -7,7 +7,7 @@ import pytest
 from .conftest import SPEC, Loop, Parcels
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cut_loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     loop = Loop(tmp_path_factory.mktemp("cut"))
     loop.up()
@@ -39,8 +39,8 @@ def test_a_kill_during_training_loses_nothing(cut_loop: Loop, parcels: Parcels) 
 
     assert loop.ledger.champions.get("parcels") == champion
     loop.until(lambda: _answers(loop, parcels), 60, "the champion answers again")
-    loop.until(lambda: loop.object_of(version), 120, "the new file is settled")
-    newest, cut, _ = loop.runs()
+    loop.until(lambda: loop.object_of(version), 300, "the new file is settled")
+    newest, cut = loop.ended(3), loop.runs()[1]
     assert (cut.status, cut.outcome) == ("aborted", "the execution ended ABORTED before it could say why")
     assert newest.status in {"promoted", "rejected"}, newest.outcome
     row = loop.object_of(version)

@@ -13,10 +13,15 @@ from driftwheel.ledger.tokens import Parked
 
 @dataclass
 class Evidence:
-    """One model at rest. What a bench cannot see stays at its default, and its invariant is not judged.
+    """One model at rest, as one bench or stack shows it.
 
-    ``delivered`` maps (key, version) to the ETag; ``held_back`` are objects whose runs ended without a model;
-    ``jobs`` maps a job's name to its run and status; ``digests`` a run to its training rows.
+    ``delivered`` maps (key, version) to the ETag; ``held_back`` are objects that wait for a later run;
+    ``jobs`` maps a job's name to its run and status; ``digests`` a run to what its job learned, and how;
+    ``prepared`` what went into a preparation (bytes, model.yaml, seed) to the digests that came out;
+    ``tellings`` counts how often a run's last step began, ``alerts`` what it told people;
+    ``strays`` names processes, ports and folders nobody refers to; ``canaries`` are values planted in data
+    and environment, ``outputs`` what people and log services read, by place; ``quarantined`` holds the bytes
+    as received and as kept; ``model_digests`` a champion's artifact and all the digests it ever had.
     """
 
     model: str
@@ -33,14 +38,20 @@ class Evidence:
     executions: dict[str, tuple[str, str]] = field(default_factory=dict)
     jobs: dict[str, tuple[str, str]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    prepared: dict[str, set[str]] = field(default_factory=dict)
     endpoint: dict[str, Any] | None = None
     serving: str = ""
+    endpoints: set[str] = field(default_factory=set)
     configs: set[str] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
+    strays: list[str] = field(default_factory=list)
+    dead_letters: int = 0
     wrong_answers: int = 0
     alerts: Counter[str] | None = None
+    tellings: Counter[str] = field(default_factory=Counter)
     largest_payload: int = 0
     longest_history: int = 0
     quarantined: dict[tuple[str, str], tuple[bytes, bytes]] = field(default_factory=dict)
-    outputs: list[str] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
     canaries: tuple[str, ...] = ()
     model_digests: dict[str, set[str]] = field(default_factory=dict)

@@ -1,10 +1,15 @@
 """Evidence of the wheel in memory."""
 
+import hashlib
+import json
 from collections import Counter
 
+from driftwheel.layout import S3Uri, quarantine_key
+from driftwheel.ledger.champions import ChampionRow
+from driftwheel.ledger.objects import ObjectRow
 from driftwheel.ledger.tokens import Tokens
 from tests.bench.sagemaker import StrictSageMaker
-from tests.bench.world import World
+from tests.bench.world import ARTIFACTS, CANARY, LANDING, World
 
 from .evidence import Evidence
 from .invariants import assert_invariants
@@ -23,6 +28,7 @@ def evidence_of(world: World, model: str) -> Evidence:
                 body = world.s3.versions["artifacts", f"runs/{model}/{run.run_id}/data.json"][-1][1]
                 held_back |= {(row.key, row.version) for row in objects if row.version.encode() in body}
         prefix = f"driftwheel-{model}-"
+        history = world.ledger.champions.history(model)
         return Evidence(
             model=model,
             now=world.now.timestamp(),
@@ -31,7 +37,7 @@ def evidence_of(world: World, model: str) -> Evidence:
             held_back=held_back,
             runs=runs,
             champion=champion,
-            history=world.ledger.champions.history(model),
+            history=history,
             lease=world.ledger.leases.get(model),
             tokens=[parked for parked in Tokens(world.table).all() if parked.model == model],
             executions={
@@ -45,12 +51,51 @@ def evidence_of(world: World, model: str) -> Evidence:
                 if name.startswith(prefix)
             },
             digests=world.digests,
+            prepared=world.prepared,
             endpoint=dict(endpoint) if endpoint and endpoint["EndpointStatus"] == "InService" else None,
             serving=sagemaker.serving(endpoint["EndpointName"]) if endpoint else "",
+            endpoints={name for name in sagemaker.endpoints if f"{name}-" == prefix},
             configs={name for name in sagemaker.configs if name.startswith(prefix)},
+            models={name for name in sagemaker.models if name.startswith(prefix)},
+            dead_letters=len(world.dead),
+            wrong_answers=world.wrong_answers[model],
             alerts=Counter({run: n for (owner, run), n in world.alerts.items() if owner == model}),
+            tellings=Counter({run: n for (owner, run), n in world.tellings.items() if owner == model}),
             largest_payload=world.machine.largest_payload,
+            longest_history=max((one.events for one in world.machine.executions.values()), default=0),
+            quarantined=quarantined(world, objects),
+            outputs=outputs(world),
+            canaries=(CANARY.decode(),),
+            model_digests=model_digests(world, history),
         )
+
+
+def quarantined(world: World, objects: list[ObjectRow]) -> dict[tuple[str, str], tuple[bytes, bytes]]:
+    """Pair what was received with what is kept; bytes that are kept nowhere count as none."""
+    found = {}
+    for row in objects:
+        if row.state == "quarantined":
+            received = dict(world.s3.versions[LANDING, row.key])[row.version]
+            name = quarantine_key(row.model, row.version, row.key.rpartition("/")[2])
+            kept = {body for _, body in world.s3.versions.get((ARTIFACTS, name), [])}
+            found[row.key, row.version] = (received, kept.pop() if len(kept) == 1 else b"not kept once")
+    return found
+
+
+def outputs(world: World) -> dict[str, str]:
+    """Everything that leaves as text: the ledger, what executions carried and ended with, what was told."""
+    carried = {one.name: f"{json.dumps(one.data)} {one.cause}" for one in world.machine.executions.values()}
+    return {"the ledger": str(world.store.items), "alerts": " ".join(world.said)} | carried
+
+
+def model_digests(world: World, history: list[ChampionRow]) -> dict[str, set[str]]:
+    """Take the digest of every version a champion's artifact ever had."""
+    found = {}
+    for row in history:
+        where = S3Uri.parse(row.model_data_url)
+        bodies = [body for _, body in world.s3.versions.get((where.bucket, where.key), [])]
+        found[row.model_data_url] = {hashlib.sha256(body).hexdigest() for body in bodies} or {"", "missing"}
+    return found
 
 
 def assert_world(world: World) -> None:

@@ -1,7 +1,9 @@
 """The oracle: invariants I1 to I12 over the evidence of one model at rest."""
 
-from collections import Counter, defaultdict
+import re
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from .evidence import Evidence
 
@@ -9,6 +11,9 @@ SETTLED = {"used", "superseded", "quarantined", "rejected", "duplicate", "ignore
 WITHOUT_MODEL = {"failed", "aborted"}
 TOLD = {"failed", "refused", "rejected"}
 PAYLOAD_BYTES, HISTORY_EVENTS = 200_000, 20_000
+ERRORS = Path(__file__).parents[2] / "docs" / "errors.md"
+CODES = frozenset(re.findall(r"\n\| `([a-z-]+)` \|", ERRORS.read_text(encoding="utf-8")))
+"""The closed list of what a file is refused for, as people read it."""
 
 
 def assert_invariants(evidence: Evidence) -> None:
@@ -48,6 +53,8 @@ def nothing_lost(evidence: Evidence) -> Iterator[str]:
             yield f"I1 nothing lost: {place} is still {row.state}"
         if row.state in {"superseded", "quarantined", "rejected", "duplicate", "ignored"} and not row.reason:
             yield f"I1 nothing lost: {place} is {row.state} without a reason"
+    if evidence.dead_letters:
+        yield f"I1 nothing lost: {evidence.dead_letters} messages lie in a dead letter queue"
 
 
 def no_double_training(evidence: Evidence) -> Iterator[str]:
@@ -106,9 +113,15 @@ def no_orphans(evidence: Evidence) -> Iterator[str]:
             yield f"I6 no orphans: job {name} belongs to no run"
         if status in {"InProgress", "Stopping"}:
             yield f"I6 no orphans: job {name} still runs"
-    for config in evidence.configs:
-        if not any(config.endswith(run_id) for run_id in runs):
-            yield f"I6 no orphans: endpoint config {config} belongs to no run"
+    for kind, names in (("endpoint config", evidence.configs), ("model", evidence.models)):
+        for name in names:
+            if not any(name.endswith(run_id) for run_id in runs):
+                yield f"I6 no orphans: {kind} {name} belongs to no run"
+    known = {row.endpoint for row in evidence.history}
+    for name in evidence.endpoints - known if evidence.champion else set():
+        yield f"I6 no orphans: endpoint {name} never had a champion"
+    for stray in evidence.strays:
+        yield f"I6 no orphans: {stray}"
 
 
 def clear_error(evidence: Evidence) -> Iterator[str]:
@@ -118,12 +131,21 @@ def clear_error(evidence: Evidence) -> Iterator[str]:
         said_so = run.status in TOLD and "could say why" not in run.outcome
         if evidence.alerts is not None and said_so and not evidence.alerts[run.run_id]:
             yield f"I7 clear error: run {run.run_id} {run.status}, and nobody was told"
+        told = (evidence.alerts or Counter())[run.run_id]
+        if told > max(1, evidence.tellings[run.run_id]):
+            yield f"I7 clear error: run {run.run_id} {run.status}, and people were told {told} times"
+    for row in evidence.objects:
+        if row.state == "quarantined" and row.reason.partition(":")[0] not in CODES:
+            yield f"I7 clear error: {row.key} is quarantined for {row.reason[:40]!r}, a code nobody knows"
+        if row.state == "quarantined" and not row.run_id:
+            yield f"I7 clear error: {row.key} is quarantined by no run"
 
 
 def no_leak(evidence: Evidence) -> Iterator[str]:
     for canary in evidence.canaries:
-        if any(canary in text for text in evidence.outputs):
-            yield f"I8 no leak: a planted value that begins {canary[:4]!r} came out"
+        for place, text in evidence.outputs.items():
+            if canary in text:
+                yield f"I8 no leak: a planted value that begins {canary[:4]!r} came out in {place}"
 
 
 def settled(evidence: Evidence) -> Iterator[str]:
@@ -149,13 +171,9 @@ def small(evidence: Evidence) -> Iterator[str]:
 
 
 def deterministic(evidence: Evidence) -> Iterator[str]:
-    owners: dict[str, set[str]] = defaultdict(set)
-    for run in evidence.runs:
-        if run.run_id in evidence.digests:
-            owners[run.run_id].add(evidence.digests[run.run_id])
-    for run_id, found in owners.items():
+    for given, found in evidence.prepared.items():
         if len(found) > 1:
-            yield f"I11 deterministic: run {run_id} prepared {sorted(found)}"
+            yield f"I11 deterministic: of {given} came {sorted(found)}"
 
 
 def evidence_kept(evidence: Evidence) -> Iterator[str]:
