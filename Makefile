@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test contract mutants sam sam-local aws-check lock scan audit
+.PHONY: help setup demo test contract campaign mutants sam sam-local aws-check lock scan audit
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -40,6 +40,9 @@ ENDPOINT ?= local
 
 contract: setup ## Hold the local stack to AWS's contract; ENDPOINT=aws asks YOUR account instead (costs about 2 USD)
 	CONTRACT_ENDPOINT=$(ENDPOINT) $(BIN)/pytest tests/contract
+
+campaign: setup ## Run every case of the fault campaign at its full size and write its table (under 30 minutes)
+	CAMPAIGN=full $(BIN)/python -m pytest -p tests.campaign.table --campaign-table docs/reliability.md -m case --numprocesses 2 --dist loadfile
 
 mutants: setup ## Plant the twelve mutants one by one; each must turn a test red
 	$(BIN)/python -m tests.campaign.plant

@@ -94,12 +94,55 @@ LATER = {
 }
 """Priority 2; those that have a test are shown as passed all the same."""
 
+BAD_INPUT = {
+    "DA-01": "no bytes",
+    "DA-02": "a header only, one row, fewer rows than the minimum",
+    "DA-03": "one class, or too few rows of a class",
+    "DA-04": "labels missing, their column absent or renamed",
+    "DA-05": "columns added, removed, reordered, retyped",
+    "DA-06": "byte order mark, CRLF, quoted newlines and commas",
+    "DA-07": "UTF-16, Latin-1, mixed encodings, NUL",
+    "DA-08": "an unclosed quote near the end of a large file",
+    "DA-09": "ragged rows, another delimiter",
+    "DA-10": "a column name twice",
+    "DA-11": "NaN, inf, 1e400, 1,234, twenty digits, 0x10",
+    "DA-12": "NA, NULL, None and nan as words",
+    "DA-13": "one country in six spellings",
+    "DA-14": "duplicate rows, the same row in two splits",
+    "DA-15": "a feature that is the label",
+    "DA-16": "ten thousand columns, cells of ten megabytes",
+    "DA-17": "a gzip bomb, gzip inside gzip",
+    "DA-18": "a Parquet bomb whose metadata lies",
+    "DA-19": "truncated Parquet, wrong magic, Parquet named .csv",
+    "DA-21": "duplicate keys, NaN, deep nesting, a line of a gigabyte",
+    "DA-22": "constant and collinear features, a word at row 999,999",
+    "DA-23": "another class balance or unit",
+    "DA-24": "flipped labels in a new file",
+}
+
+LOAD = {
+    "LD-01": "1,000 objects of 20 data sets, 1,300 deliveries, shuffled",
+    "LD-02": "LD-01 with throttling, lost answers and kills, seeds 1 to 20",
+    "LD-07": "1 to 16 clients in closed loops while the endpoint is deployed to",
+    "LD-11": "everything killed at the peak of LD-01, started again",
+}
+
+UNTRIED = {
+    "LD-03": "quotas under load: never exceeded, nobody starves",
+    "LD-04": "one noisy data set beside nineteen quiet ones",
+    "LD-05": "10,000 events into the arrival path alone",
+    "LD-06": "50 poison messages of 1,000",
+    "LD-08": "two hours of soak",
+    "LD-09": "a file of 2 GB",
+    "LD-10": "10 to 1,000 columns",
+}
+"""Load cases of later priority, which no test names yet."""
+
 MISSING: dict[str, str] = {}
 """Priority-1 cases without a test, and why. May only shrink: a case that gets its test must leave."""
 
 PARTLY = {
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
-    "SE-10": "the training job's failure text; no test follows canaries through every output of a whole run",
     "SE-16": "digests, secrets, bandit; pip-audit could not reach its database here",
 }
 """Cases whose test shows less than the campaign asks."""

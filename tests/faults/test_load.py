@@ -1,8 +1,11 @@
 """Load cases: many files of many data sets, duplicated and shuffled, with and without faults, and killed."""
 
+import functools
 import os
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
@@ -14,23 +17,52 @@ from tests.bench.table import MemoryTable
 from tests.bench.world import Queued, World
 from tests.oracle.in_memory import assert_world
 
-SHARE = float(os.environ.get("CAMPAIGN_LOAD", "0.02"))
-OBJECTS, DATASETS = max(20, round(1_000 * SHARE)), max(2, round(20 * SHARE))
-SEEDS = int(os.environ.get("CAMPAIGN_LOAD_SEEDS", "2"))
-MODELS = tuple(f"set{chr(97 + number)}" for number in range(DATASETS))
+from .walks import tell
+
+FULL = os.environ.get("CAMPAIGN") == "full"
+Record = Callable[[str, object], None]
 
 
-def loaded(faults: Faults, *, cut: bool = False) -> World:
+@dataclass(frozen=True)
+class Size:
+    """A share of the whole load: 1,000 objects of 20 data sets."""
+
+    share: float
+
+    @property
+    def objects(self) -> int:
+        return max(20, round(1_000 * self.share))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(f"set{chr(97 + number)}" for number in range(max(2, round(20 * self.share))))
+
+    @property
+    def repeated(self) -> int:
+        return round(0.3 * self.objects)
+
+    def __str__(self) -> str:
+        return f"{self.objects:,} objects of {len(self.models)} data sets"
+
+
+WHOLE = Size(1.0 if FULL else 0.02)
+FAULTY = Size(0.1 if FULL else 0.02)
+SEEDS = 20 if FULL else 2
+
+
+def loaded(faults: Faults, size: Size, *, cut: bool = False) -> World:
     """Deliver every object, 30 % of them twice, shuffled; give the world at rest."""
-    dice = random.Random(4)
-    world = World(faults, models=MODELS, quota=1_000)
+    dice, models = random.Random(4), size.models
+    world = World(faults, models=models, quota=1_000)
     with world.hooked():
         world.register()
         events = [
-            world.event(f"data/{MODELS[n % DATASETS]}/f{n % (OBJECTS // 2)}.csv", f"rows {n}".encode())
-            for n in range(OBJECTS)
+            world.event(
+                f"data/{models[n % len(models)]}/f{n % (size.objects // 2)}.csv", f"rows {n}".encode()
+            )
+            for n in range(size.objects)
         ]
-        events += dice.sample(events, round(0.3 * OBJECTS))
+        events += dice.sample(events, size.repeated)
         dice.shuffle(events)
         world.arrivals += [Queued(event, world.now) for event in events]
         for _ in range(len(events) // 2 if cut else 0):
@@ -41,6 +73,13 @@ def loaded(faults: Faults, *, cut: bool = False) -> World:
         world.tick(10)
         world.settle(dice)
     return world
+
+
+@functools.cache
+def undisturbed(size: Size) -> tuple[list[tuple[str, str, str]], int]:
+    """The end state and the number of trainings of a load nothing happens to."""
+    world = loaded(Faults(), size)
+    return end_state(world), len(world.sagemaker.jobs)
 
 
 def power_cut(world: World) -> None:
@@ -54,13 +93,13 @@ def power_cut(world: World) -> None:
 def end_state(world: World) -> list[tuple[str, str, str]]:
     """What counts in the end: which bytes are each model's data, and which of them its champion learned."""
     found = []
-    for model in MODELS:
-        champion = world.ledger.champions.get(model)
-        assert champion is not None, model
-        rows = current(world.ledger.objects.of_model(model))
-        found.append(
-            (model, ",".join(f"{row.key}={row.etag}" for row in rows), world.digests[champion.run_id])
-        )
+    with world.calm():
+        for model in world.models:
+            champion = world.ledger.champions.get(model)
+            assert champion is not None, model
+            rows = current(world.ledger.objects.of_model(model))
+            held = ",".join(f"{row.key}={row.etag}" for row in rows)
+            found.append((model, held, world.digests[champion.run_id]))
     return found
 
 
@@ -69,38 +108,47 @@ def newest(world: World) -> dict[tuple[str, str], str]:
     return {place: world.delivered[*place, version] for place, version in last.items()}
 
 
+@pytest.mark.case("LD-01")
 @pytest.mark.case("EV-03")
-def test_a_shuffled_flood_ends_with_each_champion_on_the_newest_complete_set() -> None:
-    world = loaded(Faults())
+def test_a_shuffled_flood_ends_with_each_champion_on_the_newest_complete_set(record_property: Record) -> None:
+    world = loaded(Faults(), WHOLE)
 
     assert_world(world)
-    assert len(world.sagemaker.jobs) <= 2 * DATASETS
-    for model in MODELS:
+    assert len(world.sagemaker.jobs) <= 2 * len(WHOLE.models)
+    for model in WHOLE.models:
         rows = {(model, row.key): row.etag for row in current(world.ledger.objects.of_model(model))}
         assert rows == {place: etag for place, etag in newest(world).items() if place[0] == model}
-    delivered = sum(row.deliveries for model in MODELS for row in world.ledger.objects.of_model(model))
-    assert delivered == OBJECTS + round(0.3 * OBJECTS)
+    delivered = sum(row.deliveries for model in WHOLE.models for row in world.ledger.objects.of_model(model))
+    assert delivered == WHOLE.objects + WHOLE.repeated
+    tell(world, record_property)
+    record_property("said", WHOLE)
 
 
+@pytest.mark.case("LD-02")
 @pytest.mark.case("OP-06")
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
-def test_throttling_lost_replies_and_kills_change_no_end_state(seed: int) -> None:
-    world = loaded(Faults(seed=seed, throttled=0.1, lost=0.02, killed=0.02))
+def test_throttling_lost_replies_and_kills_change_no_end_state(seed: int, record_property: Record) -> None:
+    world = loaded(Faults(seed=seed, throttled=0.1, lost=0.02, killed=0.02), FAULTY)
 
     assert_world(world)
-    assert world.faults.counts["fault throttle"] > OBJECTS
-    world.faults.throttled = world.faults.lost = 0.0
-    assert end_state(world) == end_state(loaded(Faults()))
+    assert world.faults.counts["fault throttle"] > FAULTY.objects
+    assert end_state(world) == undisturbed(FAULTY)[0]
+    tell(world, record_property)
+    record_property("said", f"{FAULTY}, seeds 1 to {SEEDS}")
 
 
+@pytest.mark.case("LD-11")
 @pytest.mark.case("OP-05")
-def test_a_power_cut_at_the_peak_costs_at_most_the_trainings_in_flight() -> None:
-    plain, cut = loaded(Faults()), loaded(Faults(), cut=True)
+def test_a_power_cut_at_the_peak_costs_at_most_the_trainings_in_flight(record_property: Record) -> None:
+    cut = loaded(Faults(), WHOLE, cut=True)
 
     assert_world(cut)
-    assert end_state(cut) == end_state(plain)
+    plain, trainings = undisturbed(WHOLE)
+    assert end_state(cut) == plain
     failed = sum(job["TrainingJobStatus"] == "Failed" for job in cut.sagemaker.jobs.values())
-    assert len(cut.sagemaker.jobs) <= len(plain.sagemaker.jobs) + failed + DATASETS
+    assert len(cut.sagemaker.jobs) <= trainings + failed + len(WHOLE.models)
+    tell(cut, record_property)
+    record_property("said", WHOLE)
 
 
 @pytest.mark.case("EV-02")
@@ -109,16 +157,16 @@ def test_sixteen_workers_deliver_everything_once() -> None:
     dice = random.Random(5)
     versions = [
         Delivered("m", "source", "b", f"data/m/f{n % 40}.csv", f"v{n}", f"e{n}", 1, f"{n:06X}", "now")
-        for n in range(OBJECTS)
+        for n in range(WHOLE.objects)
     ]
-    deliveries = [*versions, *dice.sample(versions, round(0.3 * OBJECTS))]
+    deliveries = [*versions, *dice.sample(versions, WHOLE.repeated)]
     dice.shuffle(deliveries)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(objects.deliver, deliveries))
 
     rows = objects.of_model("m")
-    assert len(rows) == OBJECTS
+    assert len(rows) == WHOLE.objects
     assert sum(row.deliveries for row in rows) == len(deliveries)
     last = {version.key: version.version for version in versions}
     assert {row.key: row.version for row in current(rows)} == last

@@ -2,6 +2,8 @@
 
 import os
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,27 +20,38 @@ from tests.bench.faults import Faults
 from tests.bench.world import Queued, World
 from tests.oracle.in_memory import assert_world
 
-from .walks import walk
+from .walks import tell, walk
 
-STEPS = int(os.environ.get("CAMPAIGN_STEPS", "100"))
-SEEDS = int(os.environ.get("CAMPAIGN_SEEDS", "4"))
+FULL = os.environ.get("CAMPAIGN") == "full"
+STEPS = 2_500 if FULL else 100
+SEEDS = 100 if FULL else 4
+EXAMPLE_STEPS = 25
 
 
 @pytest.mark.case("SF-14")
 @pytest.mark.case("SF-11")
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_whatever_happens_in_whatever_order_the_invariants_hold(seed: int) -> None:
-    walk(seed, 300)
+def test_whatever_happens_in_whatever_order_the_invariants_hold(
+    seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    tell(walk(seed, 300), record_property)
 
 
 class Wheel(RuleBasedStateMachine):
     """Hypothesis chooses what happens next; at the end everything settles and is judged."""
+
+    steps = 0
 
     @initialize(seed=st.integers(0, 1_000))
     def begin(self, seed: int) -> None:
         self.world = World(Faults(seed=seed))
         self.world.register()
         self.sent: list[dict[str, object]] = []
+
+    def check_invariants(self, *args: Any, **kwargs: Any) -> None:
+        """Count a step; there are no invariants in between, all are judged at rest."""
+        Wheel.steps += 1
+        super().check_invariants(*args, **kwargs)
 
     @rule(key=st.sampled_from("ab"), body=st.sampled_from([b"one", b"two", b"three", b"worse"]))
     def deliver(self, key: str, body: bytes) -> None:
@@ -97,16 +110,18 @@ class Wheel(RuleBasedStateMachine):
 
 
 @pytest.mark.case("SF-14")
-def test_a_search_for_a_bad_order_finds_none() -> None:
+def test_a_search_for_a_bad_order_finds_none(record_property: Callable[[str, object], None]) -> None:
+    Wheel.steps = 0
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         Wheel,
         settings=settings(
-            max_examples=max(4, STEPS // 25),
-            stateful_step_count=25,
+            max_examples=max(4, STEPS // EXAMPLE_STEPS),
+            stateful_step_count=EXAMPLE_STEPS,
             deadline=None,
             derandomize=True,
             database=None,
             suppress_health_check=checks,
         ),
     )
+    record_property("count steps of the stateful search", Wheel.steps)

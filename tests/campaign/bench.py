@@ -1,0 +1,180 @@
+"""The test build as a running stack: functions are killed where somebody aims, calls may be harmed."""
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from driftwheel.deployment.probe import Probe
+from driftwheel.layout import RunLayout
+from driftwheel.ledger.champions import ChampionRow
+from driftwheel.ledger.runs import RunRow
+from tests.loop.conftest import SPEC, Loop, Parcels
+from tests.oracle.on_stack import Scene
+
+from .build import BUILT, made
+
+VISIBILITY_SECONDS = 361
+"""After so long a message whose function was killed is delivered again."""
+PATIENCE_SECONDS, RECONCILED_EVERY = 180, 4
+"""Seconds until what should have happened is given up; and between two jumps of the stack's clock."""
+QUIET = (
+    SPEC.replace("rounds: 40", "rounds: 10")
+    .replace("{minimum_rows: 200, every_minutes: 1}", "{minimum_rows: 1000000, every_minutes: 60}")
+    .replace("slices: [depot]}", "slices: [depot], minimum_gain: -0.2}")
+)
+"""No drift is looked for (the prober asks one question all the time); a challenger may be a little worse."""
+
+
+class Bench(Loop):
+    """A stack of the test build; models are made as a test needs them."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
+        super().__init__(root)
+        self.aimed = root / "aimed"
+        self.aimed.mkdir()
+        self.template = made(root / "source", self.aimed, environment or {})
+        self._numbers = itertools.count(1)
+        self.newest: list[str] = []
+
+    def command(self) -> list[str]:
+        places = (self.root / "stack", self.template, BUILT)
+        return [sys.executable, "-m", "tests.campaign.stack", *map(str, places)]
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the stack's clock: queues, schedules and alarms follow; the functions' own time does not."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{seconds}\n".encode())
+        self.process.stdin.flush()
+
+    def aim(self, point: str, at: str = "function") -> None:
+        """Kill whoever reaches a point next, the function or the whole stack."""
+        for mark in self.aimed.glob(f"{point}.*"):
+            mark.unlink()
+        unfinished = self.aimed / f".{point}"
+        unfinished.write_text(at, encoding="utf-8")
+        unfinished.rename(self.aimed / point)
+
+    def judge(self) -> int:
+        """Hold the test's own model and what all share to the invariants; at the end, every model."""
+        return self.judge_models(self.newest)
+
+    def down(self) -> None:
+        try:
+            self.judge_models([])
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """End the stack, whatever it looks like."""
+        super().down()
+
+    def hit(self, point: str) -> bool:
+        return (self.aimed / f"{point}.hit").exists()
+
+    def model(self) -> str:
+        """Register a model of its own."""
+        name = f"parcels-{next(self._numbers)}"
+        self.newest = [name]
+        self.drop(f"models/{name}/model.yaml", QUIET.replace("parcels", name).encode())
+        self.until(lambda: self.ledger.models.get(name), PATIENCE_SECONDS, f"{name} is registered")
+        return name
+
+    def settle(self, patience: float = PATIENCE_SECONDS, *, pending: bool = True) -> None:
+        """Let messages come back and schedules tick until nothing is under way, and nothing pending.
+
+        Without ``pending``, what a run tried in vain may stay so; dead letters are sent back meanwhile.
+        """
+        began, moved = time.monotonic(), 0.0
+        while work := [*self._under_way(), *(self._pending() if pending else self._untried())]:
+            passed = time.monotonic() - began
+            assert passed < patience, work
+            # Seldom while a run is at work, or its states would time out: the reconciler wakes every 300 s.
+            if passed - moved > RECONCILED_EVERY and self._may_jump():
+                self.pass_time(VISIBILITY_SECONDS)
+                moved = passed
+                if not pending:
+                    self.redrive()
+            time.sleep(0.5)
+
+    def recover(self, models: list[str]) -> None:
+        """Do what an operator does after an incident: redrive what was set aside, ask for runs again."""
+        for _ in range(4):
+            self.redrive()
+            self.settle(pending=False)
+            if not self._pending():
+                return
+            for model in models:
+                body = json.dumps({"kind": "manual", "model": model})
+                self.client("sqs").send_message(QueueUrl=self.names["arrival_queue_url"], MessageBody=body)
+            time.sleep(1)
+
+    def redrive(self) -> None:
+        """Send what lies in dead letter queues back to the queues it came from."""
+        sqs = self.client("sqs")
+        for url in sqs.list_queues()["QueueUrls"]:
+            told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+            policy = told.get("Attributes", {}).get("RedrivePolicy")
+            if policy is None:
+                continue
+            name = json.loads(policy)["deadLetterTargetArn"].rpartition(":")[2]
+            dead = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            while found := sqs.receive_message(QueueUrl=dead, MaxNumberOfMessages=10).get("Messages"):
+                for message in found:
+                    sqs.send_message(QueueUrl=url, MessageBody=message["Body"])
+                    sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+
+    def _pending(self) -> list[str]:
+        return [
+            f"{row.key} is pending"
+            for spec in self.ledger.models.all()
+            for row in self.ledger.objects.of_model(spec.model)
+            if row.state == "pending"
+        ]
+
+    def _untried(self) -> list[str]:
+        found = []
+        for spec in self.ledger.models.all():
+            scene = Scene(self, spec)
+            settled = {(row.key, row.version) for row in scene.objects if row.state != "pending"}
+            tried = settled | (scene.held_back() if scene.runs else set())
+            found += [f"{key} was not tried" for key, version in scene.delivered().keys() - tried]
+        return found
+
+    def _under_way(self) -> list[str]:
+        return self._at_work() + [run.run_id for run in self.all_runs() if not run.ended_at]
+
+    def _may_jump(self) -> bool:
+        """Whether no state would time out: runs that are at work wait for a token, which takes hours."""
+        states, machine = self.client("stepfunctions"), self.names["state_machine_arn"]
+        listed = states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        last = [
+            states.get_execution_history(executionArn=one["executionArn"], reverseOrder=True, maxResults=1)[
+                "events"
+            ][0]["type"]
+            for one in listed
+        ]
+        return all(each == "TaskSubmitted" for each in last)
+
+    def all_runs(self) -> list[RunRow]:
+        return [run for spec in self.ledger.models.all() for run in self.ledger.runs.of_model(spec.model)]
+
+    def champion(self, model: str) -> ChampionRow:
+        found = self.ledger.champions.get(model)
+        assert found is not None, model
+        return found
+
+    def probe(self, champion: ChampionRow) -> Probe:
+        """One record a champion was trained to answer, with its answer."""
+        where = RunLayout(self.names["artifact_bucket"], champion.model, champion.run_id)
+        key = (where.step("evaluation_gate") / "probe.json").key
+        body = self.client("s3").get_object(Bucket=where.bucket, Key=key)["Body"].read()
+        whole = Probe.from_json(body)
+        return Probe(whole.records[:1], whole.scores[:1])
+
+
+def file(parcels: Parcels, rows: int = 1_000) -> bytes:
+    return parcels.csv(parcels.rows(rows))

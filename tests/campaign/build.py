@@ -1,0 +1,88 @@
+"""The test build: the shipped source with hooks that kill, each function's begin and end among them."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+from driftwheel.hooks import MODULE, VARIABLE, Point
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("src", "functions", "statemachine")
+BUILT = ROOT / ".driftwheel" / "campaign"
+"""What is built of it is kept: only what changed is built again."""
+
+POINTS: tuple[str, ...] = get_args(Point)
+STEPS = (
+    "data_arrival",
+    "preprocessing",
+    "training_launch",
+    "evaluation_gate",
+    "deployment",
+    "record_outcome",
+)
+"""The steps whose functions a run invokes; trigger and job_callback are killed at their own points."""
+
+STARTING_SECONDS = 3
+"""The lease of a run that is being started lasts so long here, and 300 s as shipped."""
+
+HOOKS = '''
+"""Kills the process, or the whole stack, that first reaches a point somebody aimed at."""
+
+import os
+import pathlib
+import signal
+
+AIMED = pathlib.Path(os.environ["{variable}"])
+
+
+def reach(point):
+    (AIMED / f"{{point}}.seen").touch()
+    hit = AIMED / f"{{point}}.hit"
+    try:
+        (AIMED / point).rename(hit)  # one process alone takes the aim
+    except FileNotFoundError:
+        return
+    os.kill(os.getppid() if hit.read_text() == "stack" else os.getpid(), signal.SIGKILL)
+    signal.pause()
+'''
+
+WRAPPED = """
+
+from driftwheel.hooks import reached as _reached
+
+_handler = handler
+
+
+def handler(event, context):
+    answer = _handler(event, context)
+    _reached("end_{step}")
+    return answer
+"""
+
+
+def made(target: Path, aimed: Path, environment: Mapping[str, str]) -> Path:
+    """Copy the source to ``target``, put the hooks in, and give the template that runs it."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in COPIED:
+        shutil.copytree(ROOT / name, target / name, ignore=ignored)
+    (target / "src" / f"{MODULE}.py").write_text(HOOKS.format(variable=VARIABLE), encoding="utf-8")
+    for step in STEPS:
+        app = target / "functions" / step / "app.py"
+        app.write_text(app.read_text(encoding="utf-8") + WRAPPED.format(step=step), encoding="utf-8")
+    trigger = target / "src" / "driftwheel" / "steps" / "trigger.py"
+    _replace(trigger, r"STARTING_SECONDS = 300\n", f"STARTING_SECONDS = {STARTING_SECONDS}\n")
+    template = target / "template.yaml"
+    shutil.copy2(ROOT / "template.yaml", template)
+    lines = [f'{name}: "{value}"' for name, value in (environment | {VARIABLE: str(aimed)}).items()]
+    before = r"( +)POWERTOOLS_LOG_LEVEL: INFO\n"
+    _replace(template, before, r"\g<0>" + "".join(rf"\g<1>{line}\n" for line in lines))
+    return template
+
+
+def _replace(path: Path, before: str, after: str) -> None:
+    text, count = re.subn(before, after, path.read_text(encoding="utf-8"))
+    if count != 1:
+        raise ValueError(f"{path} holds {before!r} {count} times: the source has moved on")
+    path.write_text(text, encoding="utf-8")

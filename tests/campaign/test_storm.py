@@ -1,0 +1,64 @@
+"""The whole loop through the fault proxy: any call of a function may be refused, late, cut, unanswered."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.contract.proxy import EXECUTED, FaultProxy, Plan
+from tests.loop.conftest import Parcels
+
+from .bench import Bench, file
+from .conftest import FULL
+
+SERVICES = ("S3", "DYNAMODB", "SAGEMAKER", "SAGEMAKER_RUNTIME", "SFN", "SQS", "SNS", "CLOUDWATCH")
+SEEDS = (1, 2, 3) if FULL else (1,)
+SHARE = 0.08
+MODELS = 2 if FULL else 1
+FILES = {"a.csv": 1_000, "b.csv": 1_500} if FULL else {"a.csv": 1_000}
+
+
+@pytest.mark.case("SF-14")
+@pytest.mark.case("SM-11")
+@pytest.mark.case("OP-06")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_after_a_storm_everything_is_as_if_there_had_been_none(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    with FaultProxy() as proxy:
+        proxied = {f"AWS_ENDPOINT_URL_{name}": proxy.url for name in SERVICES}
+        bench = Bench(tmp_path_factory.mktemp("storm"), proxied)
+        bench.up()
+        try:
+            proxy.target = bench.state["endpoint_url"]
+            models = [bench.model() for _ in range(MODELS)]
+            storm = proxy.plan = Plan(seed=seed, share=SHARE)
+            for name, rows in FILES.items():
+                for model in models:
+                    body = file(Parcels(), rows)
+                    bench.drop(f"data/{model}/{name}", body)
+                    bench.drop(f"data/{model}/bad-{name}", body.replace(b",", b";"))
+                bench.settle(pending=False)
+            proxy.plan = Plan()
+            bench.repeated = sum(storm.injected["sns.Publish", kind] for kind in EXECUTED)
+
+            bench.recover(models)
+
+            bench.newest = models
+            bench.judge()
+            runs = len(bench.all_runs())
+            for model in models:
+                rows = bench.ledger.objects.of_model(model)
+                states = {row.key.rpartition("/")[2]: row.state for row in rows}
+                assert states == {
+                    place: state
+                    for name in FILES
+                    for place, state in ((name, "used"), (f"bad-{name}", "quarantined"))
+                }, model
+                assert bench.champion(model)
+        finally:
+            bench.stop()
+    for (_, kind), count in storm.injected.items():
+        record_property(f"count faults on the wire: {kind}", count)
+    record_property("count runs of the loop in a storm", runs)
+    record_property("said", f"{sum(storm.injected.values()):,} of {sum(storm.calls.values()):,} calls harmed")
+    assert sum(storm.injected.values()) > 10

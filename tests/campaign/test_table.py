@@ -1,0 +1,61 @@
+"""The campaign's page is written by the run: outcomes by case, counts, and failures shown as failures."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from .table import BEGIN, END
+
+ROOT = Path(__file__).parents[2]
+CASES = """
+import pytest
+
+@pytest.mark.case("LD-01")
+@pytest.mark.case("SF-11")
+def test_good(record_property):
+    record_property("count kills", 2)
+    record_property("said", "two kills")
+
+@pytest.mark.case("SF-11")
+def test_bad(record_property):
+    record_property("count kills", 1)
+    assert False
+"""
+
+
+def written(tmp_path: Path, *more: str) -> str:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n\n{BEGIN}\nof an earlier run\n{END}\n\nafter\n", encoding="utf-8")
+    (tmp_path / "test_cases.py").write_text(CASES, encoding="utf-8")
+    options = ["-p", "tests.campaign.table", "--campaign-table", str(page), "-p", "no:cacheprovider"]
+    markers = ["-c", "/dev/null", "--rootdir", str(tmp_path), "-W", "ignore", *more]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *markers, str(tmp_path / "test_cases.py")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    return page.read_text(encoding="utf-8")
+
+
+def test_every_case_has_its_row_and_a_failure_is_said(tmp_path: Path) -> None:
+    page = written(tmp_path)
+
+    assert page.startswith(f"before\n\n{BEGIN}\n")
+    assert page.endswith(f"{END}\n\nafter\n")
+    assert "of an earlier run" not in page
+    lines = {line.split(" | ")[0]: line for line in page.splitlines()}
+    assert "passed: two kills | 1 |" in lines["| LD-01"]
+    assert "1 of 2 failed: two kills | 2 |" in lines["| SF-11"]
+    assert "| no test | 0 |" in lines["| LD-07"]
+    assert lines["| kills"] == "| kills | 3 |"
+
+
+def test_workers_reports_are_counted_once(tmp_path: Path) -> None:
+    page = written(tmp_path, "--numprocesses", "2")
+
+    assert "| kills | 3 |" in page
+    assert "1 of 2 failed: two kills | 2 |" in page
