@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from driftwheel_cli.rendering import measured, number, print_facts, print_line, print_table
+from driftwheel_cli.rendering import measured, number, print_facts, print_line, print_table, when
 
 ORDER = {"strong": 0, "slight": 1, "none": 2}
 
@@ -46,6 +46,7 @@ def print_drift(model: str, report: dict[str, Any], uri: str, *, every: bool = F
         rows = [(f["feature"], f["code"], f["sentence"]) for f in faults]
         print_table("faults", ("feature", "code", "why"), rows)
     print_quality(report)
+    print_told_apart(report)
     guess = report.get("estimate") or {}
     if guess.get("value") is not None:
         print_line(
@@ -87,6 +88,14 @@ def print_quality(report: dict[str, Any]) -> None:
         columns = (course["by"], "rows", "labelled", course["metric"])
         rows = [(one["at"], f"{one['rows']:,}", f"{one['coverage']:.0%}", measured(one)) for one in shown]
         print_table("quality over time, by all labels known now", columns, rows)
+
+
+def print_told_apart(report: dict[str, Any]) -> None:
+    """Print what the domain classifier's last job said."""
+    found = report.get("domain_classifier")
+    if found:
+        said = found.get("sentence") or f"domain classifier: {found['state']} {found['reason']}".strip()
+        print_line(f"{said} (job {found['job']}, window of the check of {when(found['at'])})")
 
 
 def page_beside(report_uri: str) -> str:

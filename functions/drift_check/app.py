@@ -9,19 +9,30 @@ from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftwheel.aws.objects import Objects
-from driftwheel.aws.settings import AlertSettings
+from driftwheel.aws.settings import DriftSettings
 from driftwheel.errors import ArtifactInvalid
+from driftwheel.jobs.code import bundle
 from driftwheel.ledger.table import Table
+from driftwheel.steps.domain import DomainJobs
 from driftwheel.steps.drift_check import Checked, Ledger, drift_event, locations, message_of, survey
 from driftwheel.steps.drift_metrics import emf, of_check, of_stack
 
-settings = AlertSettings.from_env()
+settings = DriftSettings.from_env()
 logger = Logger(service="drift_check")
 tracer = Tracer(service="drift_check")
 stack = {"stack": settings.stack}
 objects = Objects(boto3.client("s3"))
 events, sns = boto3.client("events"), boto3.client("sns")
 ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
+jobs = DomainJobs(
+    boto3.client("sagemaker"),
+    objects,
+    settings.stack,
+    settings.artifact_bucket,
+    settings.domain_role_arn,
+    settings.kms_key_arn,
+    bundle,
+)
 
 
 @tracer.capture_lambda_handler
@@ -29,7 +40,7 @@ ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Look at every live model that is due; tell the trigger and a person what was found."""
     now = datetime.now(UTC)
-    found = survey(event, ledger, objects, settings.artifact_bucket, now)
+    found = survey(event, ledger, objects, settings.artifact_bucket, now, jobs)
     for checked in found.checked:
         logger.info("drift check", extra={"model": checked.model, "severity": checked.report.severity})
         if not checked.aside:

@@ -218,6 +218,8 @@ class Drift(Part):
     nothing was found; the next one begins where it ended) or ``season`` (earlier traffic of the same UTC
     hour, weekday or month, whichever ``season`` names). Training is compared with in any case.
     ``window_hours`` judges only the last whole hours; without it, all traffic since the promotion.
+    ``domain_classifier`` lets a training job after each check tell rows of the window from training rows: one
+    job at a time, paid for like any training job, whose answer stands in a later check's report.
     """
 
     every_minutes: int = Field(60, ge=1)
@@ -240,6 +242,7 @@ class Drift(Part):
     psi_threshold: float = Field(0.2, gt=0)
     major_share: float = Field(0.25, gt=0, le=1)
     retrain_at: Literal["minor", "major", "never"] = "major"
+    domain_classifier: bool = False
 
     @model_validator(mode="after")
     def _a_season_needs_windows(self) -> "Drift":

@@ -101,6 +101,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         "LANDING_BUCKET": "driftwheel-landing",
         "ARTIFACT_BUCKET": "driftwheel-artifacts",
         "SAGEMAKER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/driftwheel-sagemaker",
+        "DOMAIN_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/DomainClassifierRole",
         "KMS_KEY_ARN": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
         "STATE_MACHINE_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop",
         "APPROVAL_HOURS": "72",

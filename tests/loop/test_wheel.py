@@ -9,8 +9,21 @@ from driftwheel.capture import CaptureWriter, CapturingRuntime
 
 from .conftest import SPEC, Loop, Parcels
 
-CAPTURED_BY_CALLERS = SPEC.replace("capture: 100", "capture: 100, captured_by: writer")
+CAPTURED_BY_CALLERS = SPEC.replace("capture: 100", "capture: 100, captured_by: writer").replace(
+    "drift: {", "drift: {domain_classifier: true, "
+)
 """The demo's turn learns from what the endpoint captured, this one from what its callers did."""
+
+
+def check(loop: Loop) -> dict[str, Any]:
+    """Ask for a drift check and read its report."""
+    answer = loop.client("lambda").invoke(
+        FunctionName=loop.names["drift_check_function"], Payload=json.dumps({"model": "parcels"})
+    )
+    uri = json.load(answer["Payload"])["parcels"]["report_uri"]
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    found: dict[str, Any] = json.load(loop.client("s3").get_object(Bucket=bucket, Key=key)["Body"])
+    return found
 
 
 @pytest.mark.case("EV-12")
@@ -94,14 +107,7 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     loop.drop("labels/parcels/early.csv", "\n".join([labels[0], *wrong]).encode())
     loop.drop("labels/parcels/late.csv", "\n".join(labels).encode())
 
-    def checked() -> bool:
-        answer = loop.client("lambda").invoke(
-            FunctionName=loop.names["drift_check_function"], Payload=json.dumps({"model": "parcels"})
-        )
-        found: dict[str, Any] = json.load(answer["Payload"])
-        return bool(found["parcels"]["severity"] == "major")
-
-    loop.until(checked, 60, "the check calls it major drift")
+    loop.until(lambda: check(loop)["severity"] == "major", 60, "the check calls it major drift")
     run = loop.ended(4)
 
     assert (run.status, run.kind) == ("promoted", "drift"), run.outcome
@@ -112,6 +118,16 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     found = json.loads(s3.get_object(Bucket=bucket, Key=prefix)["Body"].read())["captured"]
     assert (found["rows"], found["labelled"], found["corrected_labels"]) == (4_000, 4_000, 100)
     assert sum(found["used"].values()) == 4_000
+
+
+def test_the_domain_classifiers_job_told_the_rows_of_both_seasons_apart(loop: Loop) -> None:
+    def told() -> dict[str, Any]:
+        return check(loop)["domain_classifier"] or {}
+
+    loop.until(lambda: told().get("state") == "answered", 60, "the job of the check has answered")
+
+    assert told()["verdict"] == "drift"
+    assert told()["importances"][0]["name"] == "weight"
 
 
 def test_a_poisoned_file_is_quarantined_with_its_reason_and_costs_no_training(

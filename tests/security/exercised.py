@@ -5,6 +5,7 @@ _DEAD = "Lambda sends what failed twice there, with the function's role"
 _KEY = "SageMaker looks the key up with the caller's rights before it takes a grant"
 UNSEEN: dict[str, dict[str, str]] = {
     "SageMakerRole": {"*": _JOBS},
+    "DomainClassifierRole": {"*": _JOBS},
     "ModelLoopRole": {
         "logs:*": "log delivery is set up and written by Step Functions",
         "xray:*": "traces are written by Step Functions",
@@ -15,7 +16,7 @@ UNSEEN: dict[str, dict[str, str]] = {
         "sqs:SendMessage": _DEAD,
         "cloudwatch:DescribeAlarms": "SageMaker asks whether the caller may see the alarms of its rollback",
     },
-    "DriftCheckFunctionRole": {"sqs:SendMessage": _DEAD},
+    "DriftCheckFunctionRole": {"sqs:SendMessage": _DEAD, "kms:DescribeKey": _KEY},
     "SweepFunctionRole": {"sqs:SendMessage": _DEAD, "kms:GenerateDataKey": _DEAD},
 }
 """By role and action pattern."""

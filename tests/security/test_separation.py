@@ -56,6 +56,26 @@ def test_only_who_starts_machines_passes_the_one_role() -> None:
 
 
 @pytest.mark.case("SE-13")
+def test_the_drift_check_passes_a_role_that_reads_rows_and_writes_its_answer_and_no_model() -> None:
+    job, role = "DomainClassifierRole", f"arn:aws:iam::{ACCOUNT}:role/DomainClassifierRole"
+    passing = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
+
+    assert {each for each in roles() if may(each, "iam:PassRole", role, **passing)} == {
+        "DriftCheckFunctionRole"
+    }
+    assert may(job, "s3:PutObject", f"{ARTIFACTS}/runs/m/r/drift_check/t/output.tar.gz")
+    for key in (
+        "runs/m/r/training_launch/model.tar.gz",
+        "runs/m/r/preprocessing/train.parquet",
+        "capture/m/x",
+    ):
+        assert not may(job, "s3:PutObject", f"{ARTIFACTS}/{key}")
+    for place in (f"{ARTIFACTS}/holdout/x", f"{ARTIFACTS}/capture/x", f"{LANDING}/data/x"):
+        assert not may(job, "s3:GetObject", place)
+    assert not may("DriftCheckFunctionRole", "s3:PutObject", f"{ARTIFACTS}/runs/m/r/run.json")
+
+
+@pytest.mark.case("SE-13")
 def test_training_reads_no_raw_data_and_writes_no_registry_and_no_code() -> None:
     job = "SageMakerRole"
 

@@ -101,7 +101,7 @@ MUTANTS: dict[str, list[tuple[str, Change]]] = {
     + [("a permission without a source", put(UNBOUND, "Resources", "Permission"))],
     "OR-2": [
         (f"{role} trusts every account's {role}", without(*properties(role), *TRUST, "Condition"))
-        for role in ("SchedulerRole", "SageMakerRole", "ModelLoopRole")
+        for role in ("SchedulerRole", "SageMakerRole", "DomainClassifierRole", "ModelLoopRole")
     ],
     "OR-3": [
         ("any role", put("*", *PASS_ROLE, "Resource")),

@@ -81,27 +81,30 @@ CONTENT_TYPES = {
     "manifest": "application/json",
     "code": "application/x-tar",
     "champion": "application/x-tar",
+    "window": "application/x-gzip",
 }
 
 
 def input_channels(data: TrainingData) -> list[Request]:
     """Build ``InputDataConfig``: every host gets every file, downloaded before the job starts (File mode)."""
-    return [
-        {
-            "ChannelName": name,
-            "ContentType": CONTENT_TYPES[name],
-            "CompressionType": "None",
-            "InputMode": "File",
-            "DataSource": {
-                "S3DataSource": {
-                    "S3DataType": "S3Prefix",
-                    "S3Uri": uri,
-                    "S3DataDistributionType": "FullyReplicated",
-                }
-            },
-        }
-        for name, uri in data.channels().items()
-    ]
+    return [channel(name, uri) for name, uri in data.channels().items()]
+
+
+def channel(name: str, uri: str) -> Request:
+    """Build one channel of one file."""
+    return {
+        "ChannelName": name,
+        "ContentType": CONTENT_TYPES[name],
+        "CompressionType": "None",
+        "InputMode": "File",
+        "DataSource": {
+            "S3DataSource": {
+                "S3DataType": "S3Prefix",
+                "S3Uri": uri,
+                "S3DataDistributionType": "FullyReplicated",
+            }
+        },
+    }
 
 
 def job_tags(job: TrainingJob) -> list[Request]:

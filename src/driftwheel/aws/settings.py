@@ -56,6 +56,13 @@ class DeploymentSettings(JobSettings):
     alert_topic_arn: str
 
 
+class DriftSettings(AlertSettings):
+    """Of the drift check, which asks for jobs of a role of their own where a model declares them."""
+
+    domain_role_arn: str
+    kms_key_arn: str
+
+
 class SweepSettings(Settings):
     """Of the step that tidies up: how old a leftover must be."""
 

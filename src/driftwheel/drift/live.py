@@ -6,6 +6,7 @@ from typing import Any
 from driftwheel.drift.answered import AnswerLog
 from driftwheel.drift.captured import CaptureReader
 from driftwheel.drift.labels import LabelReader
+from driftwheel.drift.row_sample import RowSample
 from driftwheel.drift.window import Window, WindowBuilder
 from driftwheel.recipe.row import RowRecipe
 
@@ -22,12 +23,13 @@ def read_window(
     since: str = "",
     until: str = "",
     slices: Sequence[str] = (),
+    sample: RowSample | None = None,
 ) -> Window:
     """Read captured traffic once, join the labels known so far, and keep only summaries.
 
     ``since`` and ``until`` (exclusive; ISO 8601 UTC with Z) choose requests by their inference time. The
     window's ``about`` says how many rows, labels and unreadable lines there were. ``slices`` are columns to
-    tell answers apart by; those that no request carries are left out.
+    tell answers apart by; those that no request carries are left out. ``sample`` is offered every row.
     """
     reader = CaptureReader(recipe)
     window = WindowBuilder(baseline)
@@ -41,6 +43,9 @@ def read_window(
             window.add(batch.columns, batch.scores, found)
             told = {name: batch.values(name, recipe.column_types[name]) for name in answers.slices}
             answers.add(batch.times, batch.scores, found, told)
+            if sample is not None:
+                shown = {name: batch.values(name, recipe.column_types[name]) for name in sample.columns}
+                sample.add(shown, len(batch))
             first = min(filter(None, [first, *batch.times]), default="")
             last = max([last, *batch.times])
     return window.build(

@@ -11,7 +11,7 @@ from typing import Any
 
 from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION
 from driftwheel.drift.figures import digits, moment, p_value, safe, sentence, share
-from driftwheel.drift.page_parts import decision, picture, strongest, table, titled
+from driftwheel.drift.page_parts import decision, picture, strongest, table, titled, told_apart
 from driftwheel.drift.page_quality import quality_by_slice, quality_over_time
 
 MOST_BYTES = 200_000
@@ -59,6 +59,7 @@ def _page(document: Document, title: str, about: Sequence[str], most: int) -> st
         _section("Quality over time", quality_over_time(document)),
         _section("Quality by slice", quality_by_slice(document)),
         _section("What Driftwheel decided", decision(document)),
+        _section("Can rows be told apart?", told_apart(document)),
         _section("Columns, baseline and now", _pictures(columns, most)),
         _section("Every column", _every(features, most)),
     ]
@@ -218,5 +219,5 @@ def _rank(feature: Mapping[str, Any]) -> tuple[bool, bool, bool, float, float, s
 def _section(title: str, inside: str) -> str:
     if not inside:
         return ""
-    name = title.lower().replace(" ", "-").replace(",", "")
+    name = title.lower().replace(" ", "-").replace(",", "").replace("?", "")
     return f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>\n{inside}</section>\n'

@@ -5,7 +5,7 @@ from typing import Any
 
 from driftwheel.drift import pictures
 from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION
-from driftwheel.drift.figures import digits, safe, sentence
+from driftwheel.drift.figures import digits, moment, safe, sentence, share
 from driftwheel.drift.quality_loss import QUALITY
 
 TITLES = {
@@ -15,6 +15,8 @@ TITLES = {
     QUALITY: "quality",
 }
 """Things that are no columns, by the names no column can have."""
+
+MOST_NAMED = 10
 
 Document = Mapping[str, Any]
 
@@ -77,6 +79,21 @@ def decision(document: Document) -> str:
         '<p class="quiet">The trigger decides again from state whenever something changes; '
         f"<code>driftwheel decisions {safe(document.get('model', ''))}</code> lists what it did.</p>\n"
     )
+
+
+def told_apart(document: Document) -> str:
+    """Say what the domain classifier's last job found, and of which check's window."""
+    found: Mapping[str, Any] = document.get("domain_classifier") or {}
+    if not found:
+        return ""
+    about = f"job <code>{safe(found['job'], 63)}</code>, on the window of the check of {moment(found['at'])}"
+    if found["state"] == "asked":
+        return f"<p>The domain classifier is at work: {about}.</p>\n"
+    if found["state"] == "failed":
+        return f"<p>The domain classifier gave no answer: {sentence(found['reason'])} ({about}).</p>\n"
+    rows = [[one["name"], share(float(one["share"]))] for one in found["importances"][:MOST_NAMED]]
+    named = table("columns the classifier went by", ("column", "#share of gain"), rows) if rows else ""
+    return f'<p>{sentence(found["sentence"])}.</p>\n{named}<p class="quiet">{about}</p>\n'
 
 
 def _middle(feature: Mapping[str, Any]) -> str:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
-ROOTS = ("driftwheel.jobs.train", "driftwheel.jobs.serve")
+ROOTS = ("driftwheel.jobs.train", "driftwheel.jobs.serve", "driftwheel.jobs.domain_job")
 """Whatever these import of the package, directly or not, is in the archive."""
 
-ENTRIES = ("train.py", "serve.py", "build_backend.py")
+ENTRIES = ("train.py", "serve.py", "domain.py", "build_backend.py")
 """Files of ``jobs/entry`` that stand at the archive's top."""
 
 INIT = b'"""Part of Driftwheel that trains and serves."""\n'

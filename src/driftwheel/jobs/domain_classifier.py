@@ -1,6 +1,6 @@
 """XGBoost tells baseline rows from window rows, on rows it was not trained on.
 
-Needs what AWS's XGBoost image carries; today the ``compare`` command runs it, no SageMaker job does.
+Needs what AWS's XGBoost image carries: ``domain_job.py`` runs it as a training job, and so does ``compare``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,7 +6,6 @@ import resource
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +20,9 @@ from driftwheel.errors import ArtifactInvalid, DriftwheelError
 from driftwheel.jobs import artifact, code
 from driftwheel.jobs.boosting import Fitted, Interruption, Stopped, fit, refit
 from driftwheel.jobs.checkpoints import Checkpoints, fingerprint
-from driftwheel.jobs.container import LONGEST_FAILURE, Container, Hyperparameters
+from driftwheel.jobs.container import Container, Hyperparameters
 from driftwheel.jobs.evidence import Champion, write_json, write_predictions
+from driftwheel.jobs.failure import report_failure
 from driftwheel.jobs.model import Golden, Model, open_model, read_golden
 from driftwheel.jobs.tables import HoldoutRow, Table, read_holdout, read_raw, read_table
 from driftwheel.recipe.row import load_recipe
@@ -252,21 +252,3 @@ def _importances(booster: xgb.Booster) -> dict[str, float]:
     """Total gain of each feature: how much of the loss its splits removed; 0 for a feature never used."""
     gains: dict[str, Any] = booster.get_score(importance_type="total_gain")
     return {name: float(gains.get(name, 0.0)) for name in booster.feature_names or []}
-
-
-def report_failure(container: Container | None, error: BaseException) -> None:
-    """Write the failure file and the log; only our own sentences are repeated: others may quote data."""
-    if isinstance(error, DriftwheelError):
-        reason = f"{type(error).__name__}: {error}"
-    elif isinstance(error, MemoryError):
-        reason = "MemoryError: the data does not fit into this instance; choose a larger one"
-    elif isinstance(error, xgb.core.XGBoostError):
-        reason = f"XGBoostError: {str(error).strip().splitlines()[0]}"
-    else:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}"
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    print(f"{frames}training failed: {reason}", file=sys.stderr, flush=True)
-    if container is not None:
-        container.output.mkdir(parents=True, exist_ok=True)
-        (container.output / "failure").write_text(reason[:LONGEST_FAILURE])

@@ -14,11 +14,13 @@ from driftwheel.layout import S3Uri, baseline_prefix, drift_prefix
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.checks import Checks
 from driftwheel.ledger.decisions import Decision, Decisions
+from driftwheel.ledger.domains import Domains
 from driftwheel.ledger.findings import Finding, Findings
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.table import Table
 from driftwheel.spec import Drift, ModelSpec
+from driftwheel.steps.domain import DomainJobs, ask, read_answer, told
 from driftwheel.steps.drift_report import PAGE, document_of, publish, publish_baseline, statistics_of
 from driftwheel.steps.drift_verdict import judge
 from driftwheel.steps.notice import Notice, message, notice_of
@@ -83,13 +85,18 @@ class Survey:
 
 
 def survey(
-    event: dict[str, Any], ledger: Ledger, objects: Objects, artifact_bucket: str, now: datetime
+    event: dict[str, Any],
+    ledger: Ledger,
+    objects: Objects,
+    artifact_bucket: str,
+    now: datetime,
+    jobs: DomainJobs | None = None,
 ) -> Survey:
     """Look at every model that is due; one whose baseline cannot be read keeps no other unseen."""
     found = Survey([], [])
     for due in due_models(event, ledger, now):
         try:
-            found.checked.append(look(due, ledger, objects, artifact_bucket))
+            found.checked.append(look(due, ledger, objects, artifact_bucket, jobs))
         except DriftwheelError as error:
             found.failed.append(f"{due.spec.model}: {error}")
             ledger.checks.give_back(due.window)
@@ -129,7 +136,9 @@ def _window(event: dict[str, Any], spec: ModelSpec, champion: ChampionRow) -> st
     return f"{event['schedule']}#{spec.model}#{champion.sequence}#{window}"
 
 
-def look(due: Due, ledger: Ledger, objects: Objects, artifact_bucket: str) -> Checked:
+def look(
+    due: Due, ledger: Ledger, objects: Objects, artifact_bucket: str, jobs: DomainJobs | None = None
+) -> Checked:
     """Check one model, publish page and report, and make it the model's latest finding."""
     spec, champion, now = due.spec, due.champion, due.at
     stamp, at = now.strftime("%Y%m%dT%H%M%SZ") + ("-asked" if due.aside else ""), now.isoformat()
@@ -163,7 +172,10 @@ def look(due: Due, ledger: Ledger, objects: Objects, artifact_bucket: str) -> Ch
     if last is None:
         known_to = S3Uri(artifact_bucket, baseline_prefix(spec.model, champion.run_id))
         publish_baseline(objects, known_to, judged.baseline)
-    document = document_of(report, champion, finding, answer, notice)
+    domains = Domains(ledger.table)
+    asks = jobs if spec.drift.domain_classifier else None
+    last_job = read_answer(spec.model, domains, asks) if asks else None
+    document = document_of(report, champion, finding, answer, notice) | {"domain_classifier": told(last_job)}
     publish(objects, place, report, document, statistics_of(judged.window, judged.baseline))
     checked = Checked(
         spec.model, report, str(place / "report.json"), str(place / PAGE), news, notice, due.aside
@@ -183,6 +195,8 @@ def look(due: Due, ledger: Ledger, objects: Objects, artifact_bucket: str) -> Ch
             run_id=champion.run_id,
         )
     )
+    if asks and judged.sample and report.severity != "insufficient_data":
+        ask(spec, champion.run_id, now, (judged.baseline["kinds"], judged.sample), domains, asks)
     return checked
 
 

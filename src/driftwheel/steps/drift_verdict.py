@@ -14,6 +14,7 @@ from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
 from driftwheel.drift.reference import check_against
+from driftwheel.drift.row_sample import RowSample
 from driftwheel.drift.summaries import summary_from_json
 from driftwheel.drift.window import Window
 from driftwheel.errors import ArtifactInvalid, ObjectGone
@@ -23,6 +24,7 @@ from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.objects import current
 from driftwheel.recipe.row import RowRecipe, load_recipe
 from driftwheel.spec import ModelSpec
+from driftwheel.steps.domain import sample_of
 from driftwheel.steps.earlier import earlier_answers
 from driftwheel.steps.reference import Traffic, as_captured
 
@@ -36,6 +38,8 @@ class Judged:
     baseline: dict[str, Any]
     window: Window
     report: DriftReport
+    sample: RowSample | None = None
+    """Rows for the domain classifier, where one is declared."""
 
 
 def judge(
@@ -68,8 +72,16 @@ def judge(
     captures = _captures(objects, bucket, spec.model, since)
     end = as_captured(until) if until else ""
     slices, metric = spec.evaluation.slices, baseline["quality"]["metric"]
+    sample = sample_of(baseline["kinds"]) if spec.drift.domain_classifier else None
     window = read_window(
-        baseline, recipe, captures, labels, since=as_captured(since), until=end, slices=slices
+        baseline,
+        recipe,
+        captures,
+        labels,
+        since=as_captured(since),
+        until=end,
+        slices=slices,
+        sample=sample,
     )
     earlier = earlier_answers(traffic, labels, since, now)
     window = with_latest_labels(window, earlier, metric)
@@ -81,7 +93,7 @@ def judge(
     )
     if accept:
         traffic.accept(report, window)
-    return Judged(baseline, window, report)
+    return Judged(baseline, window, report, sample)
 
 
 def _baseline(champion: ChampionRow, recipe: RowRecipe, objects: Objects) -> dict[str, Any]:

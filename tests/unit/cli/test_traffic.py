@@ -92,6 +92,12 @@ REPORT: dict[str, Any] = {
             {"at": "2026-11-24T09:00Z", "rows": 500, "coverage": 0.2, "value": 0.66, "low": 0.6, "high": 0.72}
         ],
     },
+    "domain_classifier": {
+        "job": "dw-flights-domain-1",
+        "at": "2026-11-24T08:00:00+00:00",
+        "state": "failed",
+        "reason": "AlgorithmError: no",
+    },
     "window": {"labels": {"known": 900, "corrected": 12, "repeated": 3}},
 }
 
@@ -274,6 +280,7 @@ def test_a_drift_check_shows_every_test_with_effect_threshold_p_and_verdict(chec
     assert "no request carries driver" in shown
     assert "2 further slices: too few labels to measure" in shown
     assert re.search(r"2026-11-24T09:00Z +500 +20% +0\.6600 \[0\.6000, 0\.7200\]", shown)
+    assert "domain classifier: failed AlgorithmError: no (job dw-flights-domain-1, window" in shown
     assert "/drift.html" in shown
     request = checked.fakes["lambda"].asked("invoke")[0]
     assert request["FunctionName"] == "driftwheel-drift-check"

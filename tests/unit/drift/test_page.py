@@ -144,6 +144,22 @@ def test_a_page_says_how_good_the_answers_were_by_every_metric_slice_and_hour() 
     assert "No request carries driver: no slices by it." in seen
 
 
+def test_a_page_says_whether_a_classifier_told_the_rows_apart_and_by_what() -> None:
+    job = {"job": "dw-rides-domain-1", "at": "2026-11-24T08:00:00+00:00", "reason": ""}
+    answer = {"sentence": "rows can be told apart", "importances": [{"name": HOSTILE, "share": 0.75}]}
+
+    def seen(**found: Any) -> str:
+        page = page_of(document(3) | {"domain_classifier": job | found})
+        assert "<script" not in page
+        return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+    answered = seen(state="answered", **answer)
+    assert "Can rows be told apart? rows can be told apart. column share of gain" in answered
+    assert "75.0 % job dw-rides-domain-1 , on the window of the check of 2026-11-24 08:00 UTC" in answered
+    assert "The domain classifier is at work: job dw-rides-domain-1" in seen(state="asked")
+    assert "gave no answer: AlgorithmError" in seen(state="failed", reason="AlgorithmError")
+
+
 def test_a_document_without_history_or_labels_has_a_page_of_what_it_has() -> None:
     report = {
         key: value

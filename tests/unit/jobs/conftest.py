@@ -222,6 +222,11 @@ def job(tmp_path, prepared, holdout):
 
 
 @pytest.fixture
+def draw_rows():
+    return make_rows
+
+
+@pytest.fixture
 def write_prepared():
     return _write_prepared
 

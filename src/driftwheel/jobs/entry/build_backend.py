@@ -8,6 +8,7 @@ import hashlib
 import zipfile
 from pathlib import Path
 
+PROGRAMS = ("train.py", "serve.py", "domain.py")
 NAME, VERSION = "driftwheel_jobs", "1"
 
 METADATA = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {VERSION}\n"
@@ -29,7 +30,7 @@ def build_wheel(
     source = Path.cwd()
     entries = {
         path.relative_to(source).as_posix(): path.read_bytes()
-        for path in sorted([source / "train.py", source / "serve.py", *source.glob("driftwheel/**/*.py")])
+        for path in sorted([*(source / name for name in PROGRAMS), *source.glob("driftwheel/**/*.py")])
     }
     info = f"{NAME}-{VERSION}.dist-info"
     entries[f"{info}/METADATA"] = METADATA.encode()
