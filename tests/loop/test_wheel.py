@@ -9,9 +9,7 @@ from driftwheel.capture import CaptureWriter, CapturingRuntime
 
 from .conftest import SPEC, Loop, Parcels
 
-CAPTURED_BY_CALLERS = SPEC.replace("capture: 100", "capture: 100, captured_by: writer").replace(
-    "drift: {", "drift: {domain_classifier: true, "
-)
+CAPTURED_BY_CALLERS = SPEC.replace("capture: 100", "capture: 100, captured_by: writer")
 """The demo's turn learns from what the endpoint captured, this one from what its callers did."""
 
 
@@ -118,16 +116,6 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     found = json.loads(s3.get_object(Bucket=bucket, Key=prefix)["Body"].read())["captured"]
     assert (found["rows"], found["labelled"], found["corrected_labels"]) == (4_000, 4_000, 100)
     assert sum(found["used"].values()) == 4_000
-
-
-def test_the_domain_classifiers_job_told_the_rows_of_both_seasons_apart(loop: Loop) -> None:
-    def told() -> dict[str, Any]:
-        return check(loop)["domain_classifier"] or {}
-
-    loop.until(lambda: told().get("state") == "answered", 60, "the job of the check has answered")
-
-    assert told()["verdict"] == "drift"
-    assert told()["importances"][0]["name"] == "weight"
 
 
 def test_a_poisoned_file_is_quarantined_with_its_reason_and_costs_no_training(

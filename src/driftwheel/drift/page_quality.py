@@ -41,14 +41,14 @@ def quality_by_slice(document: Document) -> str:
     rows = [
         [
             f"{short(one['column'], 24)} = {short(one['slice'], 24) or '(missing)'}",
-            digits(one["rows"]),
-            share(one["coverage"]),
             digits(one["value"]),
             f"{digits(one['low'])} to {digits(one['high'])}" if "low" in one else "",
+            digits(one["rows"]),
+            share(one["coverage"]),
         ]
         for one in slices["measured"]
     ]
-    heads = ("slice", "#rows", "#labelled", f"#{slices['metric']}", "#95 % interval")
+    heads = ("slice", f"#{slices['metric']}", "#95 % interval", "#rows", "#labelled")
     text = table("quality by slice", heads, rows[:MOST_SLICES]) if rows else ""
     left = slices["few"] + len(rows[MOST_SLICES:])
     if left:
