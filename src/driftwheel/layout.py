@@ -118,6 +118,11 @@ def answers_key(model: str, run_id: str) -> str:
     return f"drift/{model}/answers/{run_id}.msgpack"
 
 
+def domain_prefix(model: str, stamp: str) -> str:
+    """Where the domain classifier's job of one check reads its question and writes its answer."""
+    return f"domain/{model}/{stamp}"
+
+
 def holdout_prefix(model: str, digest: str) -> str:
     """Where a pinned holdout lives; its name is its content."""
     return f"holdout/{model}/{digest}"

@@ -100,8 +100,8 @@ def test_a_check_asks_for_one_job_on_its_rows_and_a_later_report_has_the_answer(
     ("said", "name", "reason"),
     [
         ({"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: no"}, "", "AlgorithmError: no"),
-        ({"TrainingJobStatus": "Completed"}, "", "gone"),
-        ({"TrainingJobStatus": "Completed"}, "model.pkl", "no part of"),
+        ({}, "", "gone"),
+        ({}, "model.pkl", "no part of"),
     ],
 )
 def test_a_job_without_an_answer_is_told_as_one_and_the_check_goes_on(
@@ -110,7 +110,8 @@ def test_a_job_without_an_answer_is_told_as_one_and_the_check_goes_on(
     check(declared, 0)
     if name:
         answer(declared, name, ANSWER)
-    status(declared, monkeypatch, **said)
+    if said:  # else moto says that the job completed
+        status(declared, monkeypatch, **said)
 
     report = check(declared, 60)
 

@@ -63,7 +63,7 @@ def test_the_drift_check_passes_a_role_that_reads_rows_and_writes_its_answer_and
     assert {each for each in roles() if may(each, "iam:PassRole", role, **passing)} == {
         "DriftCheckFunctionRole"
     }
-    assert may(job, "s3:PutObject", f"{ARTIFACTS}/runs/m/r/drift_check/t/output.tar.gz")
+    assert may(job, "s3:PutObject", f"{ARTIFACTS}/domain/m/t/output.tar.gz")
     for key in (
         "runs/m/r/training_launch/model.tar.gz",
         "runs/m/r/preprocessing/train.parquet",

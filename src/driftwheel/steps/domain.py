@@ -22,7 +22,7 @@ from driftwheel.deployment.names import resource_name
 from driftwheel.drift.row_sample import RowSample
 from driftwheel.errors import ArtifactInvalid, CapacityExceeded, ObjectGone
 from driftwheel.jobs.artifact import Limits, read_members
-from driftwheel.layout import RunLayout, S3Uri
+from driftwheel.layout import RunLayout, S3Uri, domain_prefix
 from driftwheel.ledger.domains import DomainRow, Domains
 from driftwheel.spec import ModelSpec
 
@@ -91,7 +91,7 @@ def ask(
     if last is not None and last.state == "asked" and last.at != at.isoformat():
         return
     run = RunLayout(jobs.bucket, spec.model, run_id)
-    place = run.step("drift_check") / stamp
+    place = S3Uri(jobs.bucket, domain_prefix(spec.model, stamp))
     question = {
         "kinds": {name: kinds[name] for name in sample.columns},
         "significance": spec.drift.significance,
