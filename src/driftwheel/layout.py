@@ -98,11 +98,6 @@ def drift_prefix(model: str, stamp: str) -> str:
     return f"drift/{model}/{stamp}"
 
 
-def baseline_prefix(model: str, run_id: str) -> str:
-    """Where a champion's training data is described in the words of Model Monitor."""
-    return f"drift/{model}/baseline/{run_id}"
-
-
 def accepted_key(model: str, run_id: str) -> str:
     """Where the last window in which a champion's check found nothing is kept, summarised."""
     return f"drift/{model}/accepted/{run_id}.json"

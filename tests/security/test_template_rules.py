@@ -190,6 +190,7 @@ MUTANTS: dict[str, list[tuple[str, Change]]] = {
             ("ArtifactBucket", 0),
             ("ArtifactBucket", 1),
             ("ArtifactBucket", 2),
+            ("ArtifactBucket", 3),
         )
     ],
     "OR-14": [

@@ -10,7 +10,7 @@ from driftwheel.drift.course import labelled_rows
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.history import extend, found_since
 from driftwheel.errors import DriftwheelError
-from driftwheel.layout import S3Uri, baseline_prefix, drift_prefix
+from driftwheel.layout import S3Uri, drift_prefix
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.checks import Checks
 from driftwheel.ledger.decisions import Decision, Decisions
@@ -21,7 +21,7 @@ from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.table import Table
 from driftwheel.spec import Drift, ModelSpec
 from driftwheel.steps.domain import DomainJobs, ask, read_answer, told
-from driftwheel.steps.drift_report import PAGE, document_of, publish, publish_baseline, statistics_of
+from driftwheel.steps.drift_report import PAGE, document_of, publish, statistics_of
 from driftwheel.steps.drift_verdict import judge
 from driftwheel.steps.notice import Notice, message, notice_of
 from driftwheel.steps.trigger import Ledger as TriggerLedger
@@ -169,9 +169,6 @@ def look(
     # The same policy on the same state as the trigger, which decides again when it hears of this.
     answer = decide(situation_of(spec, TriggerLedger.of(ledger.table), now, finding), spec)
     notice = notice_of(spec, report, answer, finding.since, finding.windows)
-    if last is None:
-        known_to = S3Uri(artifact_bucket, baseline_prefix(spec.model, champion.run_id))
-        publish_baseline(objects, known_to, judged.baseline)
     domains = Domains(ledger.table)
     asks = jobs if spec.drift.domain_classifier else None
     last_job = read_answer(spec.model, domains, asks) if asks else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from driftwheel.aws.objects import Objects
 from driftwheel.drift.finding import DriftReport
-from driftwheel.drift.monitor_files import constraint_violations, constraints, statistics
+from driftwheel.drift.monitor_files import constraint_violations, statistics
 from driftwheel.drift.page import page_of
 from driftwheel.drift.window import Window
 from driftwheel.layout import S3Uri
@@ -44,12 +44,6 @@ def document_of(
 def statistics_of(window: Window, baseline: dict[str, Any]) -> dict[str, Any]:
     """Describe the window's columns as ``statistics.json`` does."""
     return statistics({"rows": window.summary.rows, "kinds": baseline["kinds"]} | window.summary.to_json())
-
-
-def publish_baseline(objects: Objects, place: S3Uri, baseline: dict[str, Any]) -> None:
-    """Write what the champion learned from, as ``statistics.json`` and ``constraints.json``."""
-    objects.write_json(place / "statistics.json", statistics(baseline))
-    objects.write_json(place / "constraints.json", constraints(baseline))
 
 
 def publish(

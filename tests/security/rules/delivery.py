@@ -6,7 +6,7 @@ from typing import Any
 from .resources import Document, listed, of_type, strings, target, text
 
 FOURTEEN_DAYS = 1_209_600
-OURS = ("runs/", "capture/", "quarantine/", "holdout/", "code/", "drift/")
+OURS = ("runs/", "capture/", "quarantine/", "holdout/", "code/", "drift/", "domain/")
 """Prefixes that the product itself writes: an event of one of them would wake the loop for ever."""
 
 

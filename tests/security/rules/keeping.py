@@ -8,7 +8,11 @@ from .resources import Document, of_type, target
 KEPT = ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::KMS::Key")
 """Data, models, the ledger, and the key without which they are noise."""
 
-EXPIRES = {"capture/": "CaptureRetentionDays", "quarantine/": "QuarantineRetentionDays"}
+EXPIRES = {
+    "capture/": "CaptureRetentionDays",
+    "domain/": "CaptureRetentionDays",
+    "quarantine/": "QuarantineRetentionDays",
+}
 SECRET = re.compile(r"secret|password|passwd|token|credential|api_?key|private_?key", re.IGNORECASE)
 
 
