@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -55,6 +56,7 @@ def measure(engine: str, arguments: Iterable[object], out: Path, cap: int | None
     Memory is the peak resident set of the process and of those it started and waited for; page cache is not
     in it, but under a cap the kernel has to take that away before it kills.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # timeout(1) sends it
     out.mkdir()
     python = sys.executable if engine.startswith("driftwheel") else peers_python()
     command = [python, str(HERE / "peers" / f"{engine}.py"), str(out), *map(str, arguments)]
@@ -64,7 +66,11 @@ def measure(engine: str, arguments: Iterable[object], out: Path, cap: int | None
         if group:
             command = group.joining(command)
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            said = process.stdout.read()
+            try:
+                said = process.stdout.read()
+            except BaseException:  # stopped by a signal: no engine and no control group may stay behind
+                process.kill()
+                raise
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         wall = time.perf_counter() - start

@@ -2,8 +2,10 @@
 
 import ast
 import importlib.util
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,28 @@ def test_driftwheel_is_measured_at_every_size() -> None:
 
     assert told.count("| driftwheel_prepare | ok |") == 2
     assert "| 2\N{MULTIPLICATION SIGN} | driftwheel_prepare |" in told
+
+
+def test_a_benchmark_that_is_stopped_leaves_no_engine_behind(tmp_path: Path) -> None:
+    peers = tmp_path / "peers"
+    peers.mkdir()
+    sleep = "import os, sys, time; open(sys.argv[2], 'w').write(str(os.getpid())); time.sleep(60)"
+    (peers / "driftwheel_sleep.py").write_text(sleep)
+    told, out = tmp_path / "pid", tmp_path / "out"
+    code = (
+        f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r}); import engines; from pathlib import Path; "
+        f"engines.HERE = Path({str(tmp_path)!r}); "
+        f"engines.measure('driftwheel_sleep', [{str(told)!r}], Path({str(out)!r}))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as benchmark:
+        for _ in range(300):
+            if told.exists() and told.read_text():
+                break
+            time.sleep(0.1)
+        benchmark.terminate()
+        assert benchmark.wait(30) == 128 + signal.SIGTERM
+
+    assert not Path(f"/proc/{told.read_text()}").exists()
 
 
 def test_the_fitted_part_is_measured_on_rows_cleaned_once(tmp_path: Path, monkeypatch) -> None:
