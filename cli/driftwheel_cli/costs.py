@@ -23,6 +23,9 @@ FUNCTIONS = {
 }
 """Function of a run → (timeout in seconds, memory in MB), as template.yaml has them."""
 
+SPARK_FUNCTION = (900, 1024)
+"""The function that starts Spark's job: only for a data set larger than the model declares."""
+
 TRANSITIONS = 11
 """States a promoted run enters at most, approval by a person included (docs/architecture.md)."""
 
@@ -95,22 +98,26 @@ def read_prices(path: Path | None) -> Prices:
         raise CommandFailed(f"{path} is not a table of prices in JSON: {error}") from error
 
 
-def ceiling(spec: ModelSpec, prices: Prices, stored_bytes: int) -> Ceiling:
+def ceiling(spec: ModelSpec, prices: Prices, stored_bytes: int, dropped_bytes: int = 0) -> Ceiling:
     """Add up what one run of a model may cost.
 
     Every function is counted once at its timeout, the training job at ``max_runtime_seconds`` on the dearest
     of its instance types (a spot job at the full price), the second fleet of a swap for as long as SageMaker
-    may take. ``stored_bytes`` is what the run keeps in S3. Not counted: what a retried function repeats,
+    may take. ``stored_bytes`` is what the run keeps in S3; ``dropped_bytes``, the size of the data set,
+    decides whether Spark prepares it. Not counted: what a retried function repeats,
     requests to S3, DynamoDB, SQS and EventBridge, logs: cents (docs/cost.md).
     """
     training, mode = spec.training, spec.deployment
     dearest = max(training.instances, key=prices.of_instance)
     hours = training.instance_count * training.max_runtime_seconds / 3600
     swap = mode.instance_count * mode.limit_seconds / 3600
-    gb_seconds = sum(seconds * megabytes / 1024 for seconds, megabytes in FUNCTIONS.values())
+    spark = spec.preprocessing.engine_for(dropped_bytes) == "spark"
+    functions = [*FUNCTIONS.values(), *([SPARK_FUNCTION] if spark else [])]
+    transitions = TRANSITIONS + spark
+    gb_seconds = sum(seconds * megabytes / 1024 for seconds, megabytes in functions)
     run = [
         Cost("Lambda functions", f"{gb_seconds:,.0f} GB-s", gb_seconds * prices.lambda_gb_second),
-        Cost("Step Functions", f"{TRANSITIONS} transitions", TRANSITIONS * prices.state_transition),
+        Cost("Step Functions", f"{transitions} transitions", transitions * prices.state_transition),
         Cost(
             "training job",
             f"{training.instance_count} x {dearest}, {training.max_runtime_seconds:,} s",
@@ -122,6 +129,11 @@ def ceiling(spec: ModelSpec, prices: Prices, stored_bytes: int) -> Ceiling:
             swap * prices.of_instance(mode.instance),
         ),
     ]
+    if spark:
+        machine = spec.preprocessing
+        price = prices.of_instance(machine.instance) * machine.instance_count
+        quantity = f"{machine.instance_count} x {machine.instance}, {machine.max_runtime_seconds:,} s"
+        run.insert(2, Cost("Spark processing job", quantity, price * machine.max_runtime_seconds / 3600))
     serving = mode.instance_count * HOURS_OF_A_MONTH
     gigabytes = stored_bytes / 1e9
     month = [

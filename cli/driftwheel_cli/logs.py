@@ -19,6 +19,7 @@ from driftwheel_cli.rendering import print_json, print_line
 FUNCTIONS = (
     "trigger",
     "data_arrival",
+    "preprocessing_launch",
     "preprocessing",
     "training_launch",
     "evaluation_gate",

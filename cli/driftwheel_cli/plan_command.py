@@ -72,12 +72,12 @@ def plan(
     table = read_prices(prices)
     data = _data_files(spec, files, joined)
     kept = sum(path.stat().st_size for path in (*files, *(path for _, path in joined)))
-    ceiling(spec, table, kept)  # a missing price is named before minutes are spent on the data
+    ceiling(spec, table, kept, kept)  # a missing price is named before minutes are spent on the data
     began = time.monotonic()
     with console(stderr=True).status(f"preparing {size(kept)} as the run would"):
         prepared, published = _prepare(spec, data)
     seconds = time.monotonic() - began
-    found = ceiling(spec, table, kept + published)
+    found = ceiling(spec, table, kept + published, kept)
     if as_json:
         print_json(_document(spec, prepared, found, table.currency))
     else:

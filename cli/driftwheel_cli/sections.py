@@ -80,9 +80,17 @@ def _preprocessing(section: Document) -> str:
     return f"ready: {rows or 'no rows counted'}{share}{aside}"
 
 
+def _preprocessing_launch(section: Document) -> str:
+    return _job(section, "processing_job")
+
+
 def _training_launch(section: Document) -> str:
+    return _job(section, "training_job")
+
+
+def _job(section: Document, name: str) -> str:
     seconds = section.get("seconds")
-    return str(section["training_job"]) + (f", {seconds} s" if seconds is not None else "")
+    return str(section[name]) + (f", {seconds} s" if seconds is not None else "")
 
 
 def _evaluation_gate(section: Document) -> str:
@@ -108,6 +116,7 @@ def _record_outcome(section: Document) -> str:
 
 WORDS = {
     "DataArrival": _data_arrival,
+    "PreprocessingLaunch": _preprocessing_launch,
     "Preprocessing": _preprocessing,
     "TrainingLaunch": _training_launch,
     "EvaluationGate": _evaluation_gate,

@@ -29,6 +29,10 @@ class CapacityExceeded(DriftwheelError):
     """When SageMaker has no capacity or quota left now; the state machine waits and tries again."""
 
 
+class PreprocessingFailed(DriftwheelError):
+    """When the Spark job that prepares the data ended Failed or Stopped; quotes its reason."""
+
+
 class TrainingFailed(DriftwheelError):
     """When the training job ended Failed or Stopped; quotes its FailureReason."""
 

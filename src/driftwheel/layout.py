@@ -78,6 +78,11 @@ def capture_prefix(model: str) -> str:
     return f"capture/{model}"
 
 
+def staging_prefix(model: str, run_id: str) -> str:
+    """Where the files of a run lie while Spark reads them; they expire by themselves."""
+    return f"staging/{model}/{run_id}"
+
+
 def quarantine_key(model: str, version: str, name: str) -> str:
     """Where the bytes of a refused object go.
 
@@ -121,6 +126,11 @@ def domain_prefix(model: str, stamp: str) -> str:
 def holdout_prefix(model: str, digest: str) -> str:
     """Where a pinned holdout lives; its name is its content."""
     return f"holdout/{model}/{digest}"
+
+
+def spark_code_prefix(digest: str) -> str:
+    """Where what Spark runs is kept, written once per content."""
+    return f"code/{digest}/spark"
 
 
 def code_key(digest: str) -> str:

@@ -31,6 +31,7 @@ class Started(Record):
 class Limits(Record):
     """How long the state machine waits for each callback, in seconds."""
 
+    preprocessing_seconds: int = Field(5 * 3600, ge=60)
     training_seconds: int = Field(ge=60)
     approval_seconds: int = Field(ge=60)
     deployment_seconds: int = Field(ge=60)
@@ -52,7 +53,17 @@ class DataArrivalSection(Record):
     outcome: Literal["ready", "refused"]
     objects: int
     size_bytes: int
+    engine: Literal["duckdb", "spark"] = "duckdb"
     refused: list[Refusal] = []
+
+
+class PreprocessingLaunchSection(Record):
+    """What the Spark job left behind, for a data set too large for a function."""
+
+    processing_job: str
+    processing_job_arn: str
+    output_uri: str
+    seconds: int | None = None
 
 
 class PreprocessingSection(Record):
@@ -128,6 +139,7 @@ class Run(Record):
     data_uri: str
     champion: Champion | None = None
     data_arrival: DataArrivalSection | None = None
+    preprocessing_launch: PreprocessingLaunchSection | None = None
     preprocessing: PreprocessingSection | None = None
     training_launch: TrainingLaunchSection | None = None
     evaluation_gate: EvaluationGateSection | None = None

@@ -302,6 +302,27 @@ class Window(Part):
         return self
 
 
+class Preprocessing(Part):
+    """Which engine prepares a data set, and the machine of Spark's job.
+
+    ``auto`` takes Spark when the dropped files, as they lie in S3, are larger than ``spark_above_gb`` (10**9
+    bytes): a function holds no more than that. Both engines give the same rows.
+    """
+
+    engine: Literal["auto", "duckdb", "spark"] = "auto"
+    spark_above_gb: float = Field(2.0, gt=0)
+    instance: str = Field("ml.m5.4xlarge", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
+    instance_count: Literal[1] = 1
+    volume_gb: int = Field(200, ge=1, le=16384)
+    max_runtime_seconds: int = Field(4 * 3600, ge=60, le=5 * 24 * 3600)
+
+    def engine_for(self, size_bytes: int) -> Literal["duckdb", "spark"]:
+        """Decide by the size of the data set."""
+        if self.engine != "auto":
+            return self.engine
+        return "spark" if size_bytes > self.spark_above_gb * 1e9 else "duckdb"
+
+
 class Quality(Part):
     """What a data set must be like before money is spent on it."""
 
@@ -323,6 +344,7 @@ class ModelSpec(Part):
     split: Split = Split()
     window: Window = Window()
     quality: Quality = Quality()
+    preprocessing: Preprocessing = Preprocessing()
     training: Training = XGBoostTraining()
     evaluation: Evaluation = Evaluation()
     deployment: Deployment = Canary()

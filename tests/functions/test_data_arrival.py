@@ -35,6 +35,32 @@ def test_a_whole_data_set_is_ready(world: World, event: Events, context: Context
     assert states(world) == {"data/flights/a.csv": "pending"}
 
 
+@pytest.mark.case("LD-09")
+@pytest.mark.parametrize(
+    ("declared", "engine"),
+    [
+        ({}, "duckdb"),
+        ({"spark_above_gb": 8e-9}, "duckdb"),
+        ({"spark_above_gb": 7e-9}, "spark"),
+        ({"spark_above_gb": 7e-9, "engine": "duckdb"}, "duckdb"),
+        ({"engine": "spark"}, "spark"),
+    ],
+)
+def test_the_declared_size_of_all_data_files_decides_on_the_engine(
+    world: World, event: Events, context: Context, declared: dict[str, Any], engine: str
+) -> None:
+    freeze(
+        world,
+        world.put(world.landing, "data/flights/a.csv", b"x\n1\n") | {"role": "source"},
+        world.put(world.landing, "data/flights-weather/w.csv", b"y\n2\n") | {"role": "enrich-0"},
+        world.put(world.landing, "labels/flights/l.csv", b"inference_id,label\n") | {"role": "labels"},
+    )
+    run = event("data_arrival")
+    run["spec"]["preprocessing"] = declared
+
+    assert world.load("data_arrival").handler(run, context)["engine"] == engine
+
+
 @pytest.mark.case("DA-01")
 def test_an_empty_file_is_quarantined_and_the_rest_goes_on(
     world: World, event: Events, context: Context

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -133,6 +133,64 @@ def test_a_job_that_ended_badly_fails_the_wait_and_quotes_the_reason(
     (failure,) = states.asked("send_task_failure")
     assert failure["error"] == "TrainingFailed"
     assert (reason or "gave no reason") in failure["cause"]
+
+
+SPARK_JOB = "arn:aws:sagemaker:us-east-1:123456789012:processing-job/driftwheel-flights-r1"
+
+
+def test_a_completed_spark_job_ends_its_wait_with_where_its_output_lies(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    tokens = park(world, SPARK_JOB, "processing_job", output_uri="s3://a/preprocessing")
+    sagemaker.answers["describe_processing_job"] = {
+        "ProcessingJobStatus": "Completed",
+        "ProcessingJobArn": SPARK_JOB,
+        "ProcessingStartTime": NOW - timedelta(seconds=90),
+        "ProcessingEndTime": NOW,
+    }
+
+    wake_up({"detail-type": "SageMaker Processing Job State Change", "resources": [SPARK_JOB], "detail": {}})
+
+    (success,) = states.asked("send_task_success")
+    assert json.loads(success["output"]) == {
+        "processing_job": "driftwheel-flights-r1",
+        "processing_job_arn": SPARK_JOB,
+        "output_uri": "s3://a/preprocessing",
+        "seconds": 90,
+    }
+    assert tokens.all() == []
+
+
+def test_a_spark_job_that_failed_fails_its_wait_with_what_it_said(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder
+) -> None:
+    park(world, SPARK_JOB, "processing_job", output_uri="s3://a/preprocessing")
+    sagemaker.answers["describe_processing_job"] = {
+        "ProcessingJobStatus": "Failed",
+        "FailureReason": "AlgorithmError: exit code 1",
+        "ExitMessage": "no space left",
+    }
+
+    wake_up({"kind": "reconcile"})
+
+    (failure,) = states.asked("send_task_failure")
+    assert failure["error"] == "PreprocessingFailed"
+    assert "exit code 1; no space left" in failure["cause"]
+
+
+def test_an_aborted_run_stops_its_spark_job(world: World, wake_up: Wake, sagemaker: Recorder) -> None:
+    park(world, SPARK_JOB, "processing_job", output_uri="s3://a/preprocessing")
+    sagemaker.answers["describe_processing_job"] = {"ProcessingJobStatus": "InProgress"}
+
+    wake_up(
+        {
+            "detail-type": "Step Functions Execution Status Change",
+            "detail": {"executionArn": EXECUTION, "name": "flights-r1", "status": "ABORTED"},
+        }
+    )
+
+    assert sagemaker.asked("stop_processing_job") == [{"ProcessingJobName": "driftwheel-flights-r1"}]
+    assert Tokens(world.table).all() == []
 
 
 @pytest.mark.case("SM-04")

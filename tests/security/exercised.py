@@ -11,6 +11,7 @@ UNSEEN: dict[str, dict[str, str]] = {
         "xray:*": "traces are written by Step Functions",
     },
     "TrainingLaunchFunctionRole": {"kms:DescribeKey": _KEY},
+    "PreprocessingLaunchFunctionRole": {"kms:DescribeKey": _KEY},
     "DeploymentFunctionRole": {
         "kms:DescribeKey": _KEY,
         "sqs:SendMessage": _DEAD,

@@ -61,8 +61,14 @@ def test_two_hostile_names_of_one_version_do_not_overwrite_each_other() -> None:
 class Downloads:
     """Objects that only note where they were asked to go."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: list[str]) -> None:
         self.paths: list[Path] = []
+        self.keys = keys
+
+    def read_json(self, _uri: object) -> dict[str, object]:
+        return {
+            "objects": [{"role": "source", "bucket": "b", "key": key, "version": "v"} for key in self.keys]
+        }
 
     def download(self, _bucket: str, _key: str, _version: str, path: Path) -> None:
         self.paths.append(path)
@@ -72,10 +78,9 @@ class Downloads:
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(KEYS, min_size=1, max_size=5, unique=True))
 def test_what_preprocessing_downloads_is_numbered_not_named(keys: list[str]) -> None:
-    downloads, folder = Downloads(), Path("/run")
-    entries = [{"role": "source", "bucket": "b", "key": key, "version": "v"} for key in keys]
+    downloads, folder = Downloads(keys), Path("/run")
 
-    files = list(preprocessing._Entries(RUN, entries, downloads, folder).data())
+    files = list(preprocessing.Entries(RUN, downloads, folder).data())
 
     assert len(files) == len(keys)
     assert downloads.paths == [folder / f"object-{number}" for number in range(len(keys))]

@@ -48,7 +48,8 @@ def test_only_who_starts_machines_passes_the_one_role() -> None:
     passing = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
     passers = {each for each in roles() if may(each, "iam:PassRole", role, **passing)}
 
-    assert passers == {"TrainingLaunchFunctionRole", "DeploymentFunctionRole"}
+    launchers = {"PreprocessingLaunchFunctionRole", "TrainingLaunchFunctionRole"}
+    assert passers == launchers | {"DeploymentFunctionRole"}
     for each in passers:
         assert not may(each, "iam:PassRole", f"{role}-other", **passing)
         assert not may(each, "iam:PassRole", role, **{"iam:passedtoservice": "lambda.amazonaws.com"})

@@ -25,7 +25,13 @@ SECTIONS = {
 }
 SECTIONS |= {"approval": {"outcome": "approved", "description": ""}, "record_outcome": {"status": "told"}}
 INPUT = {name: value for name, value in FULL.items() if name not in SECTIONS}
-WAITING = {"training_launch", "approval", "deployment"}
+SECTIONS["preprocessing_launch"] = {
+    "processing_job": "driftwheel-flights-ab12",
+    "processing_job_arn": "arn:aws:sagemaker:us-east-1:123456789012:processing-job/driftwheel-flights-ab12",
+    "output_uri": "s3://artifacts/runs/flights/ab12/preprocessing",
+    "seconds": 900,
+}
+WAITING = {"preprocessing_launch", "training_launch", "approval", "deployment"}
 TASKS = ["data_arrival", "preprocessing", "training_launch", "evaluation_gate", "deployment"]
 
 
@@ -157,6 +163,31 @@ def test_what_record_outcome_is_given_is_a_whole_run(loop: Loop) -> None:
     run = Run.model_validate(loop.payloads["record_outcome"])
     assert run.deployment is not None
     assert run.failure is None
+
+
+def test_a_large_data_set_is_prepared_by_spark_before_it_is_published(loop: Loop) -> None:
+    loop.answers["data_arrival"] = section("data_arrival", engine="spark")
+    loop.faults["preprocessing_launch"] = ["CapacityExceeded", "Lambda.ServiceException"]
+
+    execution = loop.run()
+
+    assert execution["status"] == "SUCCEEDED"
+    assert loop.called == [TASKS[0], *["preprocessing_launch"] * 3, *TASKS[1:], "record_outcome"]
+    published = Run.model_validate(loop.payloads["preprocessing"])
+    assert published.preprocessing_launch is not None
+    assert published.preprocessing_launch.seconds == 900
+
+
+def test_a_spark_job_that_fails_ends_the_run_with_its_reason(loop: Loop) -> None:
+    loop.answers |= {
+        "data_arrival": section("data_arrival", engine="spark"),
+        "preprocessing_launch": "PreprocessingFailed",
+    }
+
+    execution = loop.run()
+
+    assert (execution["status"], execution["error"]) == ("FAILED", "PreprocessingFailed")
+    assert loop.called == ["data_arrival", "preprocessing_launch", "record_outcome"]
 
 
 @pytest.mark.parametrize(

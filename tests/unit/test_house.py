@@ -163,7 +163,7 @@ def test_a_run_too_large_for_step_functions_is_refused_before_the_call() -> None
         payload(run.model_copy(update={"started": started}))
 
 
-@pytest.mark.parametrize("step", ["training_launch", "approval", "deployment"])
+@pytest.mark.parametrize("step", ["preprocessing_launch", "training_launch", "approval", "deployment"])
 def test_a_waiting_steps_event_holds_a_run_and_a_token(step: str) -> None:
     event = json.loads((ROOT / "events" / f"{step}.json").read_text(encoding="utf-8"))
 

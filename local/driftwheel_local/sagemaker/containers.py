@@ -28,6 +28,20 @@ SUPPORTED = {
 }
 
 
+SPARK_VARIABLES = {"SPARK_LOCAL_IP": "127.0.0.1", "PYTHONHASHSEED": "0"}
+"""Spark must find itself without a network; Python's hashes are fixed, as in the image."""
+
+
+SPARK_DEFAULTS = """\
+spark.master local[*]
+spark.driver.host 127.0.0.1
+spark.ui.enabled false
+spark.sql.codegen.wholeStage false
+spark.sql.codegen.factoryMode NO_CODEGEN
+"""
+"""Compiling a plan takes longer than running it over what fits on this machine."""
+
+
 class UnsupportedContainer(Exception):
     """When an image, or the way it is asked to run, has no local counterpart; the message says what has."""
 
@@ -125,8 +139,10 @@ def processing_command(
         )
     words = [*entrypoint, *arguments]
     extra: list[Path] = []
+    spark: dict[str, str] = {}
     if name == SPARK and words[0] == "smspark-submit":
         words, extra = _spark(words[1:], opt_ml)
+        spark = SPARK_VARIABLES | {"SPARK_CONF_DIR": str(_spark_settings(opt_ml))}
     elif _PYTHON.match(Path(words[0]).name):
         words = words[1:]
     else:
@@ -136,7 +152,7 @@ def processing_command(
     rewritten = tuple(opt_ml.rewrite(word) for word in words)
     folder = opt_ml.path("processing")
     folder.mkdir(parents=True, exist_ok=True)
-    variables = environment(site, opt_ml, requested, isolated=isolated)
+    variables = environment(site, opt_ml, requested, isolated=isolated) | spark
     script = Path(rewritten[0]) if rewritten else folder
     variables["PYTHONPATH"] = import_path(script.parent, *extra)
     return Command((sys.executable, "-S", *rewritten), variables, folder, isolated=isolated)
@@ -150,7 +166,33 @@ def _spark(words: list[str], opt_ml: OptMl) -> tuple[list[str], list[Path]]:
         option = rest.pop(0)
         if option != "--py-files" or not rest:
             raise UnsupportedContainer(f"ClientError: smspark-submit option {option!r} does not run here")
-        extra += [opt_ml.local(name) for name in rest.pop(0).split(",")]
+        extra += [_py_file(name, opt_ml) for name in rest.pop(0).split(",")]
     if not rest or not rest[0].endswith(".py"):
         raise UnsupportedContainer("ClientError: smspark-submit needs a Python script in the local runtime")
     return rest, extra
+
+
+def _spark_settings(opt_ml: OptMl) -> Path:
+    """Write what `smspark-submit` writes for a cluster, for one small machine: no page, no compiled plans."""
+    folder = opt_ml.base.parent / "spark"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "spark-defaults.conf").write_text(SPARK_DEFAULTS, encoding="ascii")
+    return folder
+
+
+PREPARING = "Algorithm Error: (caused by ValueError): error preparing for spark submit"
+"""How smspark-submit begins what it says of an input it refuses."""
+
+
+def _py_file(name: str, opt_ml: OptMl) -> Path:
+    """Answer where one of ``--py-files`` lies; refuse what the container refuses."""
+    if not name.startswith("/"):
+        raise UnsupportedContainer(
+            f"{PREPARING}: file path {name} must be an absolute path to a file or directory"
+        )
+    path = opt_ml.local(name)
+    if not path.exists():
+        raise UnsupportedContainer(f"{PREPARING}: file path {name} does not exist")
+    if path.is_dir() and not any(part.is_file() for part in path.iterdir()):
+        raise UnsupportedContainer(f"{PREPARING}: Found zero files in {name}")
+    return path

@@ -1,10 +1,11 @@
-"""Which AWS image trains and serves, per region.
+"""Which AWS image trains, serves and prepares, per region.
 
 ``images.json`` is checked in so that no AWS SDK is needed at run time. It was made with ``sagemaker-core``
 2.27.0: for every region under ``training.versions["3.2-0"].registries`` of its
 ``image_uri_config/xgboost.json``, ``sagemaker.core.image_uris.retrieve("xgboost", region, version="3.2-0",
-image_scope="training", instance_type="ml.m5.large")``; the ``inference`` scope gives the same URIs. Registry
-accounts differ by region: never write one by hand.
+image_scope="training", instance_type="ml.m5.large")``; the ``inference`` scope gives the same URIs. ``spark``
+is Spark 3.5 for processing (``spark.json``, py_version="py312", container_version="v1"; that this tag lies in
+every registry was not seen). Registry accounts differ by region: never write one by hand.
 """
 
 import json

@@ -97,6 +97,17 @@ class Objects:
         """Stream a file to S3, in parts when it is large."""
         self._s3.upload_file(str(path), uri.bucket, uri.key)
 
+    def stage(self, bucket: str, key: str, version: str, target: S3Uri) -> bool:
+        """Copy one version inside S3 however large, in parts where it must be; False when it is gone."""
+        source = {"Bucket": bucket, "Key": key} | ({"VersionId": version} if version else {})
+        try:
+            self._s3.copy(source, target.bucket, target.key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in GONE:
+                return False
+            raise
+        return True
+
     def copy(self, bucket: str, key: str, version: str, target: S3Uri) -> bool:
         """Copy one version inside S3, bytes untouched; False when it is gone."""
         try:

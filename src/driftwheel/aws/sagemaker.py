@@ -1,7 +1,7 @@
 """SageMaker calls that create a resource once: a used name with our specification is ours."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -90,10 +90,11 @@ def clear_failed_endpoint(client: Any, found: Request) -> None:
     raise CapacityExceeded(f"endpoint {found['EndpointName']} had failed and is being deleted")
 
 
-def stop_training_job(client: Any, name: str) -> bool:
+def stop_job(client: Any, kind: Literal["training", "processing"], name: str) -> bool:
     """Stop a job if it still runs; False when it had ended or never was."""
-    found = existing(client, "training_job", {"TrainingJobName": name})
-    if found is None or found["TrainingJobStatus"] != "InProgress":
+    noun = kind.title()
+    found = existing(client, f"{kind}_job", {f"{noun}JobName": name})
+    if found is None or found[f"{noun}JobStatus"] != "InProgress":
         return False
-    client.stop_training_job(TrainingJobName=name)
+    getattr(client, f"stop_{kind}_job")(**{f"{noun}JobName": name})
     return True

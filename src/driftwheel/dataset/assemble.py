@@ -7,23 +7,20 @@ traffic whose labels arrived comes last. Every row keeps where it came from (``_
 ``__line``, ``__origin``).
 """
 
-import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from driftwheel.dataset import checks
+from driftwheel.dataset.captured import stage_captured
+from driftwheel.dataset.cleaned import derived
 from driftwheel.dataset.duck import DuckWorkspace
 from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, FileFacts, LabelFile
-from driftwheel.dataset.flood import limit_hours
 from driftwheel.dataset.splits import hash_sql
-from driftwheel.drift.captured import CaptureReader
-from driftwheel.drift.labels import LabelReader
-from driftwheel.recipe.duck import DUCK, cleaning_query, target_sql
+from driftwheel.recipe.duck import DUCK, cleaning_query
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.recipe.sql import rejected_sql
 from driftwheel.sources import SourceFile, Through, Unreadable, load
-from driftwheel.sources.file import one_line, picked_sql
+from driftwheel.sources.file import picked_sql
 from driftwheel.spec import Enrichment, Source
 
 NOT_CAPTURED = (
@@ -147,42 +144,12 @@ def read_captured(
 
     ``labels`` stand in the order they arrived: a later one corrects an earlier one.
     """
-    truth = LabelReader()
-    for file in labels:
-        truth.read(file.chunks, file.key)
-    # As it was sent: the rows are cleaned later with all others, so a captured and a dropped row go one way.
-    reader = CaptureReader(space.recipe["inputs"], columns=space.columns)
-    files = line = labelled = 0
-    marks = [(column.get("notation") or {}).get("decimal", ".") for column in space.recipe["columns"]]
     staged = space.folder / "captured.csv"  # one COPY is a hundred times faster than row by row inserts
-    with staged.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        for capture in captures:
-            files += 1
-            for batch in reader.read(capture.chunks, capture.key):
-                told = batch.labels(truth.known)
-                rows = zip(*batch.columns.values(), strict=True)
-                for values, row_id, time, label in zip(rows, batch.ids, batch.times, told, strict=True):
-                    line += 1
-                    if label is not None:
-                        labelled += 1
-                        cells = [*_cells(values, marks), line, one_line(row_id), time, repr(label)]
-                        writer.writerow(cells)
-    most = space.spec.window.captured_per_hour
-    flooded = limit_hours(staged, most) if line > most else 0
-    if labelled:
+    counts = stage_captured(staged, space.recipe, space.spec.window.captured_per_hour, captures, labels)
+    if counts["labelled"]:
         _take_captured(space, staged)
     staged.unlink()
-    return {
-        "files": files,
-        "rows": reader.rows,
-        "labels": len(truth.known),
-        "labelled": labelled - flooded,
-        "malformed": sum(reader.malformed.values()),
-        "malformed_labels": sum(truth.malformed.values()),
-        "corrected_labels": truth.corrected,
-        "flooded": flooded,
-    }
+    return counts
 
 
 def _take_captured(space: DuckWorkspace, staged: Path) -> None:
@@ -198,63 +165,17 @@ def _take_captured(space: DuckWorkspace, staged: Path) -> None:
     space.execute(f"INSERT INTO cleaned BY NAME {_finished(space, cleaned)}")
 
 
-def _cells(values: Iterable[Any], marks: Iterable[str]) -> Iterator[str | None]:
-    """Write one captured row; a JSON number is written in its column's notation, as it will be read back."""
-    for value, mark in zip(values, marks, strict=True):
-        text = as_text(value)
-        yield text.replace(".", mark) if text and mark != "." and isinstance(value, float) else text
-
-
-def as_text(value: Any) -> str | None:
-    """Write a JSON value the way a CSV file would hold it.
-
-    >>> as_text(True), as_text(5), as_text(0.1), as_text(None)
-    ('true', '5', '0.1', None)
-    """
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return one_line(value)
-    return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
 def _finished(space: DuckWorkspace, query: str) -> str:
     """Write the rows of ``cleaned``: values, issues, label, key, time; if rejected the rule and value."""
-    target = target_sql(space.recipe).removesuffix(" AS __label")
-    keys = [f"CAST({identifier(name)} AS VARCHAR)" for name in space.spec.source.key]
-    whole = " AND ".join(f"{key} IS NOT NULL" for key in keys)
-    missing_key = " ".join(
-        f"WHEN {key} IS NULL THEN {quote(f'{name}: key missing')}"
-        for key, name in zip(keys, space.spec.source.key, strict=True)
-    )
-    time = identifier(space.spec.split.column) if space.spec.split.column else "CAST(NULL AS VARCHAR)"
-    timeless = (
-        f"WHEN NOT __captured AND {time} IS NULL THEN {quote(f'{space.spec.split.column}: time missing')}"
-        if space.spec.split.by == "time"
-        else ""
-    )
-    values = " ".join(f"WHEN {quote(name)} THEN {identifier(f'__given.{name}')}" for name in space.columns)
     given = _list([identifier(f"__given.{name}") for name in space.columns])
     finished = (
-        f"SELECT * EXCLUDE ({given}, __rejected, __captured, __told, __at), "
-        "CASE WHEN __captured THEN 'captured' ELSE 'data' END AS __origin, "
-        f"coalesce({time}, replace(substr(__at, 1, 19), 'T', ' ')) AS __time, "
-        f"CASE WHEN __captured THEN __told ELSE ({target}) END AS __label, "
-        f"CASE WHEN {whole} THEN md5({_unambiguous(keys)}) ELSE md5('captured:' || __id) END AS __key, "
-        f"coalesce(__rejected, CASE WHEN NOT __captured THEN CASE {missing_key} END END, "
-        f"CASE {timeless or 'WHEN FALSE THEN NULL'} END) AS __rejected, "
-        f"CASE WHEN __rejected IS NOT NULL THEN CASE split_part(__rejected, ':', 1) {values} END END "
-        f"AS __value FROM ({query})"
+        f"SELECT * EXCLUDE ({given}, __rejected, __captured, __told, __at), {_list(derived(space))} "
+        f"FROM ({query})"
     )
     split = space.spec.split
     return (
         finished if split.by == "time" else f"SELECT *, {hash_sql(space, split)} AS __hash FROM ({finished})"
     )
-
-
-def _unambiguous(parts: Iterable[str]) -> str:
-    """Write texts as one, each with its length before it: ('a', 'bc') and ('ab', 'c') must differ."""
-    return " || ".join(f"length({part}) || ':' || {part}" for part in parts)
 
 
 def _list(parts: Iterable[str]) -> str:

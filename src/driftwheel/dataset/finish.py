@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 FILES = ("train.parquet", "validation.parquet", "recipe.json", "params.json", "golden.jsonl", "profile.json")
 """What a run publishes beside its manifest; the holdout goes to a place of its own."""
 
-REJECTED = "rejected.jsonl.gz"
+HOLDOUT, REJECTED = "holdout.jsonl.gz", "rejected.jsonl.gz"
+PREPARED = "prepared.json"
+"""What a Spark job says of its outcome, for the step that publishes it."""
 
 
 @dataclass(frozen=True)

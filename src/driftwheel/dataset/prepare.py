@@ -15,7 +15,7 @@ from driftwheel.spec import ModelSpec
 
 __all__ = ["CaptureFile", "DataFile", "Inputs", "LabelFile", "Pinned", "Prepared", "prepare"]
 
-UPKEEP = frozenset({"triggers", "drift", "deployment"})
+UPKEEP = frozenset({"triggers", "drift", "deployment", "preprocessing"})
 """Parts of a specification that change neither the rows nor the model trained on them."""
 
 

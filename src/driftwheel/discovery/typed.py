@@ -17,7 +17,7 @@ from driftwheel.drift.summaries import Coded, Column
 from driftwheel.recipe.columns import Floats, within
 from driftwheel.recipe.declare import declare_column
 from driftwheel.recipe.row import CLEANERS
-from driftwheel.sources.parquet_file import most_rows
+from driftwheel.sources.parquet_size import most_rows
 from driftwheel.spec import Column as Declared
 
 BATCH = 1 << 16

@@ -12,12 +12,20 @@ import gzip
 import hashlib
 import io
 import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
 ROOTS = ("driftwheel.jobs.train", "driftwheel.jobs.serve", "driftwheel.jobs.domain_job")
 """Whatever these import of the package, directly or not, is in the archive."""
+
+SPARK_ROOTS = ("driftwheel.jobs.preprocess_spark",)
+
+SPARK_PACKAGE = "driftwheel.zip"
+SPARK_MAIN = "main.py"
+"""Spark runs a script; the package comes beside it (``--py-files``), for the workers too."""
 
 ENTRIES = ("train.py", "serve.py", "domain.py", "build_backend.py")
 """Files of ``jobs/entry`` that stand at the archive's top."""
@@ -35,15 +43,20 @@ backend-path = ["."]
 
 def names() -> list[str]:
     """Name every file of the archive."""
-    paths = {f"{module.replace('.', '/')}.py" for module in modules()}
+    return sorted(["pyproject.toml", *ENTRIES, *sources(ROOTS)])
+
+
+def sources(roots: Iterable[str]) -> list[str]:
+    """Name every file of the package that these modules need, their packages included."""
+    paths = {f"{module.replace('.', '/')}.py" for module in modules(roots)}
     packages = {parent.as_posix() for path in paths for parent in Path(path).parents if parent.name}
-    return sorted(["pyproject.toml", *ENTRIES, *paths, *(f"{package}/__init__.py" for package in packages)])
+    return sorted([*paths, *(f"{package}/__init__.py" for package in packages)])
 
 
-def modules() -> set[str]:
-    """Find the package's modules that training and serving import."""
+def modules(roots: Iterable[str] = ROOTS) -> set[str]:
+    """Find the package's modules that these import; what only a type checker reads is left out."""
     found: set[str] = set()
-    waiting = list(ROOTS)
+    waiting = list(roots)
     while waiting:
         module = waiting.pop()
         if module not in found:
@@ -54,12 +67,20 @@ def modules() -> set[str]:
 
 def _imports(module: str) -> list[str]:
     candidates: list[str] = []
-    for node in ast.walk(ast.parse(_source(module).read_bytes())):
+    for node in _run(ast.parse(_source(module).read_bytes())):
         if isinstance(node, ast.Import):
             candidates += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             candidates += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return [name for name in candidates if name.startswith("driftwheel.") and _source(name).is_file()]
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk a module without its ``if TYPE_CHECKING:``."""
+    yield node
+    typing = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    for child in () if typing else ast.iter_child_nodes(node):
+        yield from _run(child)
 
 
 def _source(module: str) -> Path:
@@ -92,3 +113,15 @@ def bundle() -> tuple[str, bytes]:
             tar.addfile(info, io.BytesIO(data))
     archive = packed.getvalue()
     return hashlib.sha256(archive).hexdigest(), archive
+
+
+def spark_bundle() -> tuple[str, dict[str, bytes]]:
+    """Build what Spark's job runs: one digest of all, and file name → bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sources(SPARK_ROOTS):
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content(name))
+    main = (PACKAGE / "jobs" / "entry" / "spark.py").read_bytes()
+    files = {SPARK_MAIN: main, SPARK_PACKAGE: packed.getvalue()}
+    whole = hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in files.values()))
+    return whole.hexdigest(), files

@@ -8,7 +8,7 @@ import csv
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftwheel.recipe.literals import quote
 from driftwheel.sources.csv_records import LONGEST_LINE, MOVED, check_records, lines_of
@@ -22,7 +22,9 @@ from driftwheel.sources.file import (
     picked_sql,
 )
 from driftwheel.sources.refusal import Unreadable
-from driftwheel.spec import Enrichment, Source
+
+if TYPE_CHECKING:  # Spark's jobs read these files too, without pydantic
+    from driftwheel.spec import Enrichment, Source
 
 COUNTED_BAD_LINES = 1_000_000
 DELIMITERS = {";": '";"', "\t": '"\\t"', "|": '"|"', ",": '","'}
@@ -35,7 +37,7 @@ def load(
     connection: Any,
     file: SourceFile,
     plain: Path,
-    shape: Source | Enrichment,
+    shape: "Source | Enrichment",
     wanted: Collection[str],
     table: str,
     through: Through,
@@ -46,8 +48,7 @@ def load(
     padded. Raises Unreadable: header-only, duplicate-column, too-many-columns, line-too-long,
     wrong-delimiter, parse-error.
     """
-    header = _header(file, plain, shape.delimiter)
-    _check_header(file, header, shape.delimiter, wanted)
+    header = read_header(file, plain, shape.delimiter, wanted)
     moved = check_records(connection, file, plain, shape.delimiter, len(header))
     before = _count(connection, table)
     try:
@@ -137,6 +138,13 @@ def _renumber(connection: Any, file: SourceFile, table: str) -> None:
 
 def _count(connection: Any, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def read_header(file: SourceFile, plain: Path, delimiter: str, wanted: Collection[str]) -> list[str]:
+    """Name the columns; raises Unreadable as ``load`` does."""
+    header = _header(file, plain, delimiter)
+    _check_header(file, header, delimiter, wanted)
+    return header
 
 
 def _header(file: SourceFile, plain: Path, delimiter: str) -> list[str]:

@@ -26,13 +26,13 @@ def check_records(connection: Any, file: SourceFile, plain: Path, delimiter: str
     closed, behind which DuckDB would silently drop the rows.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {MOVED} (record BIGINT, shift BIGINT, blanks BIGINT)")
-    if _is_plain(plain):
+    if is_plain(plain):
         return False
     staged = plain.with_name(f"{plain.name}.moved")
     try:
         with staged.open("w", encoding="ascii") as out:
             rows = 0
-            for row in _moves(file, plain, delimiter, fields):
+            for row in moves(file, plain, delimiter, fields):
                 out.write(",".join(map(str, row)) + "\n")
                 rows += 1
         connection.execute(
@@ -61,7 +61,7 @@ def lines_of(file: SourceFile, plain: Path) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
 
 
-def _is_plain(plain: Path) -> bool:
+def is_plain(plain: Path) -> bool:
     """Tell whether every record is one line and every line a record, but for blank lines at the end."""
     held, quoted = b"", False
     with plain.open("rb") as stream:
@@ -76,7 +76,7 @@ def _is_plain(plain: Path) -> bool:
         return not quoted or not any(line.count(b'"') % 2 for line in stream)
 
 
-def _moves(file: SourceFile, plain: Path, delimiter: str, fields: int) -> Iterator[tuple[int, int, int]]:
+def moves(file: SourceFile, plain: Path, delimiter: str, fields: int) -> Iterator[tuple[int, int, int]]:
     """Give record, shift and blanks wherever they change; a record of several lines must be whole."""
     reader = csv.reader(lines_of(file, plain), delimiter=delimiter, strict=True)
     number = last = blanks = shift = 0

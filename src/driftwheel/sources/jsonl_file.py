@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from driftwheel.recipe.literals import quote
 from driftwheel.sources.file import (
@@ -18,13 +18,15 @@ from driftwheel.sources.file import (
     one_line,
 )
 from driftwheel.sources.refusal import Unreadable
-from driftwheel.spec import Enrichment, Source
+
+if TYPE_CHECKING:  # Spark's jobs read these files too, without pydantic
+    from driftwheel.spec import Enrichment, Source
 
 LONGEST_LINE = 1 << 20
 SEPARATORS = re.compile(r"[,;\t|]")
 
 
-class _Bad(ValueError):
+class BadRecord(ValueError):
     """When one line cannot be used."""
 
 
@@ -32,7 +34,7 @@ def load(
     connection: Any,
     file: SourceFile,
     plain: Path,
-    shape: Source | Enrichment,
+    shape: "Source | Enrichment",
     wanted: Collection[str],
     table: str,
     through: Through,
@@ -80,7 +82,7 @@ def _stage(file: SourceFile, plain: Path, names: list[str], staged: Path) -> Loa
                 _check_width(file, len(columns), number)
                 writer.writerow([*(_cell(name, record.get(name)) for name in names), file.number, number])
                 rows += 1
-            except _Bad as error:
+            except BadRecord as error:
                 count += 1
                 if len(bad) < KEPT_BAD_LINES:
                     bad.append(BadLine(number, str(error)))
@@ -92,7 +94,7 @@ def _stage(file: SourceFile, plain: Path, names: list[str], staged: Path) -> Loa
                     line=number,
                     hint="flatten the record",
                 ) from error
-    _check(file, rows, bad, names, first)
+    check_lines(file, rows, bad, names, first)
     return Loaded(rows, tuple(columns), tuple(bad), count)
 
 
@@ -118,7 +120,8 @@ def _check_width(file: SourceFile, columns: int, number: int) -> None:
         )
 
 
-def _check(file: SourceFile, rows: int, bad: list[BadLine], names: list[str], first: bytes) -> None:
+def check_lines(file: SourceFile, rows: int, bad: list[BadLine], names: list[str], first: bytes) -> None:
+    """Raise Unreadable when a file without a row is none at all."""
     if rows:
         return
     if not bad:
@@ -141,32 +144,38 @@ def _check(file: SourceFile, rows: int, bad: list[BadLine], names: list[str], fi
     )
 
 
+def read_record(line: str, names: Collection[str]) -> tuple[Collection[str], list[str | None]]:
+    """Give the fields of a line, and the wanted values as text; raises BadRecord."""
+    record = _object(line)
+    return record.keys(), [_cell(name, record.get(name)) for name in names]
+
+
 def _object(line: str) -> dict[str, Any]:
     try:
         found = json.loads(
             line, parse_float=str, parse_int=str, parse_constant=_no_number, object_pairs_hook=_once
         )
     except json.JSONDecodeError as error:
-        raise _Bad(f"not JSON at character {error.pos + 1}") from error
+        raise BadRecord(f"not JSON at character {error.pos + 1}") from error
     if not isinstance(found, dict):
-        raise _Bad("not a JSON object")
+        raise BadRecord("not a JSON object")
     return found
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise _Bad("a field stands twice")
+        raise BadRecord("a field stands twice")
     return found
 
 
 def _no_number(word: str) -> NoReturn:
-    raise _Bad(f"{word} is not JSON")
+    raise BadRecord(f"{word} is not JSON")
 
 
 def _cell(name: str, value: Any) -> str | None:
     if isinstance(value, dict | list):
-        raise _Bad(f"field '{name}' is nested")
+        raise BadRecord(f"field '{name}' is nested")
     if isinstance(value, bool):
         return "true" if value else "false"
     return None if value is None else _text(name, value)
@@ -174,9 +183,9 @@ def _cell(name: str, value: Any) -> str | None:
 
 def _text(name: str, value: str) -> str:
     if "\0" in value:
-        raise _Bad(f"field '{name}' holds a NUL character")
+        raise BadRecord(f"field '{name}' holds a NUL character")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise _Bad(f"field '{name}' holds half a character") from error
+        raise BadRecord(f"field '{name}' holds half a character") from error
     return one_line(value)

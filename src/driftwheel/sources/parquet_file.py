@@ -3,23 +3,15 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import duckdb
 
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.sources.file import MOST_COLUMNS, Loaded, SourceFile, Through, picked_sql
+from driftwheel.sources.parquet_size import most_rows, refuse_damaged, refuse_size
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
-
-MOST_CELLS = 500_000_000
-ALWAYS_CELLS = 50_000_000
-CELLS_PER_BYTE = 50
-"""Wanted values of one file: beyond 50 million at most 50 for each of its bytes, and 500 million.
-
-A Parquet file of a megabyte may hold billions of zeros; real rows differ in their key at least, which costs
-a byte or more for each of them.
-"""
 
 NESTED = ("STRUCT", "MAP", "UNION", "LIST", "BLOB", "BIT", "INTERVAL")
 
@@ -58,9 +50,9 @@ def load(
         # What the footer says is believed when it is too much; that it is less is left to LIMIT below.
         told = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({quote(str(plain))})")
         if int(told.fetchone()[0] or 0) > limit:
-            _refuse_size(file, limit, len(taken))
+            refuse_size(file, limit, len(taken))
         if _contradicts_itself(connection, plain, taken):
-            _refuse_damaged(file)
+            refuse_damaged(file)
         picked = picked_sql(wanted, {name: _text_of(name, types[name]) for name in taken})
         query = (
             f"SELECT {picked}{file.number} AS __file, row_number() OVER () AS __line "
@@ -72,11 +64,11 @@ def load(
     except duckdb.Error as error:
         if "No space left" in str(error):  # ours to mend, the file is not to blame
             raise
-        _refuse_damaged(file, error)
+        refuse_damaged(file, error)
     rows = _count(connection, table) - before
     if rows > limit:
         connection.execute(f"DELETE FROM {table} WHERE __file = {file.number}")
-        _refuse_size(file, limit, len(taken))
+        refuse_size(file, limit, len(taken))
     if not rows:
         raise Unreadable("header-only", f"{file.key} has columns and no rows", key=file.key)
     return Loaded(rows, tuple(types))
@@ -98,30 +90,6 @@ def _contradicts_itself(connection: Any, plain: Path, names: list[str]) -> bool:
         [str(plain), names],
     )
     return int(found.fetchone()[0]) > 0
-
-
-def _refuse_damaged(file: SourceFile, cause: Exception | None = None) -> NoReturn:
-    raise Unreadable(
-        "corrupt",
-        f"{file.key} starts like a Parquet file and cannot be read: it is damaged or cut off",
-        key=file.key,
-        hint="upload it again; compare its size with the original",
-    ) from cause
-
-
-def most_rows(plain: Path, columns: int) -> int:
-    """Say how many rows of so many wanted columns are read from a file of this size."""
-    cells = min(MOST_CELLS, max(ALWAYS_CELLS, CELLS_PER_BYTE * plain.stat().st_size))
-    return cells // max(1, columns)
-
-
-def _refuse_size(file: SourceFile, limit: int, columns: int) -> NoReturn:
-    raise Unreadable(
-        "decoded-too-large",
-        f"{file.key} has more than {limit} rows of {columns} wanted columns, too many for its size",
-        key=file.key,
-        hint="split the file",
-    )
 
 
 def _check_width(file: SourceFile, columns: int) -> None:

@@ -6,11 +6,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from driftwheel.sources.file import SourceFile
 from driftwheel.sources.refusal import Unreadable
-from driftwheel.spec import Enrichment, Source
+
+if TYPE_CHECKING:  # Spark's jobs read these files too, without pydantic
+    from driftwheel.spec import Enrichment, Source
 
 CHUNK = LONGEST_LINE = 1 << 20
 """A line longer than a chunk holds no line break in one whole chunk at least: that is how it is found."""
@@ -42,7 +44,7 @@ Real tables shrink 5 to 20 times; DEFLATE itself ends at 1,032 times.
 
 
 @contextmanager
-def opened(file: SourceFile, shape: Source | Enrichment) -> Iterator[tuple[Path, bool]]:
+def opened(file: SourceFile, shape: "Source | Enrichment") -> Iterator[tuple[Path, bool]]:
     """Give the path of the file's content, unpacked, and whether it is known to be ASCII.
 
     Text is UTF-8 whose lines end with a line feed.
@@ -104,7 +106,7 @@ def _gunzip(file: SourceFile, target: Path) -> Path:
     return target
 
 
-def _check_kind(file: SourceFile, shape: Source | Enrichment, head: bytes) -> None:
+def _check_kind(file: SourceFile, shape: "Source | Enrichment", head: bytes) -> None:
     found = next((name for magic, name in OTHERS.items() if head.startswith(magic)), None)
     if head.startswith(PARQUET) and shape.format != "parquet":
         found = "a Parquet file"

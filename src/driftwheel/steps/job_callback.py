@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from driftwheel.aws import executions
 from driftwheel.aws.objects import Objects
-from driftwheel.aws.sagemaker import existing, stop_training_job
+from driftwheel.aws.sagemaker import existing, stop_job
 from driftwheel.deployment.probe import Answered, Probe, compare_answer
 from driftwheel.deployment.registry import approval_request
 from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
@@ -18,6 +18,7 @@ from driftwheel.errors import (
     ChampionMoved,
     DeploymentFailed,
     DriftwheelError,
+    PreprocessingFailed,
     TrainingFailed,
 )
 from driftwheel.layout import S3Uri
@@ -27,7 +28,12 @@ from driftwheel.ledger.models import Models
 from driftwheel.ledger.runs import Runs, Status
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Parked, Tokens
-from driftwheel.run import ApprovalSection, DeploymentSection, TrainingLaunchSection
+from driftwheel.run import (
+    ApprovalSection,
+    DeploymentSection,
+    PreprocessingLaunchSection,
+    TrainingLaunchSection,
+)
 from driftwheel.steps.training_launch import lacked_machine
 
 Section = dict[str, Any]
@@ -87,9 +93,7 @@ def wake(
 
 def settle(parked: Parked, clients: Clients, ledger: Ledger, objects: Objects, now: datetime) -> str:
     """Read what became of what a run waits for, and end the wait if it has come to an end."""
-    look = {"training_job": _training_job, "endpoint": _endpoint, "model_package": _model_package}[
-        parked.kind
-    ]
+    look = LOOKS[parked.kind]
     try:
         section = look(parked, clients, ledger, objects, now)
     except DriftwheelError as error:
@@ -181,6 +185,26 @@ def _training_job(
     ).model_dump(mode="json", exclude_none=True)
 
 
+def _processing_job(
+    parked: Parked, clients: Clients, _ledger: Ledger, _objects: Objects, _now: datetime
+) -> Section | None:
+    name = parked.arn.rsplit("/", 1)[-1]
+    job = existing(clients.sagemaker, "processing_job", {"ProcessingJobName": name})
+    if job is None or job["ProcessingJobStatus"] in {"InProgress", "Stopping"}:
+        return None
+    if job["ProcessingJobStatus"] != "Completed":
+        told = (job.get("FailureReason"), job.get("ExitMessage"))
+        reason = "; ".join(filter(None, told)) or "SageMaker gave no reason; read the job's log"
+        raise PreprocessingFailed(f"processing job {name} ended {job['ProcessingJobStatus']}: {reason}")
+    took = job["ProcessingEndTime"] - job["ProcessingStartTime"]
+    return PreprocessingLaunchSection(
+        processing_job=name,
+        processing_job_arn=job["ProcessingJobArn"],
+        output_uri=parked.detail["output_uri"],
+        seconds=round(took.total_seconds()),
+    ).model_dump(mode="json", exclude_none=True)
+
+
 def _model_package(
     parked: Parked, clients: Clients, _ledger: Ledger, _objects: Objects, _now: datetime
 ) -> Section | None:
@@ -224,6 +248,15 @@ def _endpoint(
     ).model_dump(mode="json")
 
 
+LOOKS = {
+    "processing_job": _processing_job,
+    "training_job": _training_job,
+    "endpoint": _endpoint,
+    "model_package": _model_package,
+}
+"""What a run waits for → how to see what became of it."""
+
+
 def _probe(wanted: dict[str, Any], clients: Clients, objects: Objects) -> None:
     probe = Probe.from_json(objects.read(S3Uri.parse(wanted["probe_uri"])))
     try:
@@ -259,8 +292,11 @@ def _crown(parked: Parked, ledger: Ledger, now: datetime) -> None:
 
 
 def _stop(parked: Parked, clients: Clients) -> None:
+    name = parked.arn.rsplit("/", 1)[-1]
     if parked.kind == "training_job":
-        stop_training_job(clients.sagemaker, parked.arn.rsplit("/", 1)[-1])
+        stop_job(clients.sagemaker, "training", name)
+    elif parked.kind == "processing_job":
+        stop_job(clients.sagemaker, "processing", name)
     elif parked.kind == "model_package":
         package = existing(clients.sagemaker, "model_package", {"ModelPackageName": parked.arn})
         if package is not None and package["ModelApprovalStatus"] == "PendingManualApproval":

@@ -7,7 +7,7 @@ from typing import Any
 
 from driftwheel.aws.objects import Objects
 from driftwheel.dataset import CaptureFile, DataFile, Inputs, LabelFile, Pinned, Prepared, prepare
-from driftwheel.dataset.finish import FILES, REJECTED
+from driftwheel.dataset.finish import FILES, HOLDOUT, PREPARED, REJECTED
 from driftwheel.dataset.outputs import file_sha256
 from driftwheel.errors import ArtifactInvalid, ObjectGone
 from driftwheel.layout import RunLayout, S3Uri, holdout_prefix, quarantine_key
@@ -45,26 +45,24 @@ class Place:
 
 
 def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> PreprocessingSection:
-    """Prepare the run's data set and publish it, manifest last.
+    """Prepare the run's data set, or take what Spark prepared, and publish it, manifest last.
 
     ``refused``: nothing can be trained on it. ``unchanged``: another run already decided on these rows.
     May be repeated: the same objects give the same files under the same names.
     """
-    frozen = objects.read_json(S3Uri.parse(run.data_uri))
-    entries = _Entries(run, frozen["objects"], objects, place.folder)
-    inputs = Inputs(
-        files=entries.data(),
-        labels=entries.labels(),
-        captures=[CaptureFile(e["key"], objects.stream(e["bucket"], e["key"])) for e in frozen["captures"]],
-        pinned=pinned_holdout(run, objects, place),
-        baseline=champion_profile(run, objects, place),
-        rollover=frozen["rollover"],
-    )
-    prepared = prepare(run.spec, inputs, place.folder, memory_mb=place.memory_mb)
+    entries = Entries(run, objects, place.folder)
+    outcome: Folder | Output
+    if run.preprocessing_launch is None:
+        prepared = _prepare(run, entries, objects, place)
+        outcome = Folder(place.folder, objects)
+    else:
+        document = objects.read_json(S3Uri.parse(run.preprocessing_launch.output_uri) / PREPARED)
+        prepared, outcome = from_json(document), Output(run, document["files"], objects)
     refused = [*entries.gone, *prepared.refused]
     for key, refusal in refused:
         set_aside(run, entries.by_key[key], refusal, objects, ledger.objects, place.artifact_bucket)
-    _keep_rejected(run, objects, place)
+    kept = quarantine_key(run.model, run.run_id, "rows.jsonl.gz")
+    outcome.keep_rejected(S3Uri(place.artifact_bucket, kept))
     reasons = [refusal for _, refusal in refused] + ([prepared.problem] if prepared.problem else [])
     where = RunLayout(place.artifact_bucket, run.model, run.run_id).step("preprocessing")
     if prepared.outcome == "refused":
@@ -86,20 +84,101 @@ def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> Prep
     owner = ledger.runs.claim_data(run.model, prepared.data_digest, run.run_id)
     if owner != run.run_id:
         return section.model_copy(update={"outcome": "unchanged", "same_as": owner})
-    _publish(section, prepared, where, objects, place, run)
+    if not prepared.holdout_uri:
+        outcome.publish(HOLDOUT, S3Uri.parse(section.holdout_uri))
+    for name in FILES:
+        outcome.publish(name, where / name)
+    objects.write_json(where / "manifest.json", _manifest(section, prepared, outcome, run))
     return section
 
 
-def pinned_holdout(run: Run, objects: Objects, place: Place) -> Pinned | None:
+def _prepare(run: Run, entries: "Entries", objects: Objects, place: Place) -> Prepared:
+    frozen = entries.frozen
+    inputs = Inputs(
+        files=entries.data(),
+        labels=entries.labels(),
+        captures=[CaptureFile(e["key"], objects.stream(e["bucket"], e["key"])) for e in frozen["captures"]],
+        pinned=pinned_holdout(run, objects, place.artifact_bucket, place.folder),
+        baseline=champion_profile(run, objects, place.artifact_bucket),
+        rollover=frozen["rollover"],
+    )
+    return prepare(run.spec, inputs, place.folder, memory_mb=place.memory_mb)
+
+
+def from_json(document: dict[str, Any]) -> Prepared:
+    """Read what ``jobs.preprocess_spark`` says it prepared; raises ArtifactInvalid."""
+    fields = {name: value for name, value in document.items() if name != "files"}
+    try:
+        refused = [(key, Refusal(**refusal)) for key, refusal in fields["refused"]]
+        problem = Refusal(**fields["problem"]) if fields["problem"] else None
+        return Prepared(**fields | {"refused": refused, "problem": problem})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactInvalid(f"{PREPARED} of the processing job is not what this version reads") from error
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What DuckDB left in a folder of this machine."""
+
+    path: Path
+    objects: Objects
+
+    def keep_rejected(self, target: S3Uri) -> None:
+        """Keep the rejected rows, if there are any."""
+        path = self.path / REJECTED
+        if path.exists() and path.stat().st_size > GZIP_OF_NOTHING:
+            self.objects.upload(path, target)
+
+    def publish(self, name: str, target: S3Uri) -> None:
+        """Put a file in its place."""
+        self.objects.upload(self.path / name, target)
+
+    def described(self, name: str) -> dict[str, Any]:
+        """Give a file's SHA-256 and bytes."""
+        path = self.path / name
+        return {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the processing job left in S3, already where the run's files belong."""
+
+    run: Run
+    files: dict[str, dict[str, Any]]
+    objects: Objects
+
+    def _place(self, name: str) -> S3Uri:
+        assert self.run.preprocessing_launch is not None
+        return S3Uri.parse(self.run.preprocessing_launch.output_uri) / name
+
+    def keep_rejected(self, target: S3Uri) -> None:
+        """Keep the rejected rows, if there are any."""
+        if self.files.get(REJECTED, {"bytes": 0})["bytes"] > GZIP_OF_NOTHING:
+            self.publish(REJECTED, target)
+
+    def publish(self, name: str, target: S3Uri) -> None:
+        """Copy a file inside S3 unless it is in its place; raises ArtifactInvalid when it is missing."""
+        source = self._place(name)
+        if name not in self.files or not self.objects.exists(source):
+            raise ArtifactInvalid(f"{source} is missing")
+        if source != target:
+            self.objects.stage(source.bucket, source.key, "", target)
+
+    def described(self, name: str) -> dict[str, Any]:
+        """Give a file's SHA-256 and bytes, as the job took them."""
+        return self.files[name]
+
+
+def pinned_holdout(run: Run, objects: Objects, artifact_bucket: str, folder: Path) -> Pinned | None:
     """Fetch the champion's holdout; None without a champion.
 
     Raises ArtifactInvalid when it is missing or not the recorded bytes: a run must not choose its own judge.
     """
     if run.champion is None:
         return None
-    layout = RunLayout(place.artifact_bucket, run.model, run.champion.run_id)
+    layout = RunLayout(artifact_bucket, run.model, run.champion.run_id)
     holdout = objects.read_json(layout.step("preprocessing") / "manifest.json")["holdout"]
-    uri, path = S3Uri.parse(holdout["uri"]), place.folder / "pinned.jsonl.gz"
+    uri, path = S3Uri.parse(holdout["uri"]), folder / "pinned.jsonl.gz"
     try:
         objects.download(uri.bucket, uri.key, "", path)
     except ObjectGone as error:
@@ -109,38 +188,38 @@ def pinned_holdout(run: Run, objects: Objects, place: Place) -> Pinned | None:
     return Pinned(path, holdout["sha256"], holdout["uri"], holdout["question"])
 
 
-def champion_profile(run: Run, objects: Objects, place: Place) -> dict[str, Any] | None:
+def champion_profile(run: Run, objects: Objects, artifact_bucket: str) -> dict[str, Any] | None:
     """Read what the champion's rows looked like; None without a champion."""
     if run.champion is None:
         return None
-    layout = RunLayout(place.artifact_bucket, run.model, run.champion.run_id)
+    layout = RunLayout(artifact_bucket, run.model, run.champion.run_id)
     found: dict[str, Any] = objects.read_json(layout.step("preprocessing") / "profile.json")
     return found
 
 
-class _Entries:
-    """The frozen objects, downloaded one by one as they are read."""
+class Entries:
+    """The frozen objects that were not set aside, downloaded one by one as they are read."""
 
-    def __init__(self, run: Run, entries: list[dict[str, Any]], objects: Objects, folder: Path) -> None:
+    def __init__(self, run: Run, objects: Objects, folder: Path) -> None:
+        self.frozen: dict[str, Any] = objects.read_json(S3Uri.parse(run.data_uri))
         aside = {refusal.key for refusal in run.data_arrival.refused} if run.data_arrival else set()
-        self._entries = [entry for entry in entries if entry["key"] not in aside]
+        self._entries = [entry for entry in self.frozen["objects"] if entry["key"] not in aside]
         self._objects, self._folder = objects, folder
         self.by_key = {entry["key"]: entry for entry in self._entries}
         self.gone: list[tuple[str, Refusal]] = []
 
+    def of_data(self) -> list[dict[str, Any]]:
+        """Give the entries of data files by key."""
+        return [entry for entry in self._entries if entry["role"] != "labels"]
+
     def data(self) -> Iterator[DataFile]:
         """Give the data files by key; one deleted meanwhile is noted in ``gone``."""
-        for number, entry in enumerate(self._entries):
-            if entry["role"] == "labels":
-                continue
+        for number, entry in enumerate(self.of_data()):
             path = self._folder / f"object-{number}"
             try:
                 self._objects.download(entry["bucket"], entry["key"], entry["version"], path)
             except ObjectGone as error:
-                refusal = Refusal(
-                    code="object-gone", message=str(error), key=entry["key"], hint="drop the file again"
-                )
-                self.gone.append((entry["key"], refusal))
+                self.gone.append((entry["key"], gone(entry, str(error))))
                 continue
             yield DataFile(entry["role"], entry["key"], path)
 
@@ -151,36 +230,24 @@ class _Entries:
         return [LabelFile(e["key"], self._objects.stream(e["bucket"], e["key"], e["version"])) for e in found]
 
 
+def gone(entry: dict[str, Any], message: str) -> Refusal:
+    """Refuse a version that was deleted after the data set was frozen."""
+    return Refusal(code="object-gone", message=message, key=entry["key"], hint="drop the file again")
+
+
 def _holdout_uri(run: Run, prepared: Prepared, place: Place) -> S3Uri:
     prefix = S3Uri(place.artifact_bucket, holdout_prefix(run.model, prepared.holdout_digest))
-    return prefix / "holdout.jsonl.gz"
+    return prefix / HOLDOUT
 
 
-def _keep_rejected(run: Run, objects: Objects, place: Place) -> None:
-    path = place.folder / REJECTED
-    if path.exists() and path.stat().st_size > GZIP_OF_NOTHING:
-        key = quarantine_key(run.model, run.run_id, "rows.jsonl.gz")
-        objects.upload(path, S3Uri(place.artifact_bucket, key))
-
-
-def _publish(
-    section: PreprocessingSection, prepared: Prepared, where: S3Uri, objects: Objects, place: Place, run: Run
-) -> None:
-    if not prepared.holdout_uri:
-        objects.upload(place.folder / "holdout.jsonl.gz", S3Uri.parse(section.holdout_uri))
-    for name in FILES:
-        objects.upload(place.folder / name, where / name)
-    manifest = {
+def _manifest(
+    section: PreprocessingSection, prepared: Prepared, outcome: Folder | Output, run: Run
+) -> dict[str, Any]:
+    return {
         "model": run.model,
         "run_id": run.run_id,
         "data_uri": run.data_uri,
-        "files": {
-            name: {
-                "sha256": file_sha256(place.folder / name),
-                "bytes": (place.folder / name).stat().st_size,
-            }
-            for name in FILES
-        },
+        "files": {name: outcome.described(name) for name in FILES},
         "rows": section.rows,
         "data_digest": section.data_digest,
         "recipe_digest": section.recipe_digest,
@@ -191,4 +258,3 @@ def _publish(
             "rolled_over": section.rolled_over,
         },
     }
-    objects.write_json(where / "manifest.json", manifest)

@@ -183,7 +183,7 @@ def start(
     )
     ledger.runs.start(row)
     executions.start(wheel.stepfunctions, wheel.state_machine_arn, name, payload(run))
-    whole = limits.training_seconds + limits.approval_seconds + limits.deployment_seconds + 7_200
+    whole = sum(limits.model_dump().values()) + 7_200
     ledger.leases.acquire(spec.model, run_id, now=int(situation.now), seconds=whole)
     return answer
 
@@ -315,6 +315,7 @@ def _write_down(
 def _limits(spec: ModelSpec, wheel: Wheel) -> Limits:
     training = spec.training.max_runtime_seconds * (2 if spec.training.spot else 1)
     return Limits(
+        preprocessing_seconds=spec.preprocessing.max_runtime_seconds + 3_600,
         training_seconds=training + 3_600,
         approval_seconds=wheel.approval_hours * 3_600,
         deployment_seconds=spec.deployment.limit_seconds + 900,

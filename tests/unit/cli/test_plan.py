@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from driftwheel.spec import load_spec
-from driftwheel_cli.costs import FUNCTIONS, ceiling, prices_text, read_prices
+from driftwheel_cli.costs import FUNCTIONS, SPARK_FUNCTION, ceiling, prices_text, read_prices
 from driftwheel_cli.failures import CommandFailed
 from driftwheel_cli.main import cli
 from driftwheel_local.template import read_template
@@ -158,6 +158,7 @@ def test_the_functions_counted_are_those_of_the_template() -> None:
             declared[str(own["CodeUri"]).split("/")[1]] = (own["Timeout"], own["MemorySize"])
 
     assert {name: declared[name] for name in FUNCTIONS} == FUNCTIONS
+    assert declared["preprocessing_launch"] == SPARK_FUNCTION
 
 
 def test_the_dearest_of_the_instance_types_is_counted() -> None:
@@ -180,3 +181,14 @@ def test_a_spot_job_is_counted_at_the_full_price() -> None:
     spot = plain.model_copy(update={"training": plain.training.model_copy(update={"spot": True})})
 
     assert ceiling(spot, read_prices(None), 0).of_run == ceiling(plain, read_prices(None), 0).of_run
+
+
+def test_a_large_data_set_pays_for_a_spark_job_and_one_more_state() -> None:
+    spec, prices = load_spec(SPEC), read_prices(None)
+
+    small, large = (ceiling(spec, prices, 0, size) for size in (2_000_000_000, 2_000_000_001))
+
+    assert not [cost for cost in small.run if "Spark" in cost.what]
+    (job,) = [cost for cost in large.run if "Spark" in cost.what]
+    assert job.amount == pytest.approx(4 * prices.of_instance("ml.m5.4xlarge"))
+    assert any(cost.quantity.startswith("12 transitions") for cost in large.run)

@@ -157,6 +157,8 @@ def test_paths_outside_processing_are_refused(account):
     [
         (("/bin/bash", "-c", "true"), "/bin/bash"),
         (("smspark-submit", "--class", "A", "a.jar"), "smspark-submit"),
+        (("smspark-submit", "--py-files", "helper.py", SCRIPT), "must be an absolute path"),
+        (("smspark-submit", "--py-files", "/opt/ml/processing/input/code/x.zip", SCRIPT), "does not exist"),
     ],
 )
 def test_what_cannot_run_here_fails_with_its_name(account, entrypoint, words):

@@ -1,0 +1,42 @@
+"""PreprocessingLaunch: start the Spark job of a large data set; the callback ends the wait."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.utilities.parser import event_parser
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from driftwheel.aws.objects import Objects
+from driftwheel.aws.settings import JobSettings
+from driftwheel.jobs.code import spark_bundle
+from driftwheel.ledger.table import Table
+from driftwheel.ledger.tokens import Tokens
+from driftwheel.run import Suspended
+from driftwheel.steps.preprocessing_launch import launch
+from driftwheel.steps.training_launch import Place, Waiting
+
+settings = JobSettings.from_env()
+logger = Logger(service="preprocessing_launch")
+tracer = Tracer(service="preprocessing_launch")
+objects = Objects(boto3.client("s3"))
+tokens = Tokens(Table(boto3.resource("dynamodb").Table(settings.table)))
+sagemaker = boto3.client("sagemaker")
+place = Place(settings.stack, settings.artifact_bucket, settings.sagemaker_role_arn, settings.kms_key_arn)
+
+
+@tracer.capture_lambda_handler
+@logger.inject_lambda_context
+@event_parser(model=Suspended)
+def handler(event: Suspended, context: LambdaContext) -> dict[str, Any]:
+    """Start the processing job and leave; nobody reads the answer, the token's holder ends the wait."""
+    run = event.run
+    logger.append_keys(model=run.model, run_id=run.run_id)
+    waiting = Waiting(event.task_token, event.execution_arn, datetime.now(UTC).isoformat())
+    with TemporaryDirectory() as folder:
+        name = launch(run, waiting, place, spark_bundle(), objects, tokens, sagemaker, Path(folder))
+    logger.info("processing job started", extra={"processing_job": name})
+    return {"processing_job": name}

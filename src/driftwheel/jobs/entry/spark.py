@@ -1,0 +1,6 @@
+"""What Spark's job starts: the package comes beside it."""
+
+from driftwheel.jobs.preprocess_spark import main
+
+if __name__ == "__main__":
+    main()
