@@ -1,0 +1,38 @@
+"""Every function's step can be imported from what is built for that function alone, as Lambda would."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from driftwheel_local import packaging
+from driftwheel_local.template import load_template
+
+ROOT = Path(__file__).parents[2]
+STEPS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, Path]:
+    template = load_template(
+        ROOT / "template.yaml",
+        parameters={},
+        account="123456789012",
+        region="us-east-1",
+        stack_name="driftwheel",
+    )
+    return packaging.build(ROOT, template.source, ROOT / ".driftwheel" / "build")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_needs_nothing_that_its_function_does_not_ship(built: dict[str, Path], step: str) -> None:
+    function = f"{step.replace('_', ' ').title().replace(' ', '')}Function"
+    path = [str(built[function]), str(built["DriftwheelLayer"] / "python")]
+    code = f"import sys; sys.path[:0] = {path!r}; import driftwheel.steps.{step}"
+
+    asked = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert asked.returncode == 0, asked.stderr[-500:]
