@@ -59,7 +59,13 @@ def batches(path: Path, columns: Mapping[str, Declared]) -> Iterator[dict[str, C
         there = [name for name in columns if name in names]
         if not 0 < file.metadata.num_rows <= most_rows(path, len(there)):
             raise NotTyped
-        for batch in _ahead(file.iter_batches(BATCH, columns=there)):
+        # One row group after the other: of all of them pyarrow decodes several ahead, which takes memory.
+        groups = (
+            batch
+            for group in range(file.num_row_groups)
+            for batch in file.iter_batches(BATCH, [group], columns=there)
+        )
+        for batch in _ahead(groups):
             yield {
                 name: _column(batch.column(name), rule, cleaners[name])
                 if name in names
