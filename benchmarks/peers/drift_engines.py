@@ -53,13 +53,15 @@ def evidently() -> Judge:
 
 
 def nannyml() -> Judge:
-    """Univariate drift, Jensen-Shannon, ten chunks of either period; any chunk that alerts."""
+    """Univariate drift, Jensen-Shannon, ten chunks of the window and as large ones before; any alert."""
     import nannyml as nml
 
     def judge(before: Any, now: Any) -> list[str]:
         numbers, categories = split(before)
         calculator = nml.UnivariateDriftCalculator(
-            column_names=numbers + categories, treat_as_categorical=categories
+            column_names=numbers + categories,
+            treat_as_categorical=categories,
+            chunk_size=len(now) // 10,
         )
         calculator.fit(before)
         found = calculator.calculate(now).filter(period="analysis").to_df()

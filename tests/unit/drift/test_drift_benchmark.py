@@ -5,6 +5,9 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[3]
@@ -14,13 +17,21 @@ ROOT = Path(__file__).parents[3]
 def scripts():
     before, found = list(sys.path), {}
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    for name in ("drift_data", "peers/driftwheel_drift", "peers/drift_engines", "drift"):
+    for name in (
+        "drift_data",
+        "peers/driftwheel_drift",
+        "peers/drift_engines",
+        "drift",
+        "verdicts",
+        "peer_verdicts",
+    ):
         spec = importlib.util.spec_from_file_location(Path(name).name, ROOT / "benchmarks" / f"{name}.py")
         found[Path(name).name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(found[Path(name).name])
     yield found
     sys.path[:] = before
-    sys.modules.pop("drift_data", None)
+    for name in ("drift_data", "drift", "verdicts"):
+        sys.modules.pop(name, None)
 
 
 def test_the_planted_changes_are_found_and_a_plain_query_runs_beside(scripts, tmp_path):
@@ -48,3 +59,17 @@ def test_captured_requests_come_to_a_verdict_and_the_parsers_run_beside(scripts,
     assert {"num_01", "num_03", "(correlations)"} <= {finding.feature for finding in report.findings}
     assert scripts["drift_engines"].capture_duckdb(path) == []
     assert scripts["drift_engines"].capture_msgspec(path) == []
+
+
+def test_peers_and_driftwheel_judge_the_same_windows(scripts, tmp_path):
+    peers, engines = scripts["peer_verdicts"], scripts["drift_engines"]
+    random = np.random.default_rng(3)
+    before, now = peers.window(random, 5_000, changed=False), peers.window(random, 5_000, changed=True)
+    path = tmp_path / "now.parquet"
+    pq.write_table(pa.concat_tables([peers.arrow(*now), peers.arrow(*now)]), path)
+
+    cut = list(engines.windows("scipy", path, 5_000))
+
+    assert {"weibull", "gappy", "label", "(correlations)"} <= {*peers.ours(before, [now])[0]}
+    assert [one.num_rows for one in cut] == [5_000, 5_000]
+    assert peers.show("peer", [[]], [["weibull"]]).startswith("| peer | 0 of 1 (0% to 79%)")
