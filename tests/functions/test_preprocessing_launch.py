@@ -28,7 +28,7 @@ from tests.security.sent import faults
 
 from .conftest import Context, World
 from .test_job_callback import Recorder
-from .test_preprocessing import RUN, Events, files, flights, freeze
+from .test_preprocessing import RUN, Events, champion, files, flights, freeze
 
 RUN_ID = RUN.rpartition("/")[2]
 NAME = f"driftwheel-flights-{RUN_ID}"
@@ -148,9 +148,42 @@ def test_a_version_that_was_deleted_is_left_out_and_named(world: World, start: L
     assert plan["gone"][0][1]["code"] == "object-gone"
 
 
+def test_captured_labels_and_the_champions_judge_travel_in_the_plan(
+    world: World, event: Events, publish: Any, start: Launch, tmp_path: Path
+) -> None:
+    freeze(world, files())
+    spark_leaves(world, event, tmp_path / "champion")
+    section = publish()
+    request = {"records": [{"carrier": "UA", "origin": "EWR"}]}
+    sides = {
+        "endpointInput": {"data": json.dumps(request), "encoding": "JSON", "mode": "INPUT"},
+        "endpointOutput": {
+            "data": json.dumps({"predictions": [{"score": 0.5}]}),
+            "encoding": "JSON",
+            "mode": "OUTPUT",
+        },
+    }
+    metadata = {"eventId": "e", "inferenceId": "X", "inferenceTime": "2013-02-01T00:00:00Z"}
+    line = json.dumps({"captureData": sides, "eventMetadata": metadata}).encode() + b"\n"
+    capture = world.put(world.artifacts, "capture/flights/x.jsonl", line)
+    late = {"labels/flights/late.csv": b"inference_id,label\nX/0,1\n"}
+    freeze(world, files(**late), captures=[{"bucket": capture["bucket"], "key": capture["key"]}])
+
+    start(champion=champion(world, event, section))
+
+    plan = json.loads(body(world, f"{RUN}/preprocessing_launch/plan/plan.json"))
+    assert plan["captured"]["labelled"] == 1
+    assert b"X/0" in body(world, f"{RUN}/preprocessing_launch/plan/captured.csv")
+    assert plan["pinned"]["sha256"] == section["holdout_digest"]
+    pinned = body(world, f"{RUN}/preprocessing_launch/plan/pinned.jsonl.gz")
+    assert hashlib.sha256(pinned).hexdigest() == section["holdout_digest"]
+    assert json.loads(body(world, f"{RUN}/preprocessing_launch/plan/baseline.json"))["model"] == "flights"
+
+
 def spark_leaves(world: World, event: Events, folder: Path) -> dict[str, Any]:
     """Put a data set into the run's place as the job does; both engines write the same files."""
     run = Run.model_validate(event("preprocessing"))
+    folder.mkdir(exist_ok=True)
     local = []
     for n, (key, content) in enumerate(files().items()):
         path = folder / f"dropped-{n}"

@@ -42,6 +42,7 @@ ANSWERS: dict[str, Any] = {
 
 FAULTS = {
     "data_arrival": ("ArtifactInvalid", "data.json is missing"),
+    "preprocessing_launch": ("ArtifactInvalid", "data.json is missing"),
     "preprocessing": ("ArtifactInvalid", "data.json is missing"),
     "evaluation_gate": ("ArtifactInvalid", "is missing"),
     "record_outcome": ("ArtifactInvalid", "data.json is missing"),
