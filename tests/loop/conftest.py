@@ -29,7 +29,7 @@ from tests.security import asked
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS, STOP_SECONDS, REST_SECONDS = 120, 30, 120
-CANARIES = {"data": "AKIAPLANTEDINANID001", "environment": "hunter2-planted-in-the-environment"}
+CANARIES = {"data": "AKIA" + "PLANTEDINANID001", "environment": "hunter2-planted-in-the-environment"}
 """Planted where secrets and people's data are, and may come out nowhere."""
 SPEC = """
 model: parcels

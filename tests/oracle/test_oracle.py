@@ -16,7 +16,7 @@ from .evidence import Evidence
 from .invariants import violations
 
 NOW = 1_000.0
-CANARY = "AKIAPLANTEDHERE00001"
+CANARY = "AKIA" + "PLANTEDHERE00001"
 
 
 def run(run_id: str, status: str = "promoted", outcome: str = "said so") -> RunRow:

@@ -29,7 +29,7 @@ def stage_captured(
         truth.read(file.chunks, file.key)
     names = [column["name"] for column in recipe["columns"]]
     # As it was sent: the rows are cleaned later with all others, so a captured and a dropped row go one way.
-    reader = CaptureReader(recipe["inputs"], columns=names)
+    reader = CaptureReader(recipe["inputs"], names)
     files = line = labelled = 0
     marks = [(column.get("notation") or {}).get("decimal", ".") for column in recipe["columns"]]
     with path.open("w", encoding="utf-8", newline="") as stream:
@@ -48,7 +48,7 @@ def stage_captured(
     flooded = limit_hours(path, most) if line > most else 0
     return {
         "files": files,
-        "rows": reader.rows,
+        "rows": line,
         "labels": len(truth.known),
         "labelled": labelled - flooded,
         "malformed": sum(reader.malformed.values()),

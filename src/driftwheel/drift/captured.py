@@ -1,20 +1,17 @@
 """Captured traffic: SageMaker's data-capture JSONL, as columns, scores and row ids.
 
-One line is one request (``request``). Most traffic is alike, and is read a block of lines at once.
+One line is one request (``request``). Most traffic is alike, and is read a block of lines at once. Fields are
+given as they were sent, and without numpy, which preparing a data set has no other use for; ``cleaned`` gives
+them as the model sees them.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 
-import numpy as np
-
 from driftwheel.drift.request import Capture, Entry, Malformed, alike, decoded, rows_of, within
-from driftwheel.recipe.columns import clean_columns
-from driftwheel.recipe.row import RowRecipe
 
 BATCH_ROWS = 20_000
 """Rows held at once: some 20 MB of Python values for a dozen columns."""
@@ -27,10 +24,7 @@ EXAMPLES = 5
 
 @dataclass
 class Batch:
-    """Rows of captured requests, cleaned as the model cleans them; a score that was not captured is None.
-
-    Numbers are float64 (NaN = missing), other columns lists.
-    """
+    """Rows of captured requests; a score that was not captured is None."""
 
     columns: dict[str, Any]
     scores: list[float | None] = field(default_factory=list)
@@ -39,29 +33,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def at(self, rows: Sequence[int]) -> "Batch":
-        """Keep only these rows, by their place."""
-        return Batch(
-            {
-                name: column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
-                for name, column in self.columns.items()
-            },
-            [self.scores[row] for row in rows],
-            [self.ids[row] for row in rows],
-            [self.times[row] for row in rows],
-        )
-
-    def values(self, name: str, kind: str) -> list[Any]:
-        """Give a column of this type as Python values, None where one is missing."""
-        column = self.columns[name]
-        if not isinstance(column, np.ndarray):
-            return list(column)
-        number = int if kind == "integer" else float
-        return [
-            None if math.isnan(value) else number(value) if math.isfinite(value) else value
-            for value in column.tolist()
-        ]
 
     def labels(self, known: Mapping[str, float]) -> list[float | None]:
         """Look the rows' labels up by id; a request of one row may be labelled with or without its ``/0``."""
@@ -74,23 +45,15 @@ class Batch:
 class CaptureReader:
     """Reads files of captured traffic one after the other and counts what it met.
 
-    ``recipe`` cleans the rows; the names of the inputs in its place hand every field over as it was sent.
-    ``malformed`` counts lines by reason, ``examples`` quotes the first few places; ``refused`` are rows
-    without a required value. ``columns`` are the ones collected: by default what the model reads.
+    ``inputs`` are the columns of a CSV request, in order, ``columns`` the ones collected. ``malformed``
+    counts lines by reason, ``examples`` quotes the first few places.
     """
 
-    recipe: RowRecipe | Sequence[str]
-    columns: Sequence[str] | None = None
+    inputs: list[str]
+    columns: Sequence[str]
     lines: int = 0
-    rows: int = 0
-    refused: int = 0
     malformed: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
-
-    @property
-    def inputs(self) -> list[str]:
-        """The columns of a CSV request, in order."""
-        return self.recipe.inputs if isinstance(self.recipe, RowRecipe) else list(self.recipe)
 
     def read(
         self, chunks: Iterable[bytes], name: str = "capture", *, since: str = "", until: str = ""
@@ -109,19 +72,16 @@ class CaptureReader:
                 number += 1
                 self._take(entry, batch, f"{name} line {number}", since, until)
                 if len(batch) >= BATCH_ROWS:
-                    yield from self._cleaned(batch)
+                    yield batch
                     batch = self._empty()
             if len(batch) >= BATCH_ROWS:
-                yield from self._cleaned(batch)
+                yield batch
                 batch = self._empty()
-        yield from self._cleaned(batch)
+        if len(batch):
+            yield batch
 
     def _empty(self) -> Batch:
-        """Begin a batch of the columns asked for, and of those whose absence refuses a row."""
-        names = [*(self.columns or self.inputs)]
-        if isinstance(self.recipe, RowRecipe):
-            names += [name for name, column in self.recipe.columns.items() if column["missing"] == "reject"]
-        return Batch({name: [] for name in names})
+        return Batch({name: [] for name in self.columns})
 
     def _take_alike(self, entries: Sequence[Entry], batch: Batch, since: str, until: str) -> bool:
         """Take one CSV row and one score of every request; do nothing unless all are such."""
@@ -165,18 +125,6 @@ class CaptureReader:
         batch.scores += scores
         batch.ids += [request] if single else [f"{request}/{index}" for index in range(len(records))]
         batch.times += [metadata.inferenceTime] * len(records)
-
-    def _cleaned(self, batch: Batch) -> Iterator[Batch]:
-        """Give the batch as the model cleans it, without the rows it refuses."""
-        if isinstance(self.recipe, RowRecipe):
-            columns, refused = clean_columns(self.recipe, batch.columns)
-            batch = replace(batch, columns={name: columns[name] for name in self.columns or self.inputs})
-            if refused is not None:
-                self.refused += int(refused.sum())
-                batch = batch.at(np.flatnonzero(~refused).tolist())
-        self.rows += len(batch)
-        if len(batch):
-            yield batch
 
 
 def blocks_of(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from driftwheel.drift.answered import AnswerLog
-from driftwheel.drift.captured import CaptureReader
+from driftwheel.drift.cleaned import CleaningReader
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.row_sample import RowSample
 from driftwheel.drift.window import Window, WindowBuilder
@@ -31,7 +31,7 @@ def read_window(
     window's ``about`` says how many rows, labels and unreadable lines there were. ``slices`` are columns to
     tell answers apart by; those that no request carries are left out. ``sample`` is offered every row.
     """
-    reader = CaptureReader(recipe)
+    reader = CleaningReader(recipe)
     window = WindowBuilder(baseline)
     answers = AnswerLog(name for name in slices if name in recipe.inputs)
     labelled = 0
@@ -54,11 +54,11 @@ def read_window(
         until=until,
         first=first,
         last=last,
-        requests=reader.lines,
+        requests=reader.captured.lines,
         rows=reader.rows,
         labelled_rows=labelled,
         refused_rows=reader.refused,
         labels={"known": len(labels.known), "corrected": labels.corrected, "repeated": labels.repeated},
-        malformed={"captures": dict(reader.malformed), "labels": dict(labels.malformed)},
-        examples=[*reader.examples, *labels.examples],
+        malformed={"captures": dict(reader.captured.malformed), "labels": dict(labels.malformed)},
+        examples=[*reader.captured.examples, *labels.examples],
     )

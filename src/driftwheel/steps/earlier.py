@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from driftwheel.drift.answered import HOUR, Answered
-from driftwheel.drift.captured import CaptureReader
+from driftwheel.drift.cleaned import CleaningReader
 from driftwheel.drift.kept import Kept, kept_from_bytes
 from driftwheel.drift.labels import LabelReader
 from driftwheel.layout import S3Uri, answers_key
@@ -55,7 +55,7 @@ def _read(traffic: Traffic, place: S3Uri) -> Kept:
 
 
 def _with(kept: Kept, hour: datetime, traffic: Traffic, keys: list[str], first: datetime) -> Kept:
-    reader = CaptureReader(traffic.recipe, columns=traffic.recipe.inputs[:1])
+    reader = CleaningReader(traffic.recipe, traffic.recipe.inputs[:1])
     times: list[str] = []
     ids: list[str] = []
     scores: list[float | None] = []

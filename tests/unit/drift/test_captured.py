@@ -6,7 +6,8 @@ import pytest
 
 from driftwheel.drift import captured
 from driftwheel.drift.baseline import build_baseline
-from driftwheel.drift.captured import BATCH_ROWS, CaptureReader, lines_of
+from driftwheel.drift.captured import BATCH_ROWS, lines_of
+from driftwheel.drift.cleaned import CleaningReader
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
 from driftwheel.drift.summaries import is_null
@@ -55,7 +56,7 @@ def answer(*scores):
 
 
 def read(recipe, *lines, **window):
-    reader = CaptureReader(recipe)
+    reader = CleaningReader(recipe)
     return reader, list(reader.read([b"".join(lines)], "k.jsonl", **window))
 
 
@@ -132,10 +133,10 @@ def test_malformed_lines_are_counted_by_reason_and_never_fatal(recipe):
     )
 
     assert len(batch) == reader.rows == 1
-    assert sum(reader.malformed.values()) == 9
-    assert reader.malformed["not a data-capture record"] == 2
-    assert len(reader.examples) == 5
-    assert reader.examples[0] == "k.jsonl line 1: not a data-capture record"
+    assert sum(reader.captured.malformed.values()) == 9
+    assert reader.captured.malformed["not a data-capture record"] == 2
+    assert len(reader.captured.examples) == 5
+    assert reader.captured.examples[0] == "k.jsonl line 1: not a data-capture record"
 
 
 def test_broken_base64_is_malformed(recipe):
@@ -143,7 +144,7 @@ def test_broken_base64_is_malformed(recipe):
 
     reader, batches = read(recipe, broken)
 
-    assert (batches, sum(reader.malformed.values())) == ([], 1)
+    assert (batches, sum(reader.captured.malformed.values())) == ([], 1)
 
 
 def test_a_value_of_the_wrong_type_is_marked_and_the_row_kept(recipe):
@@ -224,8 +225,8 @@ def test_one_request_unlike_the_others_changes_nothing_for_them(recipe, given, a
     ids = [one for batch in batches for one in batch.ids]
     assert [one for one in ids if one[0] == "b"] == [one for batch in single for one in batch.ids]
     assert [one for one in ids if one[0] != "b"] == ["a/0", "c/0"]
-    assert reader.lines == 3
-    assert sum(reader.malformed.values()) == sum(alone.malformed.values()) - 1
+    assert reader.captured.lines == 3
+    assert sum(reader.captured.malformed.values()) == sum(alone.captured.malformed.values()) - 1
 
 
 def test_a_record_spread_over_two_lines_is_no_record(recipe):
@@ -233,8 +234,8 @@ def test_a_record_spread_over_two_lines_is_no_record(recipe):
 
     reader, [batch] = read(recipe, first, second.replace(b'"captureData":', b'"captureData":\n'), b"\n")
 
-    assert (reader.lines, reader.rows, len(batch)) == (3, 1, 1)
-    assert reader.examples == [f"k.jsonl line {n}: not a data-capture record" for n in (2, 3)]
+    assert (reader.captured.lines, reader.rows, len(batch)) == (3, 1, 1)
+    assert reader.captured.examples == [f"k.jsonl line {n}: not a data-capture record" for n in (2, 3)]
 
 
 @pytest.mark.parametrize("block", [1, 500, 1 << 20])
@@ -243,11 +244,11 @@ def test_blocks_do_not_depend_on_how_the_bytes_come(recipe, monkeypatch, block, 
     monkeypatch.setattr(captured, "BLOCK", block)
     data = b"".join(line("LGA,1", "0.1", "CSV", inference=f"r{n}") for n in range(5)) + b"\n{"
 
-    reader = CaptureReader(recipe)
+    reader = CleaningReader(recipe)
     batches = list(reader.read([data[at : at + size] for at in range(0, len(data), size)], "k.jsonl"))
 
     assert [one for batch in batches for one in batch.ids] == [f"r{n}/0" for n in range(5)]
-    assert reader.examples == ["k.jsonl line 7: not a data-capture record"]
+    assert reader.captured.examples == ["k.jsonl line 7: not a data-capture record"]
 
 
 def test_a_large_file_comes_in_batches(recipe):
@@ -350,7 +351,7 @@ def test_the_flights_example_can_be_read_back(tmp_path):
 def test_a_row_is_refused_for_a_required_column_that_nobody_collects():
     required = load_spec(SPEC.replace("range: [-40, 130]", "range: [-40, 130], missing: reject"))
     recipe = load_recipe(declare(required), {"medians": {}, "modes": {}, "categories": {"origin": []}})
-    reader = CaptureReader(recipe, columns=["origin"])
+    reader = CleaningReader(recipe, columns=["origin"])
 
     [batch] = reader.read([line("LGA,", "0.1", "CSV") + line("JFK,2", "0.2", "CSV", inference="b")])
 
