@@ -18,7 +18,7 @@ from driftwheel.sources.csv_records import LONGEST_LINE, is_plain, moves
 from driftwheel.sources.file import KEPT_BAD_LINES, MOST_COLUMNS, BadLine, SourceFile
 from driftwheel.sources.jsonl_file import BadRecord, check_lines, read_record
 from driftwheel.sources.parquet_size import most_rows, refuse_damaged, refuse_size
-from driftwheel.sources.refusal import Unreadable
+from driftwheel.sources.refusal import Unreadable, no_rows, not_flat, too_deep, too_many_fields, too_wide
 from driftwheel.sources.sniff import opened
 
 if TYPE_CHECKING:
@@ -193,13 +193,7 @@ def _csv(
     reading = Reading(file.number, "csv", tuple(columns), facts.columns, shape.delimiter)
     frame = _text_frame(session, pieces, reading, facts)
     if not facts.rows and not facts.bad_line_count:
-        raise Unreadable(
-            "header-only",
-            f"{file.key} has a header and no rows",
-            key=file.key,
-            line=1,
-            hint="check the export's filter",
-        )
+        raise no_rows(file.key)
     return frame
 
 
@@ -216,22 +210,11 @@ def _jsonl(
     frame = _text_frame(session, pieces, Reading(file.number, "jsonl", tuple(columns)), facts)
     deep = next((bad.line for bad in facts.bad_lines if bad.reason == DEEP), None)
     if deep is not None:
-        raise Unreadable(
-            "json-depth",
-            f"{file.key} line {deep} is nested too deeply",
-            key=file.key,
-            line=deep,
-            hint="flatten the record",
-        )
+        raise too_deep(file.key, deep)
     names = session.sparkContext.parallelize(pieces, max(len(pieces), 1)).flatMap(fields_of).distinct()
     facts.columns = tuple(sorted(names.collect()))
     if len(facts.columns) > MOST_COLUMNS:
-        raise Unreadable(
-            "too-many-columns",
-            f"{file.key} brings more than {MOST_COLUMNS} different fields",
-            key=file.key,
-            hint="write what varies as a value, not as the name of a field",
-        )
+        raise too_many_fields(file.key, MOST_COLUMNS)
     with plain.open("rb") as stream:
         first = next((line for line in stream if line.strip()), b"")
     check_lines(file, facts.rows, list(facts.bad_lines), list(columns), first)
@@ -270,28 +253,17 @@ def _parquet(
         refuse_damaged(file, error)
     facts.columns = tuple(frame.columns)
     if len(frame.columns) > MOST_COLUMNS:
-        raise Unreadable(
-            "too-many-columns",
-            f"{file.key} has {len(frame.columns)} columns, at most {MOST_COLUMNS} are read",
-            key=file.key,
-            hint="export the columns model.yaml names",
-        )
+        raise too_wide(file.key, len(frame.columns), MOST_COLUMNS)
     types = dict(frame.dtypes)
     taken = [name for name in columns if name in types]
     for name in taken:
         if NESTED.match(types[name]):
-            raise Unreadable(
-                "unsupported-type",
-                f"{file.key} column '{name}' is {types[name]}: only flat columns are read",
-                key=file.key,
-                column=name,
-                hint="flatten the column in the export",
-            )
+            raise not_flat(file.key, name, types[name])
     limit = most_rows(plain, len(taken))
     if facts.rows > limit:
         refuse_size(file, limit, len(taken))
     if not facts.rows:
-        raise Unreadable("header-only", f"{file.key} has columns and no rows", key=file.key)
+        raise no_rows(file.key)
     cells = [f"{_text(name, types.get(name))} AS `{name}`" for name in columns]
     places = [f"CAST({file.number} AS INT) AS __file", "_metadata.row_index + 1 AS __line"]
     return frame.selectExpr(*cells, *places)

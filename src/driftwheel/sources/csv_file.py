@@ -21,7 +21,7 @@ from driftwheel.sources.file import (
     Through,
     picked_sql,
 )
-from driftwheel.sources.refusal import Unreadable
+from driftwheel.sources.refusal import Unreadable, no_rows, too_wide
 
 if TYPE_CHECKING:  # Spark's jobs read these files too, without pydantic
     from driftwheel.spec import Enrichment, Source
@@ -62,13 +62,7 @@ def load(
         for name in (BAD, SCANS, MOVED):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
     if not rows and not count:
-        raise Unreadable(
-            "header-only",
-            f"{file.key} has a header and no rows",
-            key=file.key,
-            line=1,
-            hint="check the export's filter",
-        )
+        raise no_rows(file.key)
     return Loaded(rows, tuple(header), bad, count)
 
 
@@ -165,13 +159,7 @@ def _header(file: SourceFile, plain: Path, delimiter: str) -> list[str]:
 
 def _check_header(file: SourceFile, header: list[str], delimiter: str, wanted: Collection[str]) -> None:
     if len(header) > MOST_COLUMNS:
-        raise Unreadable(
-            "too-many-columns",
-            f"{file.key} has {len(header)} columns, at most {MOST_COLUMNS} are read",
-            key=file.key,
-            line=1,
-            hint="export the columns model.yaml names",
-        )
+        raise too_wide(file.key, len(header), MOST_COLUMNS)
     if not set(header) & set(wanted):
         _check_delimiter(file, header, delimiter, wanted)
     twice = [name for name, times in Counter(header).items() if times > 1 and name]

@@ -17,7 +17,7 @@ from driftwheel.sources.file import (
     Through,
     one_line,
 )
-from driftwheel.sources.refusal import Unreadable
+from driftwheel.sources.refusal import Unreadable, too_deep, too_many_fields
 
 if TYPE_CHECKING:  # Spark's jobs read these files too, without pydantic
     from driftwheel.spec import Enrichment, Source
@@ -79,7 +79,8 @@ def _stage(file: SourceFile, plain: Path, names: list[str], staged: Path) -> Loa
             try:
                 record = _object(line.decode("utf-8-sig").rstrip())
                 columns |= dict.fromkeys(record)
-                _check_width(file, len(columns), number)
+                if len(columns) > MOST_COLUMNS:
+                    raise too_many_fields(file.key, MOST_COLUMNS, number)
                 writer.writerow([*(_cell(name, record.get(name)) for name in names), file.number, number])
                 rows += 1
             except BadRecord as error:
@@ -87,13 +88,7 @@ def _stage(file: SourceFile, plain: Path, names: list[str], staged: Path) -> Loa
                 if len(bad) < KEPT_BAD_LINES:
                     bad.append(BadLine(number, str(error)))
             except RecursionError as error:
-                raise Unreadable(
-                    "json-depth",
-                    f"{file.key} line {number} is nested too deeply",
-                    key=file.key,
-                    line=number,
-                    hint="flatten the record",
-                ) from error
+                raise too_deep(file.key, number) from error
     check_lines(file, rows, bad, names, first)
     return Loaded(rows, tuple(columns), tuple(bad), count)
 
@@ -106,17 +101,6 @@ def _check_length(file: SourceFile, line: bytes, number: int) -> None:
             key=file.key,
             line=number,
             hint="write one object a line",
-        )
-
-
-def _check_width(file: SourceFile, columns: int, number: int) -> None:
-    if columns > MOST_COLUMNS:
-        raise Unreadable(
-            "too-many-columns",
-            f"{file.key} line {number} brings more than {MOST_COLUMNS} different fields into the file",
-            key=file.key,
-            line=number,
-            hint="write what varies as a value, not as the name of a field",
         )
 
 

@@ -10,7 +10,7 @@ import duckdb
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.sources.file import MOST_COLUMNS, Loaded, SourceFile, Through, picked_sql
 from driftwheel.sources.parquet_size import most_rows, refuse_damaged, refuse_size
-from driftwheel.sources.refusal import Unreadable
+from driftwheel.sources.refusal import no_rows, not_flat, too_wide
 from driftwheel.spec import Enrichment, Source
 
 NESTED = ("STRUCT", "MAP", "UNION", "LIST", "BLOB", "BIT", "INTERVAL")
@@ -35,17 +35,12 @@ def load(
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
         types = {name: str(kind) for name, kind, *_ in described}
-        _check_width(file, len(types))
+        if len(types) > MOST_COLUMNS:
+            raise too_wide(file.key, len(types), MOST_COLUMNS)
         taken = [name for name in types if name in wanted]
         for name in taken:
             if types[name].startswith(NESTED) or types[name].endswith("]"):
-                raise Unreadable(
-                    "unsupported-type",
-                    f"{file.key} column '{name}' is {types[name]}: only flat columns are read",
-                    key=file.key,
-                    column=name,
-                    hint="flatten the column in the export",
-                )
+                raise not_flat(file.key, name, types[name])
         limit = most_rows(plain, len(taken))
         # What the footer says is believed when it is too much; that it is less is left to LIMIT below.
         told = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({quote(str(plain))})")
@@ -70,7 +65,7 @@ def load(
         connection.execute(f"DELETE FROM {table} WHERE __file = {file.number}")
         refuse_size(file, limit, len(taken))
     if not rows:
-        raise Unreadable("header-only", f"{file.key} has columns and no rows", key=file.key)
+        raise no_rows(file.key)
     return Loaded(rows, tuple(types))
 
 
@@ -90,16 +85,6 @@ def _contradicts_itself(connection: Any, plain: Path, names: list[str]) -> bool:
         [str(plain), names],
     )
     return int(found.fetchone()[0]) > 0
-
-
-def _check_width(file: SourceFile, columns: int) -> None:
-    if columns > MOST_COLUMNS:
-        raise Unreadable(
-            "too-many-columns",
-            f"{file.key} has {columns} columns, at most {MOST_COLUMNS} are read",
-            key=file.key,
-            hint="export the columns model.yaml names",
-        )
 
 
 def _count(connection: Any, table: str) -> int:

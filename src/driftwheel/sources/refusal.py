@@ -47,3 +47,37 @@ class Unreadable(Exception):
     ) -> None:
         super().__init__(message)
         self.refusal = Refusal(code=code, message=message, key=key, column=column, line=line, hint=hint)
+
+
+def no_rows(key: str) -> Unreadable:
+    """Say that a file has columns and nothing else."""
+    hint = "check the export's filter"
+    return Unreadable("header-only", f"{key} has columns and no rows", key=key, line=1, hint=hint)
+
+
+def too_wide(key: str, columns: int, most: int) -> Unreadable:
+    """Say that a file with declared columns has too many of them."""
+    message = f"{key} has {columns} columns, at most {most} are read"
+    return Unreadable(
+        "too-many-columns", message, key=key, line=1, hint="export the columns model.yaml names"
+    )
+
+
+def too_many_fields(key: str, most: int, line: int | None = None) -> Unreadable:
+    """Say that the records of a file bring too many different fields; ``line`` brought the last one."""
+    message = f"{key} brings more than {most} different fields"
+    hint = "write what varies as a value, not as the name of a field"
+    return Unreadable("too-many-columns", message, key=key, line=line, hint=hint)
+
+
+def too_deep(key: str, line: int) -> Unreadable:
+    """Say that a record is nested too deeply to be read."""
+    message = f"{key} line {line} is nested too deeply"
+    return Unreadable("json-depth", message, key=key, line=line, hint="flatten the record")
+
+
+def not_flat(key: str, column: str, kind: str) -> Unreadable:
+    """Say that a column holds structures."""
+    message = f"{key} column '{column}' is {kind}: only flat columns are read"
+    hint = "flatten the column in the export"
+    return Unreadable("unsupported-type", message, key=key, column=column, hint=hint)
