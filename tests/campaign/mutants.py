@@ -125,7 +125,7 @@ MUTANTS = (
     Mutant(
         "M12",
         "log the row on error",
-        "src/driftwheel/jobs/train.py",
+        "src/driftwheel/jobs/failure.py",
         'reason = f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}"',
         'reason = f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}: {error}"',
         ("tests/unit/jobs/test_train.py",),

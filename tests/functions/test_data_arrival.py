@@ -35,7 +35,6 @@ def test_a_whole_data_set_is_ready(world: World, event: Events, context: Context
     assert states(world) == {"data/flights/a.csv": "pending"}
 
 
-@pytest.mark.case("LD-09")
 @pytest.mark.parametrize(
     ("declared", "engine"),
     [
