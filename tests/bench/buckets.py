@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import threading
+from pathlib import Path
 from typing import Any
 
 from .faults import Faults, refused
@@ -46,6 +47,12 @@ class MemoryS3:
             CopySource["Bucket"], CopySource["Key"], CopySource.get("VersionId", ""), "CopyObject"
         )
         return self.put_object(Bucket=Bucket, Key=Key, Body=body)
+
+    def copy(self, source: dict[str, str], bucket: str, key: str) -> None:
+        self.copy_object(CopySource=source, Bucket=bucket, Key=key)
+
+    def upload_file(self, path: str, bucket: str, key: str) -> None:
+        self.put_object(Bucket=bucket, Key=key, Body=Path(path).read_bytes())
 
     def get_paginator(self, operation: str) -> "MemoryS3":
         assert operation == "list_objects_v2"

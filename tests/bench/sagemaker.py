@@ -21,6 +21,7 @@ class StrictSageMaker:
 
     def __init__(self, faults: Faults, now: Callable[[], datetime], quota: int = 100) -> None:
         self.jobs: dict[str, Request] = {}
+        self.processing_jobs: dict[str, Request] = {}
         self.models: dict[str, Request] = {}
         self.configs: dict[str, Request] = {}
         self.endpoints: dict[str, Request] = {}
@@ -71,6 +72,24 @@ class StrictSageMaker:
 
     def _stop_training_job(self, *, TrainingJobName: str) -> Request:
         self.jobs[TrainingJobName]["TrainingJobStatus"] = "Stopped"
+        return {}
+
+    def _create_processing_job(self, **request: Any) -> Request:
+        name = request["ProcessingJobName"]
+        if name in self.processing_jobs:
+            raise refused("ResourceInUse", "CreateProcessingJob", f"{name} is in use")
+        arn = f"arn:aws:sagemaker:us-east-1:123456789012:processing-job/{name}"
+        known = {"ProcessingJobArn": arn, "ProcessingJobStatus": "InProgress"}
+        self.processing_jobs[name] = request | known | {"ProcessingStartTime": self._now()}
+        return {"ProcessingJobArn": arn}
+
+    def _describe_processing_job(self, *, ProcessingJobName: str) -> Request:
+        if ProcessingJobName not in self.processing_jobs:
+            raise refused("ValidationException", "DescribeProcessingJob", "Could not find requested job.")
+        return dict(self.processing_jobs[ProcessingJobName])
+
+    def _stop_processing_job(self, *, ProcessingJobName: str) -> Request:
+        self.processing_jobs[ProcessingJobName]["ProcessingJobStatus"] = "Stopped"
         return {}
 
     def _create_model(self, **request: Any) -> Request:
@@ -134,6 +153,12 @@ class StrictSageMaker:
         with self._lock:
             if self.jobs[name]["TrainingJobStatus"] == "InProgress":
                 self.jobs[name] |= {"TrainingJobStatus": status, "FailureReason": reason}
+
+    def end_processing_job(self, name: str) -> None:
+        with self._lock:
+            if self.processing_jobs[name]["ProcessingJobStatus"] == "InProgress":
+                ended = {"ProcessingJobStatus": "Completed", "ProcessingEndTime": self._now()}
+                self.processing_jobs[name] |= ended
 
     def settle_endpoint(self, name: str, *, rolled_back: bool = False) -> None:
         """End a creation or an update, well or by a rollback that gives no reason."""

@@ -6,12 +6,15 @@ statistics (every challenger on new rows is better, unless its file says otherwi
 """
 
 import contextlib
+import hashlib
 import json
 import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import driftwheel.hooks
@@ -26,6 +29,7 @@ from driftwheel.steps import (
     data_arrival,
     deployment,
     job_callback,
+    preprocessing_launch,
     record_outcome,
     restoration,
     training_launch,
@@ -53,6 +57,8 @@ CANARY = b"AKIAPLANTEDINEVERYROW"
 """Stands in every file that is dropped, and may come out nowhere."""
 MOST_RECEIVES = 5
 CODE = ("c" * 64, b"code")
+SPARK = ("d" * 64, {"preprocess_spark.py": b"code"})
+PLACE = training_launch.Place("driftwheel", ARTIFACTS, "role", "key")
 Message = dict[str, Any]
 
 
@@ -191,6 +197,8 @@ class World:
         choices: list[tuple[str, Any]] = [("advance", one) for one in ready if not one.tries]
         running = [n for n, job in self.sagemaker.jobs.items() if job["TrainingJobStatus"] == "InProgress"]
         choices += [("job", name) for name in running]
+        prepared = self.sagemaker.processing_jobs.items()
+        choices += [("processing", n) for n, job in prepared if job["ProcessingJobStatus"] == "InProgress"]
         moving = ("Creating", "Updating")
         choices += [
             ("endpoint", n) for n, e in self.sagemaker.endpoints.items() if e["EndpointStatus"] in moving
@@ -205,6 +213,8 @@ class World:
             self.machine.advance(what)
         elif kind == "job":
             self.end_job(what)
+        elif kind == "processing":
+            self.end_processing_job(what)
         elif kind == "endpoint":
             self.end_endpoint(what)
         else:
@@ -235,6 +245,11 @@ class World:
                 self.s3.put_object(Bucket=where.bucket, Key=where.key, Body=self._trained())
         arn = job["TrainingJobArn"]
         self._changed("SageMaker Training Job State Change", arn)
+
+    def end_processing_job(self, name: str) -> None:
+        self.sagemaker.end_processing_job(name)
+        arn = self.sagemaker.processing_jobs[name]["ProcessingJobArn"]
+        self._changed("SageMaker Processing Job State Change", arn)
 
     def _trained(self) -> bytes:
         """An artifact unlike every other: a model trained twice is not the same bytes."""
@@ -320,16 +335,26 @@ class World:
         section = PreprocessingSection(
             outcome="ready", uri=str(where), data_digest=content, holdout_uri=str(where / "holdout.jsonl.gz")
         )
+        holdout = {"uri": section.holdout_uri, "sha256": hashlib.sha256(b"").hexdigest(), "question": ""}
+        self.objects.write(S3Uri.parse(section.holdout_uri), b"")
+        self.objects.write_json(where / "profile.json", {})
+        self.objects.write_json(where / "manifest.json", {"holdout": holdout})
         owner = self.ledger.runs.claim_data(run.model, content, run.run_id)
         if owner != run.run_id:
             section = section.model_copy(update={"outcome": "unchanged", "same_as": owner})
         return section.model_dump(mode="json", exclude_none=True)
 
+    def _preprocessing_launch(self, payload: Any) -> Any:
+        run, waiting = self._waiting(payload)
+        with TemporaryDirectory() as folder:
+            return preprocessing_launch.launch(
+                run, waiting, PLACE, SPARK, self.objects, Tokens(self.table), self.sagemaker, Path(folder)
+            )
+
     def _training_launch(self, payload: Any) -> Any:
         run, waiting = self._waiting(payload)
-        place = training_launch.Place("driftwheel", ARTIFACTS, "role", "key")
         tokens = Tokens(self.table)
-        return training_launch.launch(run, waiting, place, CODE, self.objects, tokens, self.sagemaker)
+        return training_launch.launch(run, waiting, PLACE, CODE, self.objects, tokens, self.sagemaker)
 
     def _evaluation_gate(self, payload: Any) -> Any:
         run = Run.model_validate(payload)

@@ -121,7 +121,7 @@ def test_a_shuffled_flood_ends_with_each_champion_on_the_newest_complete_set(rec
     delivered = sum(row.deliveries for model in WHOLE.models for row in world.ledger.objects.of_model(model))
     assert delivered == WHOLE.objects + WHOLE.repeated
     tell(world, record_property)
-    record_property("said", WHOLE)
+    record_property("said", str(WHOLE))
 
 
 @pytest.mark.case("LD-02")
@@ -148,7 +148,7 @@ def test_a_power_cut_at_the_peak_costs_at_most_the_trainings_in_flight(record_pr
     failed = sum(job["TrainingJobStatus"] == "Failed" for job in cut.sagemaker.jobs.values())
     assert len(cut.sagemaker.jobs) <= trainings + failed + len(WHOLE.models)
     tell(cut, record_property)
-    record_property("said", WHOLE)
+    record_property("said", str(WHOLE))
 
 
 @pytest.mark.case("EV-02")

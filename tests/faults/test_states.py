@@ -27,8 +27,9 @@ ENDED = ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError"]
 class Broken(World):
     """A world whose functions fail, state by state, by the names Lambda reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: str = "") -> None:
         super().__init__(Faults())
+        self.more = "preprocessing: {engine: spark}\n" if state == "PreprocessingLaunch" else ""
         self.errors: dict[str, list[str]] = {}
         self.answers: dict[str, Any] = {}
 
@@ -41,7 +42,7 @@ class Broken(World):
 
 
 def turned(world: Broken) -> Broken:
-    world.register()
+    world.register(world.more)
     world.drop("parcels", "a.csv", b"first")
     world.drain()
     world.tick(10)
@@ -59,12 +60,13 @@ def only(world: Broken) -> tuple[str, str]:
 @pytest.mark.parametrize("error", [*TRANSIENT, *ENDED])
 @pytest.mark.parametrize("state", REACHED)
 def test_an_error_that_passes_costs_one_more_call_and_has_one_effect(state: str, error: str) -> None:
-    world = Broken()
+    world = Broken(state)
     world.errors[STEPS[state]] = [error]
 
     turned(world)
 
     assert only(world) == ("SUCCEEDED", "")
+    assert not world.errors[STEPS[state]], f"{state} was never entered"
     assert len(world.sagemaker.jobs) == len(world.sagemaker.models) == 1
     assert_world(world)
 
@@ -72,7 +74,7 @@ def test_an_error_that_passes_costs_one_more_call_and_has_one_effect(state: str,
 @pytest.mark.case("SF-02")
 @pytest.mark.parametrize("state", [name for name in REACHED if name != "RecordOutcome"])
 def test_a_fault_of_its_own_is_not_retried_and_ends_where_it_is_told(state: str) -> None:
-    world = Broken()
+    world = Broken(state)
     world.errors[STEPS[state]] = ["ArtifactInvalid"]
 
     turned(world)
@@ -89,7 +91,7 @@ def test_a_fault_of_its_own_is_not_retried_and_ends_where_it_is_told(state: str)
 @pytest.mark.parametrize("error", ["Lambda.ServiceException", "Lambda.Unknown"])
 @pytest.mark.parametrize("state", [name for name in REACHED if name != "RecordOutcome"])
 def test_where_retries_end_the_run_fails_and_a_person_may_repeat_it(state: str, error: str) -> None:
-    world = Broken()
+    world = Broken(state)
     world.errors[STEPS[state]] = [error] * 6 if error == "Lambda.ServiceException" else [error] * 2
     turned(world)
     assert only(world) == ("FAILED", error)
@@ -118,7 +120,7 @@ def test_an_answer_of_another_shape_never_ends_in_states_runtime(state: str, ans
 @pytest.mark.case("SF-10")
 @pytest.mark.parametrize("state", REACHED)
 def test_an_execution_aborted_in_any_state_leaves_no_job_no_lease_and_the_champion(state: str) -> None:
-    world = turned(Broken())
+    world = turned(Broken(state))
     champion = world.ledger.champions.get("parcels")
     world.drop("parcels", "b.csv", b"second")
     world.drain()

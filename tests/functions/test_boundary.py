@@ -17,6 +17,8 @@ from driftwheel.errors import CapacityExceeded
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.objects import Objects
 from driftwheel.ledger.table import Table
+from driftwheel.processing import ProcessingJob, ProcessingPlace, processing_request
+from driftwheel.spec import Preprocessing
 from tests.bench.boundary import CODES, Boundary, Fault
 from tests.bench.faults import Faults
 from tests.bench.sagemaker import StrictSageMaker
@@ -57,8 +59,14 @@ CONFIG = {
     "Tags": TAGS,
 }
 ENDPOINT = {"EndpointName": "driftwheel-e", "EndpointConfigName": "driftwheel-c"}
+PREPARATION = processing_request(
+    Preprocessing(),
+    ProcessingJob("driftwheel-flights-p1", "flights", "p1", "d" * 64, "driftwheel", {}, "s3://artifacts/out"),
+    ProcessingPlace("us-east-1", ROLE, KEY),
+)
 CREATES = {
     "training_job": (JOB, ["TrainingJobName"]),
+    "processing_job": (PREPARATION, ["ProcessingJobName"]),
     "model": (MODEL, ["ModelName"]),
     "endpoint_config": (CONFIG, ["EndpointConfigName"]),
     "endpoint": (ENDPOINT | {"Tags": TAGS}, ["EndpointName"]),
@@ -71,7 +79,7 @@ def boundary(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Boundary
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     sagemaker = world.client("sagemaker")
     for operation, (request, _) in CREATES.items():
-        if operation != "training_job":
+        if operation not in {"training_job", "processing_job"}:
             getattr(sagemaker, f"create_{operation}")(**request)
     with Boundary().up() as boundary:
         yield boundary
@@ -199,7 +207,8 @@ def test_a_creation_whose_answer_was_lost_is_recognised_as_ours(operation: str) 
 
     create_once(sagemaker, operation, request, {name: request[name] for name in names}, {})
 
-    rooms = (sagemaker.jobs, sagemaker.models, sagemaker.configs, sagemaker.endpoints)
+    jobs = (sagemaker.jobs, sagemaker.processing_jobs)
+    rooms = (*jobs, sagemaker.models, sagemaker.configs, sagemaker.endpoints)
     assert sum(map(len, rooms)) == 1
     assert faults.counts[f"create_{operation}"] == 2
 

@@ -193,7 +193,7 @@ def _csv(
     reading = Reading(file.number, "csv", tuple(columns), facts.columns, shape.delimiter)
     frame = _text_frame(session, pieces, reading, facts)
     if not facts.rows and not facts.bad_line_count:
-        raise no_rows(file.key)
+        raise no_rows(file.key, 1)
     return frame
 
 

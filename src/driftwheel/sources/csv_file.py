@@ -62,7 +62,7 @@ def load(
         for name in (BAD, SCANS, MOVED):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
     if not rows and not count:
-        raise no_rows(file.key)
+        raise no_rows(file.key, 1)
     return Loaded(rows, tuple(header), bad, count)
 
 
@@ -159,7 +159,7 @@ def _header(file: SourceFile, plain: Path, delimiter: str) -> list[str]:
 
 def _check_header(file: SourceFile, header: list[str], delimiter: str, wanted: Collection[str]) -> None:
     if len(header) > MOST_COLUMNS:
-        raise too_wide(file.key, len(header), MOST_COLUMNS)
+        raise too_wide(file.key, len(header), MOST_COLUMNS, 1)
     if not set(header) & set(wanted):
         _check_delimiter(file, header, delimiter, wanted)
     twice = [name for name, times in Counter(header).items() if times > 1 and name]

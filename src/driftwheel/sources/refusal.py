@@ -49,18 +49,17 @@ class Unreadable(Exception):
         self.refusal = Refusal(code=code, message=message, key=key, column=column, line=line, hint=hint)
 
 
-def no_rows(key: str) -> Unreadable:
-    """Say that a file has columns and nothing else."""
+def no_rows(key: str, line: int | None = None) -> Unreadable:
+    """Say that a file has columns and nothing else; ``line`` is where text names them."""
     hint = "check the export's filter"
-    return Unreadable("header-only", f"{key} has columns and no rows", key=key, line=1, hint=hint)
+    return Unreadable("header-only", f"{key} has columns and no rows", key=key, line=line, hint=hint)
 
 
-def too_wide(key: str, columns: int, most: int) -> Unreadable:
-    """Say that a file with declared columns has too many of them."""
+def too_wide(key: str, columns: int, most: int, line: int | None = None) -> Unreadable:
+    """Say that a file names too many columns; ``line`` is where text names them."""
     message = f"{key} has {columns} columns, at most {most} are read"
-    return Unreadable(
-        "too-many-columns", message, key=key, line=1, hint="export the columns model.yaml names"
-    )
+    hint = "export the columns model.yaml names"
+    return Unreadable("too-many-columns", message, key=key, line=line, hint=hint)
 
 
 def too_many_fields(key: str, most: int, line: int | None = None) -> Unreadable:
