@@ -119,6 +119,9 @@ def test_the_stack_keeps_what_people_decided(asked: Loop) -> None:
 
 @pytest.mark.case("OP-01")
 def test_what_the_loop_made_is_taken_down_until_nothing_is_billed(asked: Loop) -> None:
+    if asked.ledger.champions.get("parcels") is None:  # tried by itself: nothing was approved yet
+        assert command(asked, "approve", waiting(asked, 1), "--reason", "looks right") == 0
+        asked.ended(1)
     names, key = asked.names, "arn:aws:kms:us-east-1:123456789012:key/shared"
     retained = [
         {"ResourceType": "AWS::KMS::Key", "PhysicalResourceId": key},

@@ -327,7 +327,11 @@ class Scene:
         """Logs, alerts, metrics, histories, the ledger, and every page and document people are shown."""
         yield "alerts", "\n".join(self._stack.alerts)
         yield from ((one.name, one.text) for one in self.executions)
-        yield "metrics", str(self._stack.client("cloudwatch").list_metrics()["Metrics"])
+        # Ours alone: SageMaker's own are one datum a request, and carry names AWS gave.
+        pages = (
+            self._stack.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace="Driftwheel")
+        )
+        yield "metrics", str([metric for page in pages for metric in page["Metrics"]])
         decided = self._stack.ledger.decisions.of_model(self.model)
         yield "the ledger", str([self.runs, self.objects, self.history, decided])
         for pattern in ("*.log", "stack/logs/*.log", "stack/sagemaker/**/*.log"):
