@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from driftwheel.errors import ArtifactInvalid
@@ -177,6 +178,32 @@ def test_a_challenger_is_judged_on_the_champions_rows(world: World, prepare: Any
     assert second["holdout_uri"] == first["holdout_uri"]
     assert second["rolled_over"] is False
     assert second["rows"]["train"] > first["rows"]["train"]
+
+
+def test_a_new_holdout_leaves_out_the_rows_the_champion_was_trained_on(
+    world: World, prepare: Any, event: Events
+) -> None:
+    def parted(holdout: float) -> dict[str, Any]:
+        spec = event("preprocessing")["spec"] | {"evaluation": {"minimum_rows": 20}}
+        return {"spec": spec | {"split": {"by": "key", "holdout": holdout}}}
+
+    freeze(world, files())
+    first = prepare(**parted(0.1))
+    other = "runs/flights/1111111111111111"
+    freeze(world, files(**{"data/flights/b.csv": flights(range(20, 28))}), run=other, rollover=True)
+    arguments = {"run_id": "1111111111111111", "data_uri": f"s3://{world.artifacts}/{other}/data.json"}
+
+    second = prepare(**arguments, **parted(0.4), champion=champion(world, event, first))
+
+    assert second["rolled_over"] is True
+    holdout = gzip.decompress(bytes_of(world, second["holdout_uri"].split("/", 3)[3]))
+    judges = {json.loads(line)["key"] for line in holdout.splitlines()}
+    tables = [
+        io.BytesIO(bytes_of(world, f"{RUN}/preprocessing/{n}.parquet")) for n in ("train", "validation")
+    ]
+    taught = {key for table in tables for key in pq.read_table(table, columns=["__key"])["__key"].to_pylist()}
+    assert not judges & taught
+    assert len(taught) == first["rows"]["train"] + first["rows"]["validation"]
 
 
 @pytest.mark.case("DA-23")

@@ -148,7 +148,7 @@ def test_a_version_that_was_deleted_is_left_out_and_named(world: World, start: L
     assert plan["gone"][0][1]["code"] == "object-gone"
 
 
-def test_captured_labels_and_the_champions_judge_travel_in_the_plan(
+def test_captured_labels_the_champions_judge_and_its_rows_travel_in_the_plan(
     world: World, event: Events, publish: Any, start: Launch, tmp_path: Path
 ) -> None:
     freeze(world, files())
@@ -167,9 +167,11 @@ def test_captured_labels_and_the_champions_judge_travel_in_the_plan(
     line = json.dumps({"captureData": sides, "eventMetadata": metadata}).encode() + b"\n"
     capture = world.put(world.artifacts, "capture/flights/x.jsonl", line)
     late = {"labels/flights/late.csv": b"inference_id,label\nX/0,1\n"}
-    freeze(world, files(**late), captures=[{"bucket": capture["bucket"], "key": capture["key"]}])
+    captures = [{"bucket": capture["bucket"], "key": capture["key"]}]
+    freeze(world, files(**late), captures=captures, rollover=True)
+    spec = event("preprocessing_launch")["run"]["spec"] | {"split": {"by": "stratified"}}
 
-    start(champion=champion(world, event, section))
+    start(spec=spec, champion=champion(world, event, section))
 
     plan = json.loads(body(world, f"{RUN}/preprocessing_launch/plan/plan.json"))
     assert plan["captured"]["labelled"] == 1
@@ -178,6 +180,10 @@ def test_captured_labels_and_the_champions_judge_travel_in_the_plan(
     pinned = body(world, f"{RUN}/preprocessing_launch/plan/pinned.jsonl.gz")
     assert hashlib.sha256(pinned).hexdigest() == section["holdout_digest"]
     assert json.loads(body(world, f"{RUN}/preprocessing_launch/plan/baseline.json"))["model"] == "flights"
+    assert plan["taught"] == ["champion-train.parquet", "champion-validation.parquet"]
+    for name in plan["taught"]:
+        was = body(world, f"{RUN}/preprocessing/{name.removeprefix('champion-')}")
+        assert body(world, f"{RUN}/preprocessing_launch/plan/{name}") == was
 
 
 def spark_leaves(world: World, event: Events, folder: Path) -> dict[str, Any]:

@@ -54,6 +54,11 @@ class DuckWorkspace(Workspace):
         self.execute(f"COPY {name} FROM {quote(str(path))} (FORMAT csv, HEADER false, AUTO_DETECT false)")
         path.unlink()
 
+    def keep_parquet(self, name: str, column: str, paths: Sequence[Path]) -> None:
+        """Read the column alone."""
+        files = ", ".join(quote(str(path)) for path in paths)
+        self.keep(name, f"SELECT {column} FROM read_parquet([{files}])")
+
     def write_parquet(self, query: str, path: Path) -> None:
         """Write a query's result."""
         options = f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"

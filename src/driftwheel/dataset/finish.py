@@ -4,12 +4,12 @@
 import gzip
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from driftwheel.dataset import checks, outputs, profile, splits
+from driftwheel.dataset import checks, outputs, profile, rollover, splits
 from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, LabelFile
 from driftwheel.dataset.redundancy import redundant
 from driftwheel.dataset.shift import find_shifts
@@ -43,7 +43,8 @@ class Pinned:
 class Inputs:
     """What a run may read; ``rollover`` allows the pinned holdout to be replaced by the newest rows.
 
-    ``baseline`` is the champion's profile.json: what its rows looked like.
+    ``baseline`` is the champion's profile.json: what its rows looked like. ``taught`` are the Parquet files
+    it was trained on, where a new holdout must leave their keys out.
     """
 
     files: Iterable[DataFile]
@@ -52,6 +53,7 @@ class Inputs:
     pinned: Pinned | None = None
     baseline: Mapping[str, Any] | None = None
     rollover: bool = False
+    taught: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -113,20 +115,10 @@ def _publish(
 ) -> Prepared:
     spec, recipe, folder = space.spec, space.recipe, space.folder
     asked = question(recipe, spec)
-    pinned = inputs.pinned
-    seen, notes = None, []
-    if pinned is not None and inputs.rollover and pinned.question == asked:
-        seen = splits.seen_until(space, inputs.baseline)
-        if (newer := splits.newer(space, seen)) < spec.evaluation.minimum_rows:
-            inputs = replace(inputs, rollover=False)
-            notes.append(
-                f"the holdout stays: {newer} rows are newer than {seen}, up to which the champion was "
-                f"trained; {spec.evaluation.minimum_rows} (evaluation.minimum_rows) are needed to judge on"
-            )
-    if pinned is not None and (inputs.rollover or pinned.question != asked):
-        pinned = None
+    judges = rollover.choose(space, inputs, asked)
+    pinned = judges.pinned
     keys = outputs.holdout_keys(pinned.path) if pinned else None
-    if problem := splits.assign(space, keys, seen):
+    if problem := splits.assign(space, keys, judges.seen, judges.taught):
         return refused(found, problem, counts)
     training = space.training()
     params = fit(training, recipe)
@@ -160,7 +152,11 @@ def _publish(
         "label": labels,
         "time": profile.spans(space),
         "suspected_leakage": leakage,
-        "notes": [*notes, *checks.unreadable_values(space, found, unreadable), *redundant(space, params)],
+        "notes": [
+            *judges.notes,
+            *checks.unreadable_values(space, found, unreadable),
+            *redundant(space, params),
+        ],
         "suspected_shift": shifts,
     }
     outputs.write_json(folder / "profile.json", _finite(document))

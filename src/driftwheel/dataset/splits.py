@@ -5,7 +5,8 @@ The pinned holdout is the champion's: challengers are judged on its rows until a
 replaces them, and none of its rows ever trains.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from driftwheel.dataset.workspace import Workspace
@@ -71,23 +72,26 @@ def newer(space: Workspace, moment: str | None) -> int:
     return space.count(f"rows WHERE __time > {quote(moment)}" if moment else "rows")
 
 
-def assign(space: Workspace, pinned: Iterable[str] | None, seen: str | None = None) -> Refusal | None:
+def judges(space: Workspace, seen: str | None, taught: Sequence[Path]) -> int:
+    """Count the rows of a holdout that the champion was not trained on (see ``assign``)."""
+    query = _parting(space, None, seen, taught)
+    return space.count(f"(SELECT __split FROM ({query}) AS p WHERE __split = 'holdout') AS j")
+
+
+def assign(
+    space: Workspace, pinned: Iterable[str] | None, seen: str | None = None, taught: Sequence[Path] = ()
+) -> Refusal | None:
     """Write ``parted``: the rows with their ``__split``; ``pinned`` are the keys of the pinned holdout.
 
-    With a pinned holdout its keys go to no split, and the rest is parted into train and validation. A holdout
-    cut by time begins after ``seen``: a champion must not be judged on rows it was trained on.
+    With a pinned holdout its keys go to no split, and the rest is parted into train and validation. A
+    champion must not be judged on rows it was trained on: a holdout cut by time begins after ``seen``, any
+    other leaves out the keys of ``taught``, Parquet files, and the groups they stand in.
     """
-    if pinned is not None:
-        space.keep_texts("pinned", "key", pinned)
-    pool = "rows" if pinned is None else "(SELECT * FROM rows WHERE __key NOT IN (SELECT key FROM pinned))"
     split = space.spec.split
-    if split.by in {"key", "group"} and pinned is not None:
-        pool = f"(SELECT * FROM {pool} WHERE {_outside_holdout(space, split)})"
-    case = _case(space, pool, split, pinned is not None, seen)
-    kept = ", ".join([*map(identifier, space.columns), "__key", "__label", "__time", "__origin", "__file"])
+    query = _parting(space, pinned, seen, taught)
     # What two comparisons tell may be told again in every scan; a rank, or the keys of a holdout, may not.
-    keep = space.keep if split.by == "stratified" or pinned is not None else space.keep_view
-    keep("parted", f"SELECT {kept}, {case} AS __split FROM {pool}")
+    keep = space.keep if split.by == "stratified" or pinned is not None or taught else space.keep_view
+    keep("parted", query)
     found = dict(space.rows("SELECT __split, count(*) FROM parted GROUP BY 1"))
     for name in SPLITS if pinned is None else SPLITS[:2]:
         if not found.get(name):
@@ -100,10 +104,32 @@ def assign(space: Workspace, pinned: Iterable[str] | None, seen: str | None = No
     return None
 
 
-def _case(space: Workspace, pool: str, split: "Split", pinned: bool, seen: str | None) -> str:
+def _parting(space: Workspace, pinned: Iterable[str] | None, seen: str | None, taught: Sequence[Path]) -> str:
+    split, pool = space.spec.split, "rows"
+    if pinned is not None:
+        space.keep_texts("pinned", "key", pinned)
+        pool = "(SELECT * FROM rows WHERE __key NOT IN (SELECT key FROM pinned))"
+        if split.by in {"key", "group"}:
+            pool = f"(SELECT * FROM {pool} WHERE {_outside_holdout(space, split)})"
+    elif taught:
+        space.keep_parquet("taught", "__key", taught)
+        unit = _unit(space, split)
+        known = f"SELECT DISTINCT {unit} AS __unit FROM rows WHERE __key IN (SELECT __key FROM taught)"
+        known = (
+            f"SELECT r.*, __unit IS NOT NULL AS __taught FROM rows r LEFT JOIN ({known}) t ON __unit = {unit}"
+        )
+        pool = f"({known})"
+    case = _case(space, pool, split, pinned is not None, seen, bool(taught))
+    kept = ", ".join([*map(identifier, space.columns), "__key", "__label", "__time", "__origin", "__file"])
+    return f"SELECT {kept}, {case} AS __split FROM {pool} AS pool"
+
+
+def _case(space: Workspace, pool: str, split: "Split", pinned: bool, seen: str | None, taught: bool) -> str:
     if split.by == "time":
         return _by_time(space, pool, split, pinned, seen)
-    return _by_rank(space, split, pinned) if split.by == "stratified" else _by_hash(space, split)
+    if split.by == "stratified":
+        return _by_rank(space, split, pinned, taught)
+    return _by_hash(space, split, taught)
 
 
 def _by_time(space: Workspace, pool: str, split: "Split", pinned: bool, seen: str | None) -> str:
@@ -128,10 +154,11 @@ def _cut(space: Workspace, pool: str, share: float) -> str:
     return quote(found[0][0]) if found else "NULL"
 
 
-def _by_hash(space: Workspace, split: "Split") -> str:
+def _by_hash(space: Workspace, split: "Split", taught: bool) -> str:
     place, tuned = space.hashed(hash_sql(space, split)), split.holdout + split.validation
+    new = "NOT __taught AND " if taught else ""
     return (
-        f"CASE WHEN {place} < {_below(split.holdout)} THEN 'holdout' "
+        f"CASE WHEN {new}{place} < {_below(split.holdout)} THEN 'holdout' "
         f"WHEN {place} < {_below(tuned)} THEN 'validation' ELSE 'train' END"
     )
 
@@ -145,16 +172,24 @@ def _outside_holdout(space: Workspace, split: "Split") -> str:
     return outside
 
 
-def _by_rank(space: Workspace, split: "Split", pinned: bool) -> str:
-    """Cut every stratum at the declared shares of its own rows, in the order of their hashes."""
+def _by_rank(space: Workspace, split: "Split", pinned: bool, taught: bool) -> str:
+    """Cut every stratum at the declared shares of its own rows, in the order of their hashes.
+
+    A stratum's cuts move when rows join it: rows the champion was trained on are passed over.
+    """
     stratum = _text_of(space, split.columns) if split.columns else "__label"
     order = f"{space.hashed(hash_sql(space, split))}, __key"
-    place = f"(row_number() OVER (PARTITION BY {stratum} ORDER BY {order}) - 1)"
+
+    def placed(among: str) -> str:
+        return f"(row_number() OVER (PARTITION BY {among} ORDER BY {order}) - 1)"
+
+    place = placed(stratum)
     rows = f"count(*) OVER (PARTITION BY {stratum})"
     holdout = 0.0 if pinned else split.holdout
     validation = split.validation / (1 - split.holdout) if pinned else split.holdout + split.validation
-    judges = f"WHEN {place} < {_most(holdout, rows)} THEN 'holdout' " if holdout else ""
-    return f"CASE {judges}WHEN {place} < {_most(validation, rows)} THEN 'validation' ELSE 'train' END"
+    new = f"NOT __taught AND {placed(f'__taught, {stratum}')}" if taught else place
+    judged = f"WHEN {new} < {_most(holdout, rows)} THEN 'holdout' " if holdout else ""
+    return f"CASE {judged}WHEN {place} < {_most(validation, rows)} THEN 'validation' ELSE 'train' END"
 
 
 def _most(share: float, rows: str) -> str:

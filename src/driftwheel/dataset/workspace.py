@@ -63,6 +63,10 @@ class Workspace(ABC):
         """Make a table of one column from texts without line breaks."""
 
     @abstractmethod
+    def keep_parquet(self, name: str, column: str, paths: Sequence[Path]) -> None:
+        """Make a table of one column of Parquet files; a table of that name is replaced."""
+
+    @abstractmethod
     def write_parquet(self, query: str, path: Path) -> None:
         """Write a query's result, in its order, as one Parquet file."""
 

@@ -1,8 +1,8 @@
 """Preparing a data set too large for a function: runs in SageMaker's Spark 3.5 processing container.
 
 Reads ``input/plan/`` (plan.json and recipe.json as ``steps.preprocessing_launch`` writes them; captured.csv,
-pinned.jsonl.gz and baseline.json where there are any) and one folder for each role with the dropped files,
-numbered. Writes what ``dataset.finish`` writes, and prepared.json last. https://docs.aws.amazon.com/sagemaker/latest/dg/use-spark-processing-container.html
+pinned.jsonl.gz, baseline.json and champion-*.parquet where there are any) and one folder for each role with
+the dropped files, numbered. Writes what ``dataset.finish`` writes, and prepared.json last. https://docs.aws.amazon.com/sagemaker/latest/dg/use-spark-processing-container.html
 """
 
 import json
@@ -74,6 +74,7 @@ def _prepare(space: SparkWorkspace, plan: Part, base: Path, work: Path, kept: Ex
         pinned=Pinned(base / "input/plan/pinned.jsonl.gz", **plan.pinned) if plan.pinned else None,
         baseline=_json(base / "input/plan/baseline.json"),
         rollover=plan.rollover,
+        taught=[base / "input/plan" / name for name in plan.taught],
     )
     return finish(space, found, inputs, plan.declared, lambda out: spark_assemble.keep_usable(space, out))
 

@@ -70,6 +70,10 @@ class SparkWorkspace(Workspace):
             name, self.session.createDataFrame([(text,) for text in texts], f"{column} STRING").persist()
         )
 
+    def keep_parquet(self, name: str, column: str, paths: Sequence[Path]) -> None:
+        """Read the column alone."""
+        self.show(name, self.session.read.parquet(*(path.as_uri() for path in paths)).select(column))
+
     def write_parquet(self, query: str, path: Path) -> None:
         """Let one task write, sorted by key: training reads one file."""
         folder = path.with_suffix(".parts")

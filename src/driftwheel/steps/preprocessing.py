@@ -7,13 +7,14 @@ from typing import Any
 
 from driftwheel.aws.objects import Objects
 from driftwheel.dataset import CaptureFile, DataFile, Inputs, LabelFile, Pinned, Prepared, prepare
-from driftwheel.dataset.finish import FILES, HOLDOUT, PREPARED, REJECTED
+from driftwheel.dataset.finish import FILES, HOLDOUT, PREPARED, REJECTED, question
 from driftwheel.dataset.outputs import file_sha256
 from driftwheel.errors import ArtifactInvalid, ObjectGone
 from driftwheel.layout import RunLayout, S3Uri, holdout_prefix, quarantine_key
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.runs import Runs
 from driftwheel.ledger.table import Table
+from driftwheel.recipe.declare import declare
 from driftwheel.refusal import Refusal
 from driftwheel.run import PreprocessingSection, Run
 from driftwheel.steps.data_arrival import set_aside
@@ -94,13 +95,18 @@ def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> Prep
 
 def _prepare(run: Run, entries: "Entries", objects: Objects, place: Place) -> Prepared:
     frozen = entries.frozen
+    pinned = pinned_holdout(run, objects, place.artifact_bucket, place.folder)
+    taught = taught_files(run, pinned, place.artifact_bucket, rollover=frozen["rollover"])
+    for name, uri in taught.items():
+        _fetch(uri, place.folder / name, objects)
     inputs = Inputs(
         files=entries.data(),
         labels=entries.labels(),
         captures=[CaptureFile(e["key"], objects.stream(e["bucket"], e["key"])) for e in frozen["captures"]],
-        pinned=pinned_holdout(run, objects, place.artifact_bucket, place.folder),
+        pinned=pinned,
         baseline=champion_profile(run, objects, place.artifact_bucket),
         rollover=frozen["rollover"],
+        taught=[place.folder / name for name in taught],
     )
     return prepare(run.spec, inputs, place.folder, memory_mb=place.memory_mb)
 
@@ -186,6 +192,28 @@ def pinned_holdout(run: Run, objects: Objects, artifact_bucket: str, folder: Pat
     if file_sha256(path) != holdout["sha256"]:
         raise ArtifactInvalid(f"{uri} is not the holdout recorded by run {run.champion.run_id}")
     return Pinned(path, holdout["sha256"], holdout["uri"], holdout["question"])
+
+
+def taught_files(
+    run: Run, pinned: Pinned | None, artifact_bucket: str, *, rollover: bool
+) -> dict[str, S3Uri]:
+    """Name the rows the champion was trained on, where a new holdout must leave them out by their keys.
+
+    Names of local files and where each lies; none where the pinned holdout stays, or where time tells.
+    """
+    if run.champion is None or pinned is None or run.spec.split.by == "time":
+        return {}
+    if not rollover and pinned.question == question(declare(run.spec), run.spec):
+        return {}
+    prepared = RunLayout(artifact_bucket, run.model, run.champion.run_id).step("preprocessing")
+    return {f"champion-{name}": prepared / name for name in FILES if name.endswith(".parquet")}
+
+
+def _fetch(uri: S3Uri, path: Path, objects: Objects) -> None:
+    try:
+        objects.download(uri.bucket, uri.key, "", path)
+    except ObjectGone as error:
+        raise ArtifactInvalid(f"{uri}, rows the champion was trained on, is missing") from error
 
 
 def champion_profile(run: Run, objects: Objects, artifact_bucket: str) -> dict[str, Any] | None:

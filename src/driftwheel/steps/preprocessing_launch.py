@@ -12,13 +12,14 @@ from driftwheel.dataset.files import CaptureFile
 from driftwheel.dataset.prepare import declared
 from driftwheel.deployment.names import resource_name
 from driftwheel.digest import digest
+from driftwheel.errors import ArtifactInvalid
 from driftwheel.hooks import reached
 from driftwheel.layout import RunLayout, S3Uri, spark_code_prefix, staging_prefix
 from driftwheel.ledger.tokens import Parked, Tokens
 from driftwheel.processing import ProcessingJob, ProcessingPlace, processing_request
 from driftwheel.recipe.declare import declare
 from driftwheel.run import Run
-from driftwheel.steps.preprocessing import Entries, champion_profile, gone, pinned_holdout
+from driftwheel.steps.preprocessing import Entries, champion_profile, gone, pinned_holdout, taught_files
 from driftwheel.steps.training_launch import Place, Waiting
 
 COPIES_AT_ONCE = 8
@@ -122,6 +123,10 @@ def _write_plan(
     pinned = pinned_holdout(run, objects, place.artifact_bucket, folder)
     if pinned is not None:
         objects.upload(pinned.path, plan / "pinned.jsonl.gz")
+    taught = taught_files(run, pinned, place.artifact_bucket, rollover=frozen["rollover"])
+    for name, uri in taught.items():
+        if not objects.stage(uri.bucket, uri.key, "", plan / name):
+            raise ArtifactInvalid(f"{uri}, rows the champion was trained on, is missing")
     objects.write_json(plan / "baseline.json", champion_profile(run, objects, place.artifact_bucket))
     objects.write(plan / "recipe.json", _json(recipe))
     document = {
@@ -132,6 +137,7 @@ def _write_plan(
         "captured": counts,
         "pinned": pinned and {"sha256": pinned.sha256, "uri": pinned.uri, "question": pinned.question},
         "rollover": frozen["rollover"],
+        "taught": list(taught),
     }
     objects.write(plan / "plan.json", _json(document))
 

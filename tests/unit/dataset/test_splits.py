@@ -1,6 +1,8 @@
 """Splits by group and by stratum: no group in two, every class with its share, the pinned holdout kept."""
 
+import json
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,14 @@ BASE: dict[str, Any] = {
 }
 
 
-def run(folder: Path, split: dict[str, Any], rows: range, pinned: Pinned | None = None) -> Prepared:
+def run(
+    folder: Path, split: dict[str, Any], rows: Iterable[int], pinned: Pinned | None = None, **more: Any
+) -> Prepared:
     folder.mkdir()
     path = folder / "rows.csv"
     lines = [f"v{n},{'' if n % 50 == 0 else f'p{n % 97}'},{n % 60},{int(n % 10 == 0)}" for n in rows]
     path.write_text("\n".join(["id,patient,age,ill", *lines, ""]), encoding="utf-8")
-    inputs = Inputs(files=[DataFile("source", "data/visits/rows.csv", path)], pinned=pinned)
+    inputs = Inputs(files=[DataFile("source", "data/visits/rows.csv", path)], pinned=pinned, **more)
     spec = ModelSpec.model_validate(BASE | {"split": split})
     prepared = prepare(spec, inputs, folder, memory_mb=300)
     assert prepared.outcome == "ready", prepared.problem
@@ -114,6 +118,57 @@ def test_a_stratified_split_keeps_the_pinned_holdout(tmp_path: Path) -> None:
     assert second.holdout_digest == first.holdout_digest
     assert not judged & (keys["train"] | keys["validation"])
     assert len(keys["train"]) + len(keys["validation"]) == 2_000 - len(judged)
+
+
+SHARES = {"validation": 0.2, "holdout": 0.1}
+BY_PATIENT = {"by": "stratified", "columns": ["patient"], **SHARES}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"by": "stratified", **SHARES}, {"by": "stratified", **SHARES}),
+        (BY_PATIENT, BY_PATIENT),
+        ({"by": "key", **SHARES}, {"by": "key", "validation": 0.2, "holdout": 0.3}),
+        ({"by": "key", **SHARES}, BY_GROUP),
+    ],
+)
+def test_a_new_holdout_leaves_out_what_the_champion_was_trained_on(
+    tmp_path: Path, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    known = [n for n in range(2_000) if after["by"] != "group" or n % 97 < 50]
+    first = run(tmp_path / "a", before, known)
+    pinned = Pinned(tmp_path / "a/holdout.jsonl.gz", first.holdout_digest, "s3://x/y", first.question)
+    taught = [tmp_path / "a" / f"{split}.parquet" for split in ("train", "validation")]
+    champion = splits_of(tmp_path / "a")
+
+    # two thirds of the champion's rows are still there, and as many new ones
+    second = run(tmp_path / "b", after, range(700, 4_000), pinned, rollover=True, taught=taught)
+
+    keys = splits_of(tmp_path / "b")
+    assert second.rolled_over
+    assert len(keys["holdout"]) == second.rows["holdout"] >= 200
+    assert not keys["holdout"] & (champion["train"] | champion["validation"])
+    assert sum(map(len, keys.values())) == 3_300 == len(set().union(*keys.values()))
+    if after["by"] == "stratified":
+        assert second.rows["holdout"] == pytest.approx(330, abs=40), "a tenth of every stratum"
+    if after["by"] == "group":
+        assert not patients(tmp_path, keys, range(700, 4_000))["holdout"] & {f"p{n}" for n in range(50)}
+
+
+def test_a_holdout_stays_while_too_few_rows_are_new_to_the_champion(tmp_path: Path) -> None:
+    split = {"by": "stratified", **SHARES}
+    first = run(tmp_path / "a", split, range(1_000))
+    pinned = Pinned(tmp_path / "a/holdout.jsonl.gz", first.holdout_digest, "s3://x/y", first.question)
+    taught = [tmp_path / "a" / f"{split}.parquet" for split in ("train", "validation")]
+
+    second = run(tmp_path / "b", split, range(1_500), pinned, rollover=True, taught=taught)
+
+    assert (second.rolled_over, second.holdout_digest) == (False, first.holdout_digest)
+    note = json.loads((tmp_path / "b/profile.json").read_text())["notes"][0]
+    assert note.startswith(
+        "the holdout stays: a new one would have 150 rows that the champion was not trained on"
+    )
 
 
 @pytest.mark.parametrize(

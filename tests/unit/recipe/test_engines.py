@@ -207,6 +207,7 @@ def test_spark_gives_the_same_rows_splits_and_features(kind, batch, records, tmp
         "captured": {},
         "pinned": None,
         "rollover": False,
+        "taught": [],
     }
     (tmp_path / "input/plan/plan.json").write_text(json.dumps(plan))
     shutil.copy(folder / "recipe.json", tmp_path / "input/plan/recipe.json")
