@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from accepted import Finding, judge
+from audit import control
 
 from driftwheel_local.intrinsics import resolve
 from driftwheel_local.template import cloudformation, load_template, read_template, substitute
@@ -195,8 +196,14 @@ def inputs() -> dict[str, Path]:
     for name, text in texts.items():
         (WORK / name).write_text(text, encoding="utf-8")
     return {name: WORK / name for name in texts} | {
-        name: ROOT / name for name in ("template.yaml", "pyproject.toml")
+        name: ROOT / name for name in ("template.yaml", "pyproject.toml", "scan/planted")
     }
+
+
+def pip_audit_control(planted: Path) -> Iterator[Finding]:
+    """Whether `make audit` would notice: it needs a database, its control needs none."""
+    for fault in control():
+        yield Finding("pip-audit", "control", planted.name, fault)
 
 
 SCANNERS: tuple[tuple[Callable[..., Iterator[Finding]], tuple[str, ...]], ...] = (
@@ -208,6 +215,7 @@ SCANNERS: tuple[tuple[Callable[..., Iterator[Finding]], tuple[str, ...]], ...] =
     (statelint, ("model_loop.asl.json",)),
     (asl_validator, ("model_loop.asl.json",)),
     (bandit, ("pyproject.toml",)),
+    (pip_audit_control, ("scan/planted",)),
 )
 
 

@@ -143,6 +143,6 @@ MISSING: dict[str, str] = {}
 
 PARTLY = {
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
-    "SE-16": "digests, secrets, bandit; pip-audit could not reach its database here",
+    "SE-16": "digests, secrets, bandit; pip-audit asked databases of 2024-10 and 2026-04, no newer ones",
 }
 """Cases whose test shows less than the campaign asks."""

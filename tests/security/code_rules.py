@@ -6,8 +6,8 @@ from collections.abc import Iterator
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "tempfile.mktemp"}
-SAFE = ("SafeLoader", "Yaml12Loader", "_Loader", "Loader")
-"""Loaders by name; whoever adds one here has read that it derives from yaml.SafeLoader."""
+SAFE = ("SafeLoader", "Yaml12Loader", "_Loader", "Loader", "CSafeLoader")
+"""Loaders by name; whoever adds one here has read that it constructs as yaml.SafeLoader does."""
 
 
 def dotted(node: ast.expr) -> str:

@@ -70,6 +70,7 @@ def test_a_harmless_call_is_not(source: str) -> None:
 
 def test_the_loaders_by_name_are_safe_ones() -> None:
     assert issubclass(Yaml12Loader, yaml.SafeLoader)
+    assert issubclass(yaml.CSafeLoader, yaml.constructor.SafeConstructor)
     assert issubclass(template._Loader, yaml.SafeLoader)
 
 
