@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from driftwheel.sources import Unreadable
+from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Drift, ModelSpec, load_spec
 from driftwheel_cli.failures import CommandFailed
 from driftwheel_cli.rendering import print_line, printable
@@ -116,7 +116,7 @@ def _told_apart(
         raise CommandFailed(
             f"--domain-classifier needs {error.name}: install Driftwheel with its extra, driftwheel[local]"
         ) from error
-    from driftwheel.discovery.comparison import sample  # noqa: PLC0415  # DuckDB is slow to import
+    from driftwheel.discovery.texts import sample  # noqa: PLC0415  # DuckDB is slow to import
 
     place = folder / "sample"
     place.mkdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from driftwheel.sources import Unreadable
+from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import NAME, load_spec
 from driftwheel_cli.failures import CommandFailed
 from driftwheel_cli.rendering import print_line, printable
@@ -47,7 +47,8 @@ def profile(
     Example: driftwheel profile flights-2013-01.csv --target late
     """
     # DuckDB, sqlglot and matplotlib take half a second to import; other commands do without them.
-    from driftwheel.discovery import draft, survey  # noqa: PLC0415
+    from driftwheel.discovery.draft import draft  # noqa: PLC0415
+    from driftwheel.discovery.survey import survey  # noqa: PLC0415
     from driftwheel.recipe.declare import declare  # noqa: PLC0415
     from driftwheel_cli.report.profile import page_of  # noqa: PLC0415
 

@@ -12,7 +12,9 @@ from pathlib import Path
 def main(path: Path, kind: str, mebibytes: int) -> None:
     import duckdb
 
-    from driftwheel.sources import SourceFile, Unreadable, load
+    from driftwheel.sources.file import SourceFile
+    from driftwheel.sources.kinds import load
+    from driftwheel.sources.refusal import Unreadable
     from driftwheel.spec import Source
 
     resource.setrlimit(resource.RLIMIT_AS, (mebibytes << 20, mebibytes << 20))

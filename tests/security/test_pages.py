@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from driftwheel.discovery import survey
+from driftwheel.discovery.survey import survey
 from driftwheel.drift import page as drift
 from driftwheel_cli.report import profile
 from driftwheel_cli.report.artifacts import Artifacts

@@ -15,7 +15,7 @@ from driftwheel.deployment import MODES, Linear
 from driftwheel.drift.battery import AnyTest
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.summaries import summarise_column
-from driftwheel.sources import KINDS
+from driftwheel.sources.kinds import KINDS
 from driftwheel.spec import Enrichment, Source, load_spec
 
 ROOT = Path(__file__).parents[2]

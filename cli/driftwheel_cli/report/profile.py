@@ -2,8 +2,8 @@
 
 from markupsafe import Markup
 
-from driftwheel.discovery import Survey
 from driftwheel.discovery.column import Found, worth_showing
+from driftwheel.discovery.survey import Survey
 from driftwheel_cli.report import drawings
 from driftwheel_cli.report.page import environment
 

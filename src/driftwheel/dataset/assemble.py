@@ -19,8 +19,9 @@ from driftwheel.dataset.splits import hash_sql
 from driftwheel.recipe.duck import DUCK, cleaning_query
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.recipe.sql import rejected_sql
-from driftwheel.sources import SourceFile, Through, Unreadable, load
-from driftwheel.sources.file import picked_sql
+from driftwheel.sources.file import SourceFile, Through, picked_sql
+from driftwheel.sources.kinds import load
+from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import Enrichment, Source
 
 NOT_CAPTURED = (

@@ -1,19 +1,12 @@
-# ruff: noqa: S608  # every name and text below is quoted by literals.identifier
 """Two files beside each other: has the second drifted from the first, or is it broken?"""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import duckdb
-import numpy as np
-
-from driftwheel.discovery.column import look_at
-from driftwheel.discovery.reading import read
-from driftwheel.discovery.survey import configuration
 from driftwheel.discovery.typed import NotTyped, batches, names_of
 from driftwheel.drift.baseline import column_weights
 from driftwheel.drift.check import check
@@ -21,12 +14,8 @@ from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.summaries import Summary, merge, summarise
 from driftwheel.drift.window import Window
 from driftwheel.errors import SpecInvalid
-from driftwheel.recipe.declare import declare_column
-from driftwheel.recipe.duck import cleaning_query
-from driftwheel.recipe.literals import identifier
 from driftwheel.spec import Column, Drift, ModelSpec
 
-BATCH = 100_000
 NO_QUALITY = {"metric": "auc", "value": None, "error": None}
 
 
@@ -63,7 +52,7 @@ def learn(baseline: Path, folder: Path, spec: ModelSpec | None = None) -> Learne
         if spec:
             columns = {name: column for name, column in spec.columns.items() if name in file.names}
         else:
-            columns = {name: _declared(file.connection, name) for name in _columns(file.connection)}
+            columns = file.declared()
         if not columns:
             raise SpecInvalid(f"{baseline} has none of the declared columns; it has {', '.join(file.names)}")
         kinds = {name: column.type for name, column in columns.items()}
@@ -96,15 +85,24 @@ class _File:
         self._open.close()
 
     @cached_property
-    def connection(self) -> Any:
-        return self._open.enter_context(_opened(self.path, self.folder))
+    def _texts(self) -> Any:
+        # DuckDB takes as long to import as a million typed rows to compare, which do without it.
+        from driftwheel.discovery.texts import Texts  # noqa: PLC0415
+
+        return self._open.enter_context(Texts.of(self.path, self.folder))
+
+    def declared(self) -> dict[str, Column]:
+        """Infer what the columns are."""
+        found: dict[str, Column] = self._texts.declared()
+        return found
 
     @cached_property
     def names(self) -> list[str]:
         try:
             return names_of(self.path)
         except NotTyped:
-            return _columns(self.connection)
+            found: list[str] = self._texts.columns
+            return found
 
     def summary(
         self, columns: Mapping[str, Column], kinds: Mapping[str, str], like: Summary | None = None
@@ -112,70 +110,8 @@ class _File:
         try:
             found = _total(batches(self.path, columns), kinds, like)
         except NotTyped:
-            found = _total(_texts(self.connection, columns), kinds, like)
+            found = _total(self._texts.batches(columns), kinds, like)
         return found or summarise({name: [] for name in columns}, kinds, like)
-
-
-def sample(
-    baseline: Path, current: Path, folder: Path, rows: int, spec: ModelSpec | None = None
-) -> tuple[dict[str, str], dict[str, list[Any]], dict[str, list[Any]]]:
-    """Give the types of the columns two files may be told apart by, and at most ``rows`` rows of each.
-
-    Left out is what differs by its nature: identifiers, texts, timestamps, and columns the model does not
-    read. The rows are the same every time; those of a column the current file lacks are None.
-    """
-    with _opened(baseline, folder / "baseline") as connection:
-        given = _columns(connection)
-        columns = dict(spec.columns) if spec else {name: _declared(connection, name) for name in given}
-        kinds = {
-            name: column.type
-            for name, column in columns.items()
-            if name in given and column.feature and column.type not in {"text", "timestamp"}
-        }
-        columns = {name: columns[name] for name in kinds}
-        before = _drawn(connection, columns, rows) if columns else {}
-    with _opened(current, folder / "current") as connection:
-        now = _drawn(connection, columns, rows) if columns else {}
-    return dict(kinds), before, now
-
-
-def _drawn(connection: Any, columns: Mapping[str, Column], rows: int) -> dict[str, list[Any]]:
-    ((there,),) = connection.execute("SELECT count(*) FROM raw").fetchall()
-    cursor = _cleaned(connection, columns)
-    chosen = np.sort(np.random.default_rng(7).permutation(there)[:rows])
-    found: list[tuple[Any, ...]] = []
-    start = 0
-    while batch := cursor.fetchmany(BATCH):
-        inside = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + len(batch))] - start
-        found += [batch[index] for index in inside]
-        start += len(batch)
-    return {name: [row[place] for row in found] for place, name in enumerate(columns)}
-
-
-@contextmanager
-def _opened(path: Path, folder: Path) -> Iterator[Any]:
-    folder.mkdir()
-    with duckdb.connect(str(folder / "raw.duckdb"), config=configuration(folder)) as connection:
-        read(connection, [path], folder)
-        yield connection
-
-
-def _columns(connection: Any) -> list[str]:
-    return [name for name, *_ in connection.execute("DESCRIBE raw").fetchall() if not name.startswith("__")]
-
-
-def _declared(connection: Any, name: str) -> Column:
-    found = look_at(connection, name)
-    return Column.model_validate(
-        {
-            "type": "text" if found.identifier or found.scattered else found.type,
-            "null_tokens": ["", *found.null_tokens],
-            "notation": {key: value for key, value in found.notation.items() if value}
-            if found.notation
-            else None,
-            "forms": found.forms,
-        }
-    )
 
 
 def _total(
@@ -186,20 +122,3 @@ def _total(
         part = summarise(columns, kinds, like or total)
         total = merge(total, part) if total else part
     return total
-
-
-def _texts(connection: Any, columns: Mapping[str, Column]) -> Iterator[dict[str, Sequence[Any]]]:
-    cursor = _cleaned(connection, columns)
-    while batch := cursor.fetchmany(BATCH):
-        yield dict(zip(columns, zip(*batch, strict=True), strict=True))
-
-
-def _cleaned(connection: Any, columns: Mapping[str, Column]) -> Any:
-    there = _columns(connection)
-    for name in columns:
-        if name not in there:
-            connection.execute(f"ALTER TABLE raw ADD COLUMN {identifier(name)} VARCHAR")
-    recipe = {"columns": [declare_column(name, column) for name, column in columns.items()]}
-    query = cleaning_query(connection, "raw", recipe)
-    # Not in a cursor of its own: it would not see the temporary table of folded texts.
-    return connection.execute(f"SELECT {', '.join(map(identifier, columns))} FROM ({query})")

@@ -12,7 +12,9 @@ from typing import Any
 import duckdb
 
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.sources import Loaded, SourceFile, Unreadable, load
+from driftwheel.sources.file import Loaded, SourceFile
+from driftwheel.sources.kinds import load
+from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import IDENTIFIER, Source
 
 HEAD = 1 << 20

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from driftwheel.drift.summaries import Coded, Column
+from driftwheel.recipe.column_rule import declare_column
 from driftwheel.recipe.columns import Floats, within
-from driftwheel.recipe.declare import declare_column
 from driftwheel.recipe.row import CLEANERS
 from driftwheel.sources.parquet_size import most_rows
 from driftwheel.spec import Column as Declared

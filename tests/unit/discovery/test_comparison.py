@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from driftwheel.discovery.comparison import _File, _texts, _total, compare
+from driftwheel.discovery.comparison import _File, _total, compare
 from driftwheel.spec import load_spec
 from driftwheel_cli.main import cli
 
@@ -153,7 +153,7 @@ def test_a_typed_parquet_file_is_summarised_as_its_texts_are(tmp_path: Path) -> 
     kinds = {name: column.type for name, column in columns.items()}
 
     with _File(path, tmp_path / "text") as file:
-        through_text = _total(_texts(file.connection, columns), kinds, None)
+        through_text = _total(file._texts.batches(columns), kinds, None)
     with _File(path, tmp_path / "typed") as file:
         typed = file.summary(columns, kinds, through_text)
     for name in columns:

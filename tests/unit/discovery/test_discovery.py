@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from driftwheel.dataset import DataFile, Inputs, prepare
-from driftwheel.discovery import draft, survey
+from driftwheel.discovery.draft import draft
 from driftwheel.discovery.spellings import near_duplicates
+from driftwheel.discovery.survey import survey
 from driftwheel.errors import SpecInvalid
-from driftwheel.sources import Unreadable
+from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import load_spec
 from driftwheel_cli.main import cli
 

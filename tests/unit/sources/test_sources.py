@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from driftwheel.sources import BadLine, Loaded, SourceFile, Unreadable, load
-from driftwheel.sources.refusal import CODES
+from driftwheel.sources.file import BadLine, Loaded, SourceFile
+from driftwheel.sources.kinds import load
+from driftwheel.sources.refusal import CODES, Unreadable
 from driftwheel.spec import Source
 
 WANTED = ["id", "place", "size"]
