@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("src", "functions", "statemachine", "tests", "examples", "events", "local", "cli")
+COPIED = ("src", "functions", "statemachine", "tests", "examples", "events", "local", "cli", "docs", "scan")
 SINGLE = ("template.yaml", "pyproject.toml")
 WALKS = "tests/faults/test_walks.py"
 CRASHES = "tests/faults/test_crashes.py"
@@ -128,7 +128,7 @@ MUTANTS = (
         "src/driftwheel/jobs/failure.py",
         'reason = f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}"',
         'reason = f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}: {error}"',
-        ("tests/unit/jobs/test_train.py",),
+        ("tests/unit/jobs/test_train.py", "tests/unit/jobs/test_domain_job.py"),
     ),
 )
 
@@ -163,8 +163,21 @@ def plant(tree: Path, mutant: Mutant) -> None:
     path.write_text(text.replace(mutant.before, mutant.after), encoding="utf-8")
 
 
+def check_unplanted(tree: Path) -> None:
+    """Run every mutant's tests on the copy as it is: one that is red by itself notices nothing.
+
+    Raises RuntimeError with pytest's words when one fails or cannot be collected.
+    """
+    ended = tested(tree, tuple(sorted({test for mutant in MUTANTS for test in mutant.tests})))
+    if ended.returncode != 0:
+        raise RuntimeError(f"the tests are not green without a mutant:\n{ended.stdout[-2_000:]}")
+
+
 def judged(tree: Path, mutant: Mutant) -> Verdict:
-    """Plant one mutant, run its cases, and take it out again."""
+    """Plant one mutant, run its cases, and take it out again.
+
+    Raises RuntimeError when pytest could not run them, which is neither red nor survival.
+    """
     path = tree / mutant.file
     whole = path.read_bytes()
     plant(tree, mutant)
@@ -173,6 +186,8 @@ def judged(tree: Path, mutant: Mutant) -> Verdict:
         ended = tested(tree, mutant.tests)
     finally:
         path.write_bytes(whole)
+    if ended.returncode not in (0, 1):
+        raise RuntimeError(f"{mutant.id}: pytest ended with {ended.returncode}:\n{ended.stdout[-2_000:]}")
     red = tuple(
         line.split()[1].split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith("FAILED")
     )
@@ -189,6 +204,6 @@ def tested(tree: Path, tests: tuple[str, ...]) -> "subprocess.CompletedProcess[s
         env=os.environ | {"PYTHONPATH": places},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1_200,
         check=False,
     )

@@ -1,34 +1,66 @@
 """Plant the twelve mutants one by one; ends with 1 when one of them turns no case red."""
 
 import argparse
+import re
 import sys
 import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.campaign.mutants import MUTANTS, copied, judged
+from tests.campaign.mutants import MUTANTS, Verdict, check_unplanted, copied, judged
+
+BEGIN, END = "<!-- mutants: written by make mutants -->", "<!-- mutants: end -->"
 
 
 def main() -> int:
-    """Judge the named mutants, all by default, and print a line for each."""
+    """Judge the named mutants, all by default, print a line for each, and write the table of a whole run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("ids", nargs="*", metavar="M1", help="mutants to plant; all when none is named")
-    wanted = set(parser.parse_args().ids)
-    unknown = wanted - {mutant.id for mutant in MUTANTS}
+    parser.add_argument("--table", type=Path, metavar="PAGE", help="write the table of all mutants into PAGE")
+    asked = parser.parse_args()
+    unknown = set(asked.ids) - {mutant.id for mutant in MUTANTS}
     if unknown:
         parser.error(f"no such mutant: {', '.join(sorted(unknown))}; M1 to M{len(MUTANTS)} exist")
-    survived = []
+    if asked.ids and asked.table:
+        parser.error("a table is of all mutants: name none")
+    verdicts = []
     with tempfile.TemporaryDirectory() as place:
         tree = copied(Path(place))
+        check_unplanted(tree)
         for mutant in MUTANTS:
-            if wanted and mutant.id not in wanted:
+            if asked.ids and mutant.id not in asked.ids:
                 continue
             verdict = judged(tree, mutant)
             said = f"red in {len(verdict.red)}, {verdict.red[-1]}" if verdict.red else "SURVIVED"
             sys.stdout.write(f"{mutant.id} {mutant.planted}: {said} ({verdict.seconds:.0f} s)\n")
             sys.stdout.flush()
-            if not verdict.red:
-                survived.append(mutant.id)
-    return 1 if survived else 0
+            verdicts.append(verdict)
+    if asked.table:
+        page = asked.table.read_text(encoding="utf-8")
+        asked.table.write_text(with_table(page, verdicts), encoding="utf-8")
+    return 0 if all(verdict.red for verdict in verdicts) else 1
+
+
+def with_table(page: str, verdicts: Sequence[Verdict]) -> str:
+    """Put a run's table between the page's markers; raises ValueError for a page without them."""
+    caught = sum(bool(verdict.red) for verdict in verdicts)
+    lines = [
+        f"`make mutants` on {datetime.now(UTC):%Y-%m-%d}: {caught} of {len(verdicts)} red.",
+        "",
+        "| Mutant | Tests red | in files | Seconds |",
+        "|---|---|---|---|",
+    ]
+    for verdict in verdicts:
+        files = len({test.split("::")[0] for test in verdict.red})
+        red = len(verdict.red) or "**survived**"
+        mutant = verdict.mutant
+        lines.append(f"| {mutant.id} {mutant.planted} | {red} | {files} | {verdict.seconds:.0f} |")
+    between = re.compile(f"{BEGIN}.*?{END}", re.DOTALL)
+    written, places = between.subn(lambda _: "\n".join([BEGIN, "", *lines, "", END]), page)
+    if places != 1:
+        raise ValueError(f"the page holds {BEGIN} … {END} {places} times, not once")
+    return written
 
 
 if __name__ == "__main__":

@@ -166,6 +166,31 @@ def test_where_approval_is_required_the_version_waits_for_a_person(
     assert package["ModelApprovalStatus"] == "PendingManualApproval"
 
 
+def area_under_curve(scores: bytes, column: int) -> float:
+    """Mann and Whitney's count over the file itself: each positive beside each negative."""
+    rows = [line.split(",") for line in gzip.decompress(scores).decode().splitlines()[1:]]
+    labels = np.array([int(row[1]) for row in rows], dtype=bool)
+    values = np.array([float(row[column]) for row in rows])
+    above = values[labels][:, None] - values[~labels][None, :]
+    return float((above > 0).mean() + (above == 0).mean() / 2)
+
+
+@pytest.mark.case("DE-01")
+def test_both_models_metrics_are_computed_from_this_runs_rows(
+    world: World, event: Events, context: Context
+) -> None:
+    scores = predictions(0.5, 1.5)
+    write_output(world, scores)
+
+    section = world.load("evaluation_gate").handler(
+        event("evaluation_gate") | {"champion": CHAMPION}, context
+    )
+
+    found = section["metrics"]
+    assert found["challenger"]["value"] == pytest.approx(area_under_curve(scores, 2), abs=1e-6)
+    assert found["champion"]["value"] == pytest.approx(area_under_curve(scores, 3), abs=1e-6)
+
+
 @pytest.mark.case("SM-07")
 def test_a_job_without_its_evidence_is_a_named_fault(world: World, event: Events, context: Context) -> None:
     write_output(world, predictions(0.5, None), leave_out="probe.json")

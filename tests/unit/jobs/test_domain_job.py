@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -75,3 +76,12 @@ def test_a_damaged_window_is_named_in_the_failure_file(ask):
 
     assert process.returncode == 1
     assert "ArtifactInvalid: window.jsonl.gz cannot be read" in (output / "failure").read_text()
+
+
+@pytest.mark.case("SE-10")
+def test_a_cell_that_is_no_number_ends_the_job_and_is_not_repeated(ask):
+    process, output = ask([["JFK", "canary-4711", 50.0]] * 300)
+
+    assert process.returncode == 1
+    assert re.fullmatch(r"ValueError in \w+\.py line \d+", (output / "failure").read_text())
+    assert "canary-4711" not in process.stdout + process.stderr
