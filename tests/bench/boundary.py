@@ -40,6 +40,7 @@ class Boundary:
         self.always: dict[str, Fault] = {}
         self.attempts: Counter[str] = Counter()
         self.executed: Counter[str] = Counter()
+        self.injected: Counter[Fault] = Counter()
 
     @contextmanager
     def up(self) -> Iterator["Boundary"]:
@@ -51,6 +52,8 @@ class Boundary:
             self.attempts[operation] += 1
             planned = self.plan.get(operation)
             fault = planned.pop(0) if planned else self.always.get(operation)
+            if fault is not None and fault != "ok":
+                self.injected[fault] += 1
             if fault == "reset":
                 raise ConnectionClosedError(endpoint_url=request.url)
             if fault in CODES:

@@ -25,6 +25,7 @@ class StrictSageMaker:
         self.models: dict[str, Request] = {}
         self.configs: dict[str, Request] = {}
         self.endpoints: dict[str, Request] = {}
+        self.packages: dict[str, Request] = {}
         self.most_at_once = 0
         self.quota = quota
         self._faults, self._now = faults, now
@@ -142,6 +143,13 @@ class StrictSageMaker:
     def _delete_endpoint(self, *, EndpointName: str) -> Request:
         del self.endpoints[EndpointName]
         return {}
+
+    def _describe_model_package(self, *, ModelPackageName: str) -> Request:
+        return dict(self._known(self.packages, ModelPackageName))
+
+    def _update_model_package(self, *, ModelPackageArn: str, **request: Any) -> Request:
+        self._known(self.packages, ModelPackageArn).update(request)
+        return {"ModelPackageArn": ModelPackageArn}
 
     @staticmethod
     def _known(rooms: dict[str, Request], name: str) -> Request:

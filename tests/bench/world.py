@@ -26,6 +26,7 @@ from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import EvaluationGateSection, PreprocessingSection, Run
 from driftwheel.steps import (
+    approval,
     data_arrival,
     deployment,
     job_callback,
@@ -56,6 +57,10 @@ LANDING, ARTIFACTS = "landing", "artifacts"
 CANARY = b"AKIAPLANTEDINEVERYROW"
 """Stands in every file that is dropped, and may come out nowhere."""
 MOST_RECEIVES = 5
+PENDING = "PendingManualApproval"
+LARGE = "preprocessing: {engine: spark}\n"
+ASKING = "evaluation: {approval: required}\n"
+"""Further lines of a model.yaml: prepared by Spark; a person is asked."""
 CODE = ("c" * 64, b"code")
 SPARK = ("d" * 64, {"preprocess_spark.py": b"code"})
 PLACE = training_launch.Place("driftwheel", ARTIFACTS, "role", "key")
@@ -203,6 +208,8 @@ class World:
         choices += [
             ("endpoint", n) for n, e in self.sagemaker.endpoints.items() if e["EndpointStatus"] in moving
         ]
+        packages = self.sagemaker.packages.items()
+        choices += [("package", n) for n, one in packages if one["ModelApprovalStatus"] == PENDING]
         choices += [("arrival", n) for n, message in enumerate(self.arrivals) if message.due <= self.now]
         choices += [("callback", n) for n, message in enumerate(self.callbacks) if message.due <= self.now]
         choices += [("advance", one) for one in ready if one.tries]  # a retry has waited
@@ -217,6 +224,8 @@ class World:
             self.end_processing_job(what)
         elif kind == "endpoint":
             self.end_endpoint(what)
+        elif kind == "package":
+            self.approve(what)
         else:
             self.receive(self.arrivals if kind == "arrival" else self.callbacks, what)
         self._probe()
@@ -261,6 +270,11 @@ class World:
         self._changed(
             "SageMaker Endpoint State Change", f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{name}"
         )
+
+    def approve(self, arn: str) -> None:
+        """Say yes, as a person does, whether or not the run has asked yet."""
+        self.sagemaker.packages[arn]["ModelApprovalStatus"] = "Approved"
+        self._changed("SageMaker Model Package State Change", arn)
 
     def _changed(self, kind: str, arn: str) -> None:
         body = {"detail-type": kind, "resources": [arn.lower()], "detail": {}}
@@ -337,6 +351,8 @@ class World:
         )
         holdout = {"uri": section.holdout_uri, "sha256": hashlib.sha256(b"").hexdigest(), "question": ""}
         self.objects.write(S3Uri.parse(section.holdout_uri), b"")
+        for part in ("train.parquet", "validation.parquet"):
+            self.objects.write(where / part, b"")
         self.objects.write_json(where / "profile.json", {})
         self.objects.write_json(where / "manifest.json", {"holdout": holdout})
         owner = self.ledger.runs.claim_data(run.model, content, run.run_id)
@@ -369,13 +385,21 @@ class World:
         )
         if not worse:
             self.passed.add(url)
+        arn = f"arn:aws:sagemaker:us-east-1:123456789012:model-package/x/{run.run_id}"
+        asks = not worse and run.spec.evaluation.approval == "required"
+        if asks:
+            self.sagemaker.packages.setdefault(arn, {"ModelApprovalStatus": PENDING})
         return EvaluationGateSection(
-            outcome="reject" if worse else "promote",
+            outcome="reject" if worse else "needs_approval" if asks else "promote",
             reasons=[{"code": "floor" if worse else "better", "sentence": "said so"}],
             metrics={},
-            model_package_arn=f"arn:aws:sagemaker:us-east-1:123456789012:model-package/x/{run.run_id}",
+            model_package_arn=arn,
             evaluation_uri=str(where / "evaluation.json"),
         ).model_dump(mode="json")
+
+    def _approval(self, payload: Any) -> Any:
+        run, waiting = self._waiting(payload)
+        return approval.ask(run, waiting, Tokens(self.table))
 
     def _deployment(self, payload: Any) -> Any:
         run, waiting = self._waiting(payload)

@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,18 +15,21 @@ from driftwheel.ledger.runs import RunRow
 from tests.loop.conftest import SPEC, Loop, Parcels
 from tests.oracle.on_stack import Scene
 
-from .build import BUILT, made
+from .build import BUILT, OF_APPROVAL, OF_SPARK, made
 
 VISIBILITY_SECONDS = 361
 """After so long a message whose function was killed is delivered again."""
-PATIENCE_SECONDS, RECONCILED_EVERY = 180, 4
+PATIENCE_SECONDS, RECONCILED_EVERY = 300, 4
 """Seconds until what should have happened is given up; and between two jumps of the stack's clock."""
 QUIET = (
     SPEC.replace("rounds: 40", "rounds: 10")
     .replace("{minimum_rows: 200, every_minutes: 1}", "{minimum_rows: 1000000, every_minutes: 60}")
+    .replace("runs_per_day: 50", "runs_per_day: 1000")
     .replace("slices: [depot]}", "slices: [depot], minimum_gain: -0.2}")
 )
 """No drift is looked for (the prober asks one question all the time); a challenger may be a little worse."""
+LARGE = QUIET + "preprocessing: {spark_above_gb: 0.00001, max_runtime_seconds: 86400}\n"
+ASKING = QUIET.replace("minimum_gain: -0.2}", "minimum_gain: -0.2, approval: required}")
 
 
 class Bench(Loop):
@@ -40,7 +44,7 @@ class Bench(Loop):
         self.newest: list[str] = []
 
     def command(self) -> list[str]:
-        places = (self.root / "stack", self.template, BUILT)
+        places = (self.folder, self.template, BUILT)
         return [sys.executable, "-m", "tests.campaign.stack", *map(str, places)]
 
     def pass_time(self, seconds: float) -> None:
@@ -75,13 +79,26 @@ class Bench(Loop):
     def hit(self, point: str) -> bool:
         return (self.aimed / f"{point}.hit").exists()
 
-    def model(self) -> str:
+    def model(self, spec: str = QUIET) -> str:
         """Register a model of its own."""
         name = f"parcels-{next(self._numbers)}"
         self.newest = [name]
-        self.drop(f"models/{name}/model.yaml", QUIET.replace("parcels", name).encode())
+        self.drop(f"models/{name}/model.yaml", spec.replace("parcels", name).encode())
         self.until(lambda: self.ledger.models.get(name), PATIENCE_SECONDS, f"{name} is registered")
         return name
+
+    def agree(self) -> None:
+        """Say yes wherever a run waits for a person."""
+        client = self.client("sagemaker")
+        for parked in self.tokens.all():
+            if parked.kind == "model_package":
+                package = client.describe_model_package(ModelPackageName=parked.arn)
+                if package["ModelApprovalStatus"] == "PendingManualApproval":
+                    client.update_model_package(
+                        ModelPackageArn=parked.arn,
+                        ModelApprovalStatus="Approved",
+                        ApprovalDescription="said by the campaign",
+                    )
 
     def settle(self, patience: float = PATIENCE_SECONDS, *, pending: bool = True) -> None:
         """Let messages come back and schedules tick until nothing is under way, and nothing pending.
@@ -92,6 +109,7 @@ class Bench(Loop):
         while work := [*self._under_way(), *(self._pending() if pending else self._untried())]:
             passed = time.monotonic() - began
             assert passed < patience, work
+            self.agree()
             # Seldom while a run is at work, or its states would time out: the reconciler wakes every 300 s.
             if passed - moved > RECONCILED_EVERY and self._may_jump():
                 self.pass_time(VISIBILITY_SECONDS)
@@ -167,6 +185,20 @@ class Bench(Loop):
         assert found is not None, model
         return found
 
+    def counted(self, model: str) -> Counter[str]:
+        """Count what a model was sent and trained, for the campaign's table."""
+        jobs = (
+            self.client("sagemaker").get_paginator("list_training_jobs").paginate(NameContains=f"-{model}-")
+        )
+        return Counter(
+            {
+                "deliveries to the running stack": sum(
+                    row.deliveries for row in self.ledger.objects.of_model(model)
+                ),
+                "trainings on the running stack": sum(len(page["TrainingJobSummaries"]) for page in jobs),
+            }
+        )
+
     def probe(self, champion: ChampionRow) -> Probe:
         """One record a champion was trained to answer, with its answer."""
         where = RunLayout(self.names["artifact_bucket"], champion.model, champion.run_id)
@@ -174,6 +206,13 @@ class Bench(Loop):
         body = self.client("s3").get_object(Bucket=where.bucket, Key=key)["Body"].read()
         whole = Probe.from_json(body)
         return Probe(whole.records[:1], whole.scores[:1])
+
+
+def spec_for(point: str) -> str:
+    """A model.yaml whose runs pass a point."""
+    if point in OF_SPARK:
+        return LARGE
+    return ASKING if point in OF_APPROVAL else QUIET
 
 
 def file(parcels: Parcels, rows: int = 1_000) -> bytes:

@@ -1,4 +1,4 @@
-"""The test build: the shipped source with hooks that kill, each function's begin and end among them."""
+"""The test build: the shipped source with hooks that kill, the end of each step's function among them."""
 
 import re
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from driftwheel.hooks import MODULE, VARIABLE, Point
+from driftwheel.ledger.tokens import Kind
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("src", "functions", "statemachine")
@@ -16,13 +17,38 @@ BUILT = ROOT / ".driftwheel" / "campaign"
 POINTS: tuple[str, ...] = get_args(Point)
 STEPS = (
     "data_arrival",
+    "preprocessing_launch",
     "preprocessing",
     "training_launch",
     "evaluation_gate",
+    "approval",
     "deployment",
     "record_outcome",
+    "trigger",
+    "job_callback",
 )
-"""The steps whose functions a run invokes; trigger and job_callback are killed at their own points."""
+"""The functions a run needs: those of its states, the one that starts it and the one that wakes it."""
+WAITS: tuple[str, ...] = get_args(Kind)
+STAGED = {
+    "ledger/tokens.py": ("before_delete_token", "{parked.kind}", WAITS),
+    "steps/training_launch.py": ("after_create_job", "training_launch", ("training_launch",)),
+    "steps/preprocessing_launch.py": ("after_create_job", "preprocessing_launch", ("preprocessing_launch",)),
+}
+"""Points that a run passes at several stages, by file: the test build says at which."""
+PASSED = tuple(
+    dict.fromkeys(
+        [
+            *(point for point in POINTS if all(point != staged for staged, _, _ in STAGED.values())),
+            *(f"{point}@{stage}" for point, _, stages in STAGED.values() for stage in stages),
+            *(f"end_{step}" for step in STEPS),
+        ]
+    )
+)
+"""Every point at every stage that passes it, and the end of every function: what can be aimed at."""
+OF_SPARK = {"after_create_job@preprocessing_launch", "before_delete_token@processing_job"}
+OF_SPARK |= {"end_preprocessing_launch"}
+OF_APPROVAL = {"before_delete_token@model_package", "end_approval"}
+"""What only the runs of a large data set, and only those that ask a person, pass."""
 
 STARTING_SECONDS = 3
 """The lease of a run that is being started lasts so long here, and 300 s as shipped."""
@@ -71,6 +97,9 @@ def made(target: Path, aimed: Path, environment: Mapping[str, str]) -> Path:
     for step in STEPS:
         app = target / "functions" / step / "app.py"
         app.write_text(app.read_text(encoding="utf-8") + WRAPPED.format(step=step), encoding="utf-8")
+    for place, (point, stage, _) in STAGED.items():
+        staged = f'reached(f"{point}@{stage}")'
+        _replace(target / "src" / "driftwheel" / place, rf'reached\("{point}"\)', staged)
     trigger = target / "src" / "driftwheel" / "steps" / "trigger.py"
     _replace(trigger, r"STARTING_SECONDS = 300\n", f"STARTING_SECONDS = {STARTING_SECONDS}\n")
     template = target / "template.yaml"

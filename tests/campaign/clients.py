@@ -5,8 +5,14 @@ import statistics
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+import boto3
+from botocore.config import Config
 
 from driftwheel.deployment.probe import Answered, AnsweredWrong, Probe, compare_answer
 from driftwheel.ledger.champions import ChampionRow
@@ -14,6 +20,8 @@ from driftwheel.ledger.champions import ChampionRow
 from .bench import Bench
 
 PROBES_A_SECOND = 10
+Span = tuple[float, float]
+"""Begin and end, by the monotonic clock."""
 
 
 class Prober:
@@ -99,7 +107,30 @@ class Load:
             self.seconds.append((began, time.monotonic() - began))
             count += 1
 
-    def slowest_percent(self, begin: float, end: float) -> float:
-        """The 99th percentile of the requests that began in between, in seconds."""
-        within = [took for began, took in self.seconds if begin <= began < end]
+    def slowest_percent(self, spans: list[Span]) -> float:
+        """The 99th percentile of the requests that began in one of the spans, in seconds."""
+        within = [took for at, took in self.seconds if any(begin <= at < end for begin, end in spans)]
         return statistics.quantiles(within, n=100)[98]
+
+
+@contextmanager
+def running(bench: Bench, champion: ChampionRow, clients: int) -> Iterator[Load]:
+    """So many closed loops on a champion's endpoint, from begin to end; no call is retried."""
+    runtime = boto3.client(
+        "sagemaker-runtime",
+        endpoint_url=bench.state["endpoint_url"],
+        region_name=bench.state["region"],
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=clients),
+    )
+    load = Load(runtime, champion.endpoint, bench.probe(champion).body(), f"load-{clients}")
+    stop = threading.Event()
+    with ThreadPoolExecutor(clients) as pool:
+        loops = [pool.submit(load.run, stop, client) for client in range(clients)]
+        try:
+            yield load
+        finally:
+            stop.set()
+        for one in loops:
+            one.result()

@@ -14,6 +14,15 @@ from pathlib import Path
 
 import pytest
 
+TOTALS = {
+    "faults injected": ("faults ", "kill"),
+    "bad inputs tried": ("bad files", "tests of bad files"),
+    "deliveries": ("deliveries to",),
+    "trainings": ("trainings",),
+    "requests while the champion was swapped": ("requests while",),
+    "of these failed or answered wrongly": ("failed ",),
+}
+"""What the run must show → how the names of its parts begin."""
 BEGIN, END = "<!-- campaign: written by make campaign -->", "<!-- campaign: end -->"
 
 
@@ -81,6 +90,14 @@ class Collector:
                 total["tests of bad files"] += nodeid in self._outcomes
         return total
 
+    def totals(self) -> dict[str, int]:
+        """Add the counts up to what the run must show."""
+        counts = self.counts()
+        return {
+            name: sum(count for part, count in counts.items() if part.startswith(parts))
+            for name, parts in TOTALS.items()
+        }
+
     def _written(self) -> str:
         from tests.faults.cases import BAD_INPUT, CASES, LATER, LOAD, PARTLY, UNTRIED
 
@@ -95,7 +112,9 @@ class Collector:
         lines = [
             f"{head}: {sizes}. {note}",
             "",
-            *_table(("Count", "In this run"), sorted(self.counts().items())),
+            *_table(("In all", "In this run"), self.totals().items()),
+            "",
+            *_table(("Of which", "In this run"), sorted(self.counts().items())),
             "",
             *_table(("Case", "What", "Result", "Tests", "Seconds"), _rows(CASES | LOAD, found, PARTLY)),
             "",

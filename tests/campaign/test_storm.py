@@ -1,14 +1,12 @@
 """The whole loop through the fault proxy: any call of a function may be refused, late, cut, unanswered."""
 
-from collections.abc import Callable
-
 import pytest
 
 from tests.contract.proxy import EXECUTED, FaultProxy, Plan
 from tests.loop.conftest import Parcels
 
 from .bench import Bench, file
-from .conftest import FULL
+from .conftest import FULL, Record, tell
 
 SERVICES = ("S3", "DYNAMODB", "SAGEMAKER", "SAGEMAKER_RUNTIME", "SFN", "SQS", "SNS", "CLOUDWATCH")
 SEEDS = (1, 2, 3) if FULL else (1,)
@@ -22,7 +20,7 @@ FILES = {"a.csv": 1_000, "b.csv": 1_500} if FULL else {"a.csv": 1_000}
 @pytest.mark.case("OP-06")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_after_a_storm_everything_is_as_if_there_had_been_none(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, record_property: Callable[[str, object], None]
+    tmp_path_factory: pytest.TempPathFactory, seed: int, record_property: Record
 ) -> None:
     with FaultProxy() as proxy:
         proxied = {f"AWS_ENDPOINT_URL_{name}": proxy.url for name in SERVICES}
@@ -47,6 +45,7 @@ def test_after_a_storm_everything_is_as_if_there_had_been_none(
             bench.judge()
             runs = len(bench.all_runs())
             for model in models:
+                tell(record_property, bench.counted(model))
                 rows = bench.ledger.objects.of_model(model)
                 states = {row.key.rpartition("/")[2]: row.state for row in rows}
                 assert states == {
@@ -60,5 +59,6 @@ def test_after_a_storm_everything_is_as_if_there_had_been_none(
     for (_, kind), count in storm.injected.items():
         record_property(f"count faults on the wire: {kind}", count)
     record_property("count runs of the loop in a storm", runs)
+    record_property("count bad files", len(FILES) * MODELS)
     record_property("said", f"{sum(storm.injected.values()):,} of {sum(storm.calls.values()):,} calls harmed")
     assert sum(storm.injected.values()) > 10

@@ -52,6 +52,8 @@ def test_every_case_has_its_row_and_a_failure_is_said(tmp_path: Path) -> None:
     assert "1 of 2 failed: two kills | 2 |" in lines["| SF-11"]
     assert "| no test | 0 |" in lines["| LD-07"]
     assert lines["| kills"] == "| kills | 3 |"
+    assert lines["| faults injected"] == "| faults injected | 3 |"
+    assert lines["| trainings"] == "| trainings | 0 |"
 
 
 def test_workers_reports_are_counted_once(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import pytest
 
 from driftwheel.hooks import Point
 from tests.bench.faults import Faults, Killed
-from tests.bench.world import World
+from tests.bench.world import ASKING, LARGE, World
 from tests.oracle.in_memory import assert_world
 
 POINTS: tuple[str, ...] = get_args(Point)
 VISITS = range(1, 5)
+PATHS = {"plain": "", "large": LARGE, "asking": ASKING}
+"""Each way a run may take, as further lines of its model.yaml."""
 
 
 class Once(Faults):
@@ -26,11 +28,11 @@ class Once(Faults):
             raise Killed(point)
 
 
-def turned_twice(faults: Faults) -> World:
+def turned_twice(faults: Faults, more: str = "") -> World:
     """Turn the wheel twice: a first champion, then its successor, with a duplicate and a late version."""
     world = World(faults)
     with world.hooked():
-        world.register()
+        world.register(more)
         first = world.event("data/parcels/a.csv", b"first")
         world.drop("parcels", "b.csv", b"other")
         world.drain()
@@ -50,11 +52,14 @@ def turned_twice(faults: Faults) -> World:
 @pytest.mark.case("DE-07")
 @pytest.mark.parametrize("visit", VISITS)
 @pytest.mark.parametrize("point", POINTS)
-def test_a_process_that_ends_at_any_point_costs_a_retry_and_nothing_else(point: str, visit: int) -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_a_process_that_ends_at_any_point_costs_a_retry_and_nothing_else(
+    path: str, point: str, visit: int
+) -> None:
     faults = Once()
     faults.aim(point, visit, 1)
 
-    world = turned_twice(faults)
+    world = turned_twice(faults, PATHS[path])
 
     assert_world(world)
     champion = world.ledger.champions.get("parcels")

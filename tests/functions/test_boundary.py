@@ -75,7 +75,9 @@ FAULTS: list[list[Fault]] = [["throttle", "throttle"], ["500"], ["reset"]]
 
 
 @pytest.fixture
-def boundary(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Boundary]:
+def boundary(
+    world: World, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> Iterator[Boundary]:
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     sagemaker = world.client("sagemaker")
     for operation, (request, _) in CREATES.items():
@@ -83,6 +85,7 @@ def boundary(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Boundary
             getattr(sagemaker, f"create_{operation}")(**request)
     with Boundary().up() as boundary:
         yield boundary
+    record_property("count faults at botocore's boundary", boundary.injected.total())
 
 
 def camel(operation: str) -> str:

@@ -28,7 +28,8 @@ from tests.oracle.processes import left_of
 from tests.security import asked
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS, STOP_SECONDS, REST_SECONDS = 120, 30, 120
+START_SECONDS, STOP_SECONDS, REST_SECONDS = 120, 90, 120
+COMMAND_SECONDS = 420
 CANARIES = {"data": "AKIA" + "PLANTEDINANID001", "environment": "hunter2-planted-in-the-environment"}
 """Planted where secrets and people's data are, and may come out nowhere."""
 SPEC = """
@@ -93,8 +94,10 @@ class Parcels:
 class Loop:
     """A local stack and what a user does with it, by AWS APIs alone."""
 
-    def __init__(self, root: Path, time_scale: float = 0.01) -> None:
+    def __init__(self, root: Path, time_scale: float = 0.01, folder: Path | None = None) -> None:
         self.root, self.time_scale = root, time_scale
+        self.folder = folder or root / "stack"
+        """What the stack keeps; ``root`` has what its test writes, too."""
         self.process: subprocess.Popen[bytes] | None = None
         self.state: dict[str, Any] = {}
         self.canaries = tuple(CANARIES.values())
@@ -107,27 +110,41 @@ class Loop:
         self._clients: dict[str, Any] = {}
         self._inbox = ""
 
+    @property
+    def output(self) -> Path:
+        """Where the process writes what it prints."""
+        return self.root / "server.log"
+
     def command(self) -> list[str]:
         return [
-            *(sys.executable, "-m", "driftwheel_local.server", "--root", str(self.root / "stack")),
+            *(sys.executable, "-m", "driftwheel_local.server", "--root", str(self.folder)),
             *("--template", str(ROOT / "template.yaml"), "--time-scale", str(self.time_scale)),
             "--record-permissions",
         ]
 
     def up(self) -> None:
-        with (self.root / "server.log").open("ab") as log:
+        self._start(self.command())
+
+    def run(self, command: list[str]) -> int:
+        """Run a command that has the stack within it, from its begin to its end; give its exit code."""
+        return self._start(command).wait(COMMAND_SECONDS)
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """Start a process, wait until its stack says where it is, and listen to what it tells people."""
+        with self.output.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(),
+                command,
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env=os.environ | {"PYTHONUNBUFFERED": "1", "OPERATORS_PASSWORD": CANARIES["environment"]},
             )
-        announced = self.root / "stack" / "stack.json"
+        announced = self.folder / "stack.json"
         self.until(lambda: self._announced(announced), START_SECONDS, "the stack starts")
         self._clients.clear()
         self._listen()
+        return self.process
 
     def _listen(self) -> None:
         """Subscribe a queue to what people are told."""
@@ -188,7 +205,7 @@ class Loop:
     def _announced(self, path: Path) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
-            raise AssertionError((self.root / "server.log").read_text(encoding="utf-8")[-3_000:])
+            raise AssertionError(self.output.read_text(encoding="utf-8")[-3_000:])
         with suppress(OSError, ValueError):
             self.state = json.loads(path.read_text(encoding="utf-8"))
             return bool(self.state["pid"] == self.process.pid)
@@ -199,14 +216,14 @@ class Loop:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self._ended()
-        asked.note_file(self.root / "stack" / "permissions.jsonl")
+        asked.note_file(self.folder / "permissions.jsonl")
 
     def down(self) -> None:
         assert self.process is not None
         self.process.terminate()
         self._ended()
-        asked.note_file(self.root / "stack" / "permissions.jsonl")
-        assert left_of(self.root) == []
+        asked.note_file(self.folder / "permissions.jsonl")
+        assert left_of(self.folder) == []
 
     def _ended(self) -> None:
         assert self.process is not None
@@ -276,7 +293,7 @@ class Loop:
         deadline = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > deadline:
-                log = self.root / "stack" / "logs" / "stack.log"
+                log = self.folder / "logs" / "stack.log"
                 tail = log.read_text(encoding="utf-8")[-2_000:] if log.exists() else ""
                 raise AssertionError(f"waited {seconds} s for: {what}\n{tail}")
             time.sleep(0.1)

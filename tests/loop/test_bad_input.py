@@ -70,7 +70,7 @@ def jobs(loop: Loop) -> list[str]:
 
 
 def drop(loop: Loop, file: str) -> Result:
-    arguments = ["--local", str(loop.root / "stack"), "drop", file, "--wait", "--timeout", "60"]
+    arguments = ["--local", str(loop.folder), "drop", file, "--wait", "--timeout", "60"]
     return CliRunner().invoke(cli, arguments)
 
 

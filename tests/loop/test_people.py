@@ -31,7 +31,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory, parcels: Parcels) -> Iterato
 
 
 def command(loop: Loop, *arguments: str) -> int:
-    answer = cli.main(["--local", str(loop.root / "stack"), *arguments], standalone_mode=False)
+    answer = cli.main(["--local", str(loop.folder), *arguments], standalone_mode=False)
     return answer if isinstance(answer, int) else 0
 
 

@@ -28,7 +28,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
 
 
 def call(loop: Loop, *arguments: str) -> Result:
-    result = CliRunner().invoke(cli, ["--local", str(loop.root / "stack"), *arguments])
+    result = CliRunner().invoke(cli, ["--local", str(loop.folder), *arguments])
     assert result.exit_code == 0, result.output
     return result
 

@@ -31,6 +31,7 @@ class Running(Protocol):
     """A stack in a process of its own, and what its tests planted and heard."""
 
     root: Path
+    folder: Path
     state: dict[str, Any]
     canaries: tuple[str, ...]
     alerts: list[str]
@@ -321,7 +322,7 @@ class Scene:
             if entry["EndpointStatus"] == "InService"
         }
         state = self._stack.state
-        return strays(self._stack.root / "stack", state["pid"], state["endpoint_url"], serving)
+        return strays(self._stack.folder, state["pid"], state["endpoint_url"], serving)
 
     def _outputs(self) -> Iterator[tuple[str, str]]:
         """Logs, alerts, metrics, histories, the ledger, and every page and document people are shown."""
@@ -334,8 +335,9 @@ class Scene:
         yield "metrics", str([metric for page in pages for metric in page["Metrics"]])
         decided = self._stack.ledger.decisions.of_model(self.model)
         yield "the ledger", str([self.runs, self.objects, self.history, decided])
-        for pattern in ("*.log", "stack/logs/*.log", "stack/sagemaker/**/*.log"):
-            for path in self._stack.root.glob(pattern):
+        root, folder = self._stack.root, self._stack.folder
+        for place, pattern in ((root, "*.log"), (folder, "logs/*.log"), (folder, "sagemaker/**/*.log")):
+            for path in place.glob(pattern):
                 yield str(path), path.read_text(encoding="utf-8", errors="replace")
         for prefix, ends in ((f"drift/{self.model}/", (".html", ".json")), (f"runs/{self.model}/", SHOWN)):
             for entry in self._versions(self._artifacts, prefix):

@@ -38,8 +38,9 @@ spark.driver.host 127.0.0.1
 spark.ui.enabled false
 spark.sql.codegen.wholeStage false
 spark.sql.codegen.factoryMode NO_CODEGEN
+spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 """
-"""Compiling a plan takes longer than running it over what fits on this machine."""
+"""Compiling, of plans and of the JVM's code, takes longer than running what fits on this machine."""
 
 
 class UnsupportedContainer(Exception):
