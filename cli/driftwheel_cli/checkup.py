@@ -5,6 +5,7 @@ Each check reads and changes nothing. ``unknown`` is an answer of its own: what 
 
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -41,17 +42,20 @@ DEPLOYS = (
     "dynamodb:CreateTable",
     "sqs:CreateQueue",
     "sns:CreateTopic",
+    "logs:CreateLogGroup",
+    "cloudwatch:PutMetricAlarm",
+    "ssm:PutParameter",
 )
 """What ``sam deploy`` asks for with this template, one action of each service."""
 
 LAMBDA_CONCURRENCY = 10
 """What the functions need beside each other; new accounts may have no more than this."""
 
+_WITHOUT = {"processing job usage": "; or declare preprocessing: {engine: duckdb}, which needs none"}
+
 RULES = ("object-created", "drift-detected", "sagemaker-state", "execution-ended")
 SCHEDULES = ("tick", "reconcile", "restore", "drift-check", "sweep")
 """As template.yaml names them, without the stack."""
-
-OUTPUT_PREFIXES = ("runs/", "capture/", "quarantine/", "holdout/", "code/")
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,11 @@ def before_deployment(client: Client, region: str, stack: str, specs: Sequence[M
     found = [
         _asked("credentials", lambda: _identity(client)),
         _stack_name(stack),
-        *(_image(spec, region) for spec in specs),
+        *(
+            _image(f"image of {spec.model}{of_what}", algorithm, region)
+            for spec in specs
+            for of_what, algorithm in _images(spec)
+        ),
         *(_names_fit(stack, spec) for spec in specs),
         _asked("rights to deploy", lambda: _deploy_rights(client)),
         _asked("Lambda concurrency", lambda: _concurrency(client)),
@@ -116,10 +124,18 @@ def _stack_name(stack: str) -> Finding:
     )
 
 
-def _image(spec: ModelSpec, region: str) -> Finding:
-    check = f"image of {spec.model}"
+def _images(spec: ModelSpec) -> list[tuple[str, str]]:
+    return [("", spec.training.algorithm), *([("'s Spark job", "spark")] if _may_use_spark(spec) else [])]
+
+
+def _may_use_spark(spec: ModelSpec) -> bool:
+    """Whether a data set can be large enough for Spark, however large it grows."""
+    return spec.preprocessing.engine_for(sys.maxsize) == "spark"
+
+
+def _image(check: str, algorithm: str, region: str) -> Finding:
     try:
-        return Finding(check, "ok", image_uri(spec.training.algorithm, region))
+        return Finding(check, "ok", image_uri(algorithm, region))
     except SpecInvalid as error:
         return Finding(check, "wrong", str(error), "deploy to a region AWS lists the image for")
 
@@ -176,6 +192,9 @@ def _instances(specs: Sequence[ModelSpec]) -> dict[str, int]:
             training = f"{instance} for training job usage"
             needed[training] = needed.get(training, 0) + spec.training.instance_count
         needed[serving] = needed.get(serving, 0) + 2 * spec.deployment.instance_count
+        if _may_use_spark(spec):
+            preparing = f"{spec.preprocessing.instance} for processing job usage"
+            needed[preparing] = needed.get(preparing, 0) + spec.preprocessing.instance_count
     return needed
 
 
@@ -184,7 +203,7 @@ def _quota_asked(client: Client, usage: str, needed: int) -> Finding:
 
 
 def _quota(client: Client, usage: str, needed: int) -> Finding:
-    check = f"quota {usage}"
+    check, without = f"quota {usage}", _WITHOUT.get(usage.partition(" for ")[2], "")
     for page in (
         client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
     ):
@@ -197,7 +216,7 @@ def _quota(client: Client, usage: str, needed: int) -> Finding:
                     "wrong",
                     f"{quota['Value']:.0f}, needed {needed}",
                     f"ask for it: aws service-quotas request-service-quota-increase --service-code sagemaker "
-                    f"--quota-code {quota['QuotaCode']} --desired-value {needed}",
+                    f"--quota-code {quota['QuotaCode']} --desired-value {needed}{without}",
                 )
     return Finding(check, "wrong", "AWS lists no such quota here", "choose an instance type of this region")
 
@@ -219,16 +238,15 @@ def _no_loop(client: Client, names: Names) -> Finding:
     check = "no loop through our own outputs"
     events = client("events")
     rule = events.describe_rule(Name=f"{names.stack}-object-created")
-    detail = json.loads(rule["EventPattern"])["detail"]
-    buckets = detail["bucket"]["name"]
-    prefixes = [entry["prefix"] for entry in detail.get("object", {}).get("key", [])]
-    ours = [
-        prefix
-        for prefix in prefixes or [""]
-        if not prefix.startswith((DATA, LABELS, MODELS)) or any(map(prefix.startswith, OUTPUT_PREFIXES))
-    ]
-    if names.artifact_bucket in buckets or ours:
-        what = ", ".join(repr(prefix) for prefix in ours) or names.artifact_bucket
+    detail = json.loads(rule["EventPattern"]).get("detail", {})
+    buckets = detail.get("bucket", {}).get("name", [])
+    # A suffix or a wildcard may match what we write as well as what is delivered: only prefixes bind.
+    keys = detail.get("object", {}).get("key") or [""]
+    prefixes = [str(key.get("prefix", key) if isinstance(key, dict) else key) for key in keys]
+    ours = [prefix for prefix in prefixes if not prefix.startswith((DATA, LABELS, MODELS))]
+    others = [str(bucket) for bucket in buckets or ["every bucket"] if bucket != names.landing_bucket]
+    if others or ours:
+        what = ", ".join([*(repr(prefix) for prefix in ours), *others])
         return Finding(
             check,
             "wrong",

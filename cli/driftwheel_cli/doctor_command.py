@@ -28,10 +28,10 @@ from driftwheel_cli.rendering import print_json, print_line, print_table
 def doctor(options: Options, models: tuple[Path, ...], *, as_json: bool) -> None:
     """Check an account before `sam deploy`, and the stack once it is there; nothing is changed.
 
-    Before: credentials, rights to deploy, names, the image of each model's algorithm in this region, Lambda
-    concurrency and the SageMaker quotas of the instances each MODEL.YAML names. After: EventBridge on the
-    landing bucket, rules and schedules, no rule that matches our own outputs, empty dead-letter queues,
-    captured traffic where callers are to capture.
+    Before: credentials, rights to deploy, names, the images of each model's algorithm and Spark job in this
+    region, Lambda concurrency and the SageMaker quotas of the instances each MODEL.YAML names. After:
+    EventBridge on the landing bucket, rules and schedules, no rule that matches our own outputs, empty
+    dead-letter queues, captured traffic where callers are to capture.
     Exit code 1 when something is wrong; what may not be read is 'unknown' and does not fail.
 
     Example: driftwheel doctor examples/flights/model.yaml

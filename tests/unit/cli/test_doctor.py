@@ -12,18 +12,18 @@ from driftwheel_cli import doctor_command
 from driftwheel_cli.capturing import of_callers
 from driftwheel_cli.checkup import (
     DEPLOYS,
-    OUTPUT_PREFIXES,
     RULES,
     SCHEDULES,
     Finding,
     before_deployment,
     of_stack,
 )
-from driftwheel_local.template import read_template
+from driftwheel_local.template import cloudformation, read_template
 
 from .conftest import MODEL_YAML, REGION, ROOT, Recorder, World
 
 SPEC = load_spec(MODEL_YAML.read_bytes())
+SPARK_QUOTA = f"{SPEC.preprocessing.instance} for processing job usage"
 ROLE_SESSION = "arn:aws:sts::123456789012:assumed-role/deployer/me"
 
 
@@ -39,6 +39,7 @@ class Account:
             get_account_settings={"AccountLimit": {"UnreservedConcurrentExecutions": 1000}}
         )
         self.quotas = {"ml.m5.large for training job usage": 5.0, "ml.m5.large for endpoint usage": 5.0}
+        self.quotas[SPARK_QUOTA] = 1.0
         self.denied: set[str] = set()
 
     def simulated(self, actions: list[str]) -> dict[str, Any]:
@@ -121,11 +122,32 @@ def test_an_instance_type_the_region_does_not_have_is_wrong(account: Account) ->
     assert account.checked()["quota ml.m5.large for training job usage"].state == "wrong"
 
 
-def test_a_region_without_the_image_is_wrong(account: Account) -> None:
-    finding = account.checked(region="eu-nowhere-1")["image of flights"]
+@pytest.mark.parametrize("image", ["image of flights", "image of flights's Spark job"])
+def test_a_region_without_the_image_is_wrong(account: Account, image: str) -> None:
+    finding = account.checked(region="eu-nowhere-1")[image]
 
     assert finding.state == "wrong"
     assert "eu-nowhere-1" in finding.found
+
+
+def test_a_model_that_may_grow_to_spark_needs_its_machine_and_one_that_stays_small_does_not(
+    account: Account,
+) -> None:
+    account.quotas[SPARK_QUOTA] = 0.0
+    small = SPEC.preprocessing.model_copy(update={"engine": "duckdb"})
+
+    found = {
+        f.check: f
+        for f in before_deployment(
+            account.client, REGION, "driftwheel", [SPEC.model_copy(update={"preprocessing": small})]
+        )
+    }
+
+    missing = account.checked()[f"quota {SPARK_QUOTA}"]
+    assert (missing.state, missing.found) == ("wrong", "0, needed 1")
+    assert "preprocessing: {engine: duckdb}" in missing.remedy
+    assert {finding.state for finding in found.values()} == {"ok"}
+    assert not [name for name in found if "Spark" in name or "processing" in name]
 
 
 @pytest.mark.parametrize("stack", ["x" * 49, "under_score", "9lives"])
@@ -148,6 +170,14 @@ def test_the_names_looked_for_are_those_of_the_template() -> None:
 
     assert named("AWS::Events::Rule") == set(RULES)
     assert named("AWS::Scheduler::Schedule") == set(SCHEDULES)
+
+
+def test_every_service_of_the_template_is_among_the_rights_to_deploy() -> None:
+    template = cloudformation(read_template(ROOT / "template.yaml"), ROOT)
+    kinds = {resource["Type"].split("::")[1].lower() for resource in template["Resources"].values()}
+    same = {"stepfunctions": "states"}
+
+    assert {same.get(kind, kind) for kind in kinds} <= {action.split(":")[0] for action in DEPLOYS}
 
 
 PATTERN = {"detail": {"bucket": {"name": ["landing"]}, "object": {"key": [{"prefix": "data/"}]}}}
@@ -200,9 +230,13 @@ def test_a_bucket_that_tells_nobody_is_wrong(deployed: World) -> None:
     [
         {"bucket": {"name": ["landing", "artifacts"]}, "object": {"key": [{"prefix": "data/"}]}},
         {"bucket": {"name": ["landing"]}},
+        {"object": {"key": [{"prefix": "data/"}]}},
+        {"bucket": {"name": ["landing", {"prefix": "driftwheel"}]}, "object": {"key": [{"prefix": "data/"}]}},
+        {"bucket": {"name": ["landing"]}, "object": {"key": [{"prefix": "data/"}, {"suffix": ".csv"}]}},
+        {"bucket": {"name": ["landing"]}, "object": {"key": [{"wildcard": "*/parcels/*"}]}},
         *(
             {"bucket": {"name": ["landing"]}, "object": {"key": [{"prefix": prefix}]}}
-            for prefix in ("", OUTPUT_PREFIXES[0])
+            for prefix in ("", "runs/", "data")
         ),
     ],
 )
