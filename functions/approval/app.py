@@ -13,7 +13,7 @@ from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Suspended
 from driftwheel.steps.approval import ask
-from driftwheel.steps.training_launch import Waiting
+from driftwheel.steps.waiting import Waiting
 
 settings = AlertSettings.from_env()
 logger = Logger(service="approval")

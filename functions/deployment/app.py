@@ -19,7 +19,7 @@ from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Suspended
 from driftwheel.steps.deployment import Clients, Site, deploy
 from driftwheel.steps.restoration import Ledger, restore_all
-from driftwheel.steps.training_launch import Waiting
+from driftwheel.steps.waiting import Waiting
 
 settings = DeploymentSettings.from_env()
 logger = Logger(service="deployment")

@@ -17,7 +17,8 @@ from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Suspended
 from driftwheel.steps.preprocessing_launch import launch
-from driftwheel.steps.training_launch import Place, Waiting
+from driftwheel.steps.training_launch import Place
+from driftwheel.steps.waiting import Waiting
 
 settings = JobSettings.from_env()
 logger = Logger(service="preprocessing_launch")

@@ -14,7 +14,8 @@ from driftwheel.jobs.code import bundle
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Suspended
-from driftwheel.steps.training_launch import Place, Waiting, launch
+from driftwheel.steps.training_launch import Place, launch
+from driftwheel.steps.waiting import Waiting
 
 settings = JobSettings.from_env()
 logger = Logger(service="training_launch")

@@ -16,7 +16,8 @@ from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Run
 from driftwheel.steps.approval import ask
 from driftwheel.steps.deployment import Clients, Site, alarm_requests, deploy
-from driftwheel.steps.training_launch import Waiting, launch
+from driftwheel.steps.training_launch import launch
+from driftwheel.steps.waiting import Waiting
 from tests.security.boundary import acting_as, judge_fake
 from tests.security.iam import KEY
 

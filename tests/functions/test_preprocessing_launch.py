@@ -20,7 +20,8 @@ from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Run
 from driftwheel.steps.preprocessing_launch import launch
-from driftwheel.steps.training_launch import Place, Waiting
+from driftwheel.steps.training_launch import Place
+from driftwheel.steps.waiting import Waiting
 from driftwheel_local.sagemaker.validation import operation, validate
 from tests.security.boundary import acting_as
 from tests.security.iam import KEY

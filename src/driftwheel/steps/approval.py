@@ -1,27 +1,15 @@
 """Approval: a person decides in the model registry; the token waits under the model package."""
 
-from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Run
-from driftwheel.steps.training_launch import Waiting
+from driftwheel.steps.waiting import Waiting
 
 
 def ask(run: Run, waiting: Waiting, tokens: Tokens) -> str:
     """Park the token and word the question for the person who decides."""
     if run.evaluation_gate is None:
         raise ValueError(f"run {run.run_id} has no verdict to approve")
-    tokens.park(
-        Parked(
-            arn=run.evaluation_gate.model_package_arn,
-            kind="model_package",
-            token=waiting.task_token,
-            model=run.model,
-            run_id=run.run_id,
-            fence=run.fence,
-            execution_arn=waiting.execution_arn,
-            parked_at=waiting.now,
-            detail={},
-        )
-    )
+    tokens.park(waiting.parked(run, "model_package", run.evaluation_gate.model_package_arn, {}))
     why = "; ".join(str(reason.get("sentence", reason)) for reason in run.evaluation_gate.reasons)
     hours = run.limits.approval_seconds // 3600
     return (

@@ -19,7 +19,8 @@ from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.tokens import Parked, Tokens
 from driftwheel.run import Run
-from driftwheel.steps.training_launch import Place, Waiting
+from driftwheel.steps.training_launch import Place
+from driftwheel.steps.waiting import Waiting
 
 Request = dict[str, Any]
 
@@ -135,16 +136,11 @@ def _parked(run: Run, waiting: Waiting, endpoint: str, name: str, place: Site, s
     assert run.training_launch is not None
     assert run.evaluation_gate is not None
     evidence = RunLayout(place.artifact_bucket, run.model, run.run_id).step("evaluation_gate")
-    return Parked(
-        arn=waiting.arn_of("endpoint", endpoint),
-        kind="endpoint",
-        token=waiting.task_token,
-        model=run.model,
-        run_id=run.run_id,
-        fence=run.fence,
-        execution_arn=waiting.execution_arn,
-        parked_at=waiting.now,
-        detail={
+    return waiting.parked(
+        run,
+        "endpoint",
+        waiting.arn_of("endpoint", endpoint),
+        {
             "endpoint": endpoint,
             "endpoint_config": name,
             "instance_count": run.spec.deployment.instance_count,

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from driftwheel.aws import executions
 from driftwheel.aws.objects import Objects
 from driftwheel.aws.sagemaker import existing, stop_job
-from driftwheel.deployment.probe import Answered, Probe, compare_answer
 from driftwheel.deployment.registry import approval_request
 from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
 from driftwheel.errors import (
@@ -34,6 +31,7 @@ from driftwheel.run import (
     PreprocessingLaunchSection,
     TrainingLaunchSection,
 )
+from driftwheel.steps.proof import prove
 from driftwheel.steps.training_launch import lacked_machine
 
 Section = dict[str, Any]
@@ -237,7 +235,7 @@ def _endpoint(
         return None
     if not isinstance(outcome, Serving):
         raise DeploymentFailed(f"endpoint {wanted['endpoint']}: {outcome.reason}")
-    _probe(wanted, clients, objects)
+    prove(wanted["endpoint"], S3Uri.parse(wanted["probe_uri"]), clients.runtime, objects)
     _crown(parked, ledger, now)
     return DeploymentSection(
         outcome="deployed",
@@ -255,20 +253,6 @@ LOOKS = {
     "model_package": _model_package,
 }
 """What a run waits for → how to see what became of it."""
-
-
-def _probe(wanted: dict[str, Any], clients: Clients, objects: Objects) -> None:
-    probe = Probe.from_json(objects.read(S3Uri.parse(wanted["probe_uri"])))
-    try:
-        answer = clients.runtime.invoke_endpoint(
-            EndpointName=wanted["endpoint"], ContentType="application/json", Body=probe.body()
-        )["Body"].read()
-    except ClientError as error:
-        message = error.response["Error"]["Message"]
-        raise DeploymentFailed(f"endpoint {wanted['endpoint']} refused the probe: {message}") from error
-    compared = compare_answer(probe, answer)
-    if not isinstance(compared, Answered):
-        raise DeploymentFailed(f"endpoint {wanted['endpoint']} answered the probe wrongly: {compared.reason}")
 
 
 def _crown(parked: Parked, ledger: Ledger, now: datetime) -> None:

@@ -15,12 +15,13 @@ from driftwheel.digest import digest
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.hooks import reached
 from driftwheel.layout import RunLayout, S3Uri, spark_code_prefix, staging_prefix
-from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.ledger.tokens import Tokens
 from driftwheel.processing import ProcessingJob, ProcessingPlace, processing_request
 from driftwheel.recipe.declare import declare
 from driftwheel.run import Run
 from driftwheel.steps.preprocessing import Entries, champion_profile, gone, pinned_holdout, taught_files
-from driftwheel.steps.training_launch import Place, Waiting
+from driftwheel.steps.training_launch import Place
+from driftwheel.steps.waiting import Waiting
 
 COPIES_AT_ONCE = 8
 
@@ -64,19 +65,8 @@ def launch(
     )
     where = ProcessingPlace(waiting.region, place.role_arn, place.kms_key_arn)
     request = processing_request(run.spec.preprocessing, job, where)
-    tokens.park(
-        Parked(
-            arn=waiting.arn_of("processing-job", job.name),
-            kind="processing_job",
-            token=waiting.task_token,
-            model=run.model,
-            run_id=run.run_id,
-            fence=run.fence,
-            execution_arn=waiting.execution_arn,
-            parked_at=waiting.now,
-            detail={"output_uri": job.output_uri},
-        )
-    )
+    arn = waiting.arn_of("processing-job", job.name)
+    tokens.park(waiting.parked(run, "processing_job", arn, {"output_uri": job.output_uri}))
     same = {key: request[key] for key in ("RoleArn", "AppSpecification", "Environment")}
     create_once(client, "processing_job", request, {"ProcessingJobName": job.name}, same)
     reached("after_create_job")

@@ -9,11 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from driftwheel.aws.objects import Objects
 from driftwheel.aws.sagemaker import existing, update_endpoint
-from driftwheel.deployment.probe import Answered, Probe, compare_answer
 from driftwheel.deployment.rollback import ROLLBACK_SECONDS, rollback_request
 from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
 from driftwheel.errors import ChampionMoved, DeploymentFailed, RollbackRefused
@@ -22,6 +19,7 @@ from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.leases import Lease, Leases
 from driftwheel.ledger.table import Table
+from driftwheel.steps.proof import prove
 
 LEASE_SECONDS = ROLLBACK_SECONDS + 600
 POLL_SECONDS = 2.0
@@ -107,7 +105,8 @@ def roll_back(
         requested_at = waiter.now()
         _move(target, clients)
         _await(target, requested_at, clients, waiter)
-        _prove(target, artifact_bucket, clients)
+        place = RunLayout(artifact_bucket, target.model, target.run_id).step("evaluation_gate")
+        prove(target.endpoint, place / "probe.json", clients.runtime, clients.objects)
         ledger.leases.check(stands.model, lease.run_id, lease.fence)
         return _crown(stands, target, reason, ledger, waiter.now())
     finally:
@@ -152,22 +151,6 @@ def _await(target: ChampionRow, requested_at: datetime, clients: Clients, waiter
         if not isinstance(outcome, NotYet):
             raise DeploymentFailed(f"endpoint {target.endpoint}: {outcome.reason}")
         waiter.pause(POLL_SECONDS)
-
-
-def _prove(target: ChampionRow, artifact_bucket: str, clients: Clients) -> None:
-    """Ask the earlier model's own golden records, as when it was deployed."""
-    place = RunLayout(artifact_bucket, target.model, target.run_id).step("evaluation_gate")
-    probe = Probe.from_json(clients.objects.read(place / "probe.json"))
-    try:
-        answer = clients.runtime.invoke_endpoint(
-            EndpointName=target.endpoint, ContentType="application/json", Body=probe.body()
-        )["Body"].read()
-    except ClientError as error:
-        message = error.response["Error"]["Message"]
-        raise DeploymentFailed(f"endpoint {target.endpoint} refused the probe: {message}") from error
-    compared = compare_answer(probe, answer)
-    if not isinstance(compared, Answered):
-        raise DeploymentFailed(f"endpoint {target.endpoint} answered the probe wrongly: {compared.reason}")
 
 
 def _crown(

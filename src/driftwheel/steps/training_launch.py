@@ -11,27 +11,9 @@ from driftwheel.digest import digest
 from driftwheel.errors import TrainingFailed
 from driftwheel.hooks import reached
 from driftwheel.layout import RunLayout, S3Uri, code_key
-from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Run
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Who waits: the token Step Functions gave and the execution it belongs to."""
-
-    task_token: str
-    execution_arn: str
-    now: str
-
-    def arn_of(self, kind: str, name: str) -> str:
-        """Name a SageMaker resource of the same partition, region and account before it exists."""
-        _, partition, _, region, account, *_ = self.execution_arn.split(":")
-        return f"arn:{partition}:sagemaker:{region}:{account}:{kind}/{name}"
-
-    @property
-    def region(self) -> str:
-        """The region of the execution."""
-        return self.execution_arn.split(":")[3]
+from driftwheel.steps.waiting import Waiting
 
 
 @dataclass(frozen=True)
@@ -69,23 +51,12 @@ def launch(
     name = job_name(run, place.stack, attempt)
     request = training_request(run, name, attempt, waiting.region, place, code_sha256)
     output = request["OutputDataConfig"]["S3OutputPath"]
-    tokens.park(
-        Parked(
-            arn=waiting.arn_of("training-job", name),
-            kind="training_job",
-            token=waiting.task_token,
-            model=run.model,
-            run_id=run.run_id,
-            fence=run.fence,
-            execution_arn=waiting.execution_arn,
-            parked_at=waiting.now,
-            detail={
-                "output_uri": f"{output}/{name}/output/output.tar.gz",
-                "code_sha256": code_sha256,
-                "may_fall_back": attempt + 1 < len(run.spec.training.instances),
-            },
-        )
-    )
+    detail = {
+        "output_uri": f"{output}/{name}/output/output.tar.gz",
+        "code_sha256": code_sha256,
+        "may_fall_back": attempt + 1 < len(run.spec.training.instances),
+    }
+    tokens.park(waiting.parked(run, "training_job", waiting.arn_of("training-job", name), detail))
     same = {key: request[key] for key in ("RoleArn", "HyperParameters")}
     create_once(client, "training_job", request, {"TrainingJobName": name}, same)
     reached("after_create_job")
