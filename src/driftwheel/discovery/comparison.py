@@ -11,7 +11,7 @@ from driftwheel.discovery.typed import NotTyped, batches, names_of
 from driftwheel.drift.baseline import column_weights
 from driftwheel.drift.check import check
 from driftwheel.drift.finding import DriftReport
-from driftwheel.drift.summaries import Summary, merge, summarise
+from driftwheel.drift.summaries import Summariser, Summary
 from driftwheel.drift.window import Window
 from driftwheel.errors import SpecInvalid
 from driftwheel.spec import Column, Drift, ModelSpec
@@ -108,17 +108,13 @@ class _File:
         self, columns: Mapping[str, Column], kinds: Mapping[str, str], like: Summary | None = None
     ) -> Summary:
         try:
-            found = _total(batches(self.path, columns), kinds, like)
+            return _total(batches(self.path, columns), kinds, like)
         except NotTyped:
-            found = _total(self._texts.batches(columns), kinds, like)
-        return found or summarise({name: [] for name in columns}, kinds, like)
+            return _total(self._texts.batches(columns), kinds, like)
 
 
-def _total(
-    parts: Iterable[Mapping[str, Any]], kinds: Mapping[str, str], like: Summary | None
-) -> Summary | None:
-    total: Summary | None = None
+def _total(parts: Iterable[Mapping[str, Any]], kinds: Mapping[str, str], like: Summary | None) -> Summary:
+    total = Summariser(kinds, like)
     for columns in parts:
-        part = summarise(columns, kinds, like or total)
-        total = merge(total, part) if total else part
-    return total
+        total.add(columns)
+    return total.build()

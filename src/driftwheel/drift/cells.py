@@ -20,13 +20,22 @@ CELLS = 65_536
 ZERO = CELLS // 2
 """The cell of the centre itself."""
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
+"""Distances beyond it fall into the last cell."""
+
 _SQUARABLE = 1e150
 """Distances are clipped here before they are squared: beyond it the square is no float64 any more."""
 
 _CHUNK_BITS = 14
-_CHUNK = 1 << _CHUNK_BITS
+CHUNK = 1 << _CHUNK_BITS
 """Numbers added at once: temporary arrays stay in the processor's cache."""
+
+_HEADROOM, _REACH = 8, 48
+"""A grain is chosen so that numbers 2**8 times as far as those seen first are still within reach: fewer than
+2**48 grains. A chunk's grains then add up to less than 2**63."""
+
+_GRAINS = (-450, 450)
+"""Powers of two a grain may be: beyond, the sum of squares leaves float64."""
 
 _UNIT = 2**1074
 """Every float64 is a whole number of 1/_UNIT."""
@@ -36,9 +45,11 @@ _CUTTABLE = (-960, 1024)
 
 
 def codes_of(distances: Floats) -> Codes:
-    """Give the cell of each distance from the centre as its 16 bits (not yet in the order of values)."""
-    near = np.clip(distances, -_LARGEST, _LARGEST).astype("<f4")
-    return near.view("<u2")[1::2].copy()
+    """Give the cell of each distance from the centre as its 16 bits (not yet in the order of values).
+
+    None may be larger than ``LARGEST``.
+    """
+    return distances.astype("<f4").view("<u2")[1::2].copy()
 
 
 def count_codes(codes: Codes) -> Integers:
@@ -49,7 +60,7 @@ def count_codes(codes: Codes) -> Integers:
 
 def count_cells(distances: Floats) -> Integers:
     """Count how many distances from the centre fall in each of the 65,536 cells, in order of value."""
-    return count_codes(codes_of(distances))
+    return count_codes(codes_of(np.clip(distances, -LARGEST, LARGEST)))
 
 
 def by_code(table: Floats) -> Floats:
@@ -91,8 +102,8 @@ def exact_sum(values: Floats) -> Fraction:
     >>> exact_sum(np.array([1e16, 1.0, -1e16]))
     Fraction(1, 1)
     """
-    chunks = range(0, len(values), _CHUNK)
-    return Fraction(sum(_add(values[start : start + _CHUNK].copy()) for start in chunks), _UNIT)
+    chunks = range(0, len(values), CHUNK)
+    return Fraction(sum(_add(values[start : start + CHUNK].copy()) for start in chunks), _UNIT)
 
 
 def _add(rest: Floats) -> int:
@@ -115,26 +126,71 @@ def _units(value: float) -> int:
     return numerator * (_UNIT // denominator)
 
 
-def place(values: Floats, centre: float) -> tuple[Codes, Fraction, Fraction]:
-    """Give the cell of every value, and the exact sums of distances from the centre and of their squares.
+def grain_of(values: Floats, centre: float) -> int | None:
+    """Choose the power of two a column's distances are rounded to, from the first of its values.
 
-    Each square is rounded once, to float64.
+    None where there is no such number: then nothing is rounded.
     """
-    codes = np.empty(len(values), dtype=np.uint16)
-    total = squares = 0
-    for start in range(0, len(values), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        with np.errstate(over="ignore"):  # an infinite distance is cut to the largest one below
-            distances = values[part] - centre
-        codes[part] = codes_of(distances)
-        bounded = np.clip(distances, -_SQUARABLE, _SQUARABLE, out=distances)
-        squares += _add(bounded * bounded)
-        total += _add(bounded)
-    return codes, Fraction(total, _UNIT), Fraction(squares, _UNIT)
+    furthest = max(abs(float(values.min()) - centre), abs(float(values.max()) - centre))
+    if not math.isfinite(furthest):
+        return None
+    grain = math.frexp(furthest or abs(centre) or 1.0)[1] + _HEADROOM - _REACH
+    return grain if _GRAINS[0] <= grain <= _GRAINS[1] else None
+
+
+class Sums:
+    """Sums of distances and of their squares that are the same in any order, bit for bit.
+
+    A distance within reach is rounded to a multiple of 2**``grain``, and its square, once rounded to float64,
+    to one of 2**(2 ``grain`` + 48); multiples are added as integers. Farther ones are added as they are, and
+    so is everything without a grain.
+    """
+
+    def __init__(self, grain: int | None) -> None:
+        self._grain = grain
+        self._near = self._near_squares = self._far = self._far_squares = 0
+
+    def add(self, distances: Floats, furthest: float) -> None:
+        """Add at most ``CHUNK`` distances, none larger than ``furthest``; the array is used up."""
+        if self._grain is not None:
+            reach = math.ldexp(1.0, self._grain + _REACH)
+            if furthest < reach:
+                self._add_near(distances, self._grain)
+                return
+            near = np.abs(distances) < reach
+            self._add_near(distances[near], self._grain)
+            distances = distances[~near]
+        bounded = np.clip(distances, -_SQUARABLE, _SQUARABLE)
+        self._far_squares += _add(bounded * bounded)
+        self._far += _add(bounded)
+
+    def exact(self) -> tuple[Fraction, Fraction]:
+        """Give both sums."""
+        total, squares = Fraction(self._far, _UNIT), Fraction(self._far_squares, _UNIT)
+        if self._grain is not None:
+            total += self._near * Fraction(2) ** self._grain
+            squares += self._near_squares * Fraction(2) ** (2 * self._grain + _REACH)
+        return total, squares
+
+    def _add_near(self, distances: Floats, grain: int) -> None:
+        self._near_squares += _add_grains(distances * distances, 2 * grain + _REACH)
+        self._near += _add_grains(distances, grain)
+
+
+def _add_grains(values: Floats, grain: int) -> int:
+    """Round values, which are used up, to multiples of 2**grain, half to even; give the sum of the multiples.
+
+    Beside 1.5 * 2**(grain + 52) float64 has steps of one grain: added to it, a value's bits count its grains.
+    """
+    base = np.ldexp(1.5, grain + 52)
+    values += base
+    total = int(values.view(np.int64).sum()) - len(values) * int(base.view(np.int64))
+    # numpy's integers wrap around at 2**64; the sum is below 2**63.
+    return (total + 2**63) % 2**64 - 2**63
 
 
 def _from_top_bits(magnitude: npt.NDArray[np.uint32]) -> Floats:
     """Read the top 16 bits of a float32 as a number; the bits after the largest one mean that largest."""
     with np.errstate(invalid="ignore"):
         values = (magnitude << 16).astype(np.uint32).view(np.float32).astype(np.float64)
-    return np.where(np.isfinite(values), values, _LARGEST)
+    return np.where(np.isfinite(values), values, LARGEST)

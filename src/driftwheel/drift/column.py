@@ -16,9 +16,12 @@ Kind = Literal["number", "category", "opaque"]
 
 @dataclass(frozen=True, eq=False)
 class NumberSummary:
-    """A numeric column: a sparse histogram around a centre, and exact moments.
+    """A numeric column: a sparse histogram around a centre, and moments that do not depend on any order.
 
-    ``total`` and ``squares`` are the exact sums of ``x - centre`` and of its (once rounded) square.
+    ``total`` and ``squares`` are the exact sums of ``x - centre`` and of its square, each of them rounded
+    once, to multiples that ``grain`` gives: a 2**40th of the farthest distance seen first, a 2**32nd of its
+    square (``cells.Sums``). Without a grain, as an older baseline has none, only the square is rounded, to
+    float64.
     """
 
     kind: ClassVar[Kind] = "number"
@@ -31,6 +34,7 @@ class NumberSummary:
     maximum: float | None = None
     total: Fraction = Fraction(0)
     squares: Fraction = Fraction(0)
+    grain: int | None = None
     cells: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     counts: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
@@ -84,6 +88,7 @@ class NumberSummary:
             "max": self.maximum,
             "total": _write_exact(self.total),
             "squares": _write_exact(self.squares),
+            "grain": self.grain,
             "cells": self.cells.tolist(),
             "counts": self.counts.tolist(),
         }
@@ -159,6 +164,7 @@ def column_from_json(document: Mapping[str, Any]) -> ColumnSummary:
                 maximum=document["max"],
                 total=_read_exact(document["total"]),
                 squares=_read_exact(document["squares"]),
+                grain=document.get("grain"),
                 cells=np.array(document["cells"], dtype=np.int64),
                 counts=np.array(document["counts"], dtype=np.int64),
             )

@@ -25,7 +25,7 @@ COLUMNS = 256
 
 BINS = 128
 GRADE = 512
-"""Grades run from -512 (lowest) to 512. A product is below 2**18, so a chunk's sums are exact in float64."""
+"""Grades run from -512 (lowest) to 512. A product is at most 2**18: 2**34 add up exactly in float64."""
 
 LUMP = 0.95
 """A column with so much of it in one bin has no ranks to speak of."""
@@ -186,37 +186,39 @@ def _sums(given: Given, scales: Mapping[str, Scale], pairs: Sequence[tuple[str, 
     other = np.array([place[pair[1]] for pair in pairs])
     gaps = [name for name in names if not given[name][1].all()]
     seen = np.array([gaps.index(name) + 1 if name in gaps else 0 for name in names])
-    total = np.zeros((len(pairs), 6), dtype=np.int64)
-    for grades, there in _chunks(given, scales, gaps):
-        counts, plain, squares = there @ there.T, grades @ there.T, (grades * grades) @ there.T
-        parts = (
-            counts[seen[one], seen[other]],
-            plain[one, seen[other]],
-            plain[other, seen[one]],
-            squares[one, seen[other]],
-            squares[other, seen[one]],
-            (grades @ grades.T)[one, other],
-        )
-        total += np.stack(parts, axis=1).astype(np.int64)
-    return total
+    ones = len(names)
+    products = np.zeros((ones + 1 + len(gaps), ones + 1 + len(gaps)))
+    squares = np.zeros((ones, 1 + len(gaps)))
+    for made in _chunks(given, scales, gaps):
+        products += made @ made.T
+        if gaps:
+            squares[:, 1:] += (made[:ones] * made[:ones]) @ made[ones + 1 :].T
+    squares[:, 0] = products.diagonal()[:ones]
+    parts = (
+        products[ones + seen[one], ones + seen[other]],
+        products[one, ones + seen[other]],
+        products[other, ones + seen[one]],
+        squares[one, seen[other]],
+        squares[other, seen[one]],
+        products[one, other],
+    )
+    return np.stack(parts, axis=1).astype(np.int64)
 
 
-def _chunks(
-    given: Given, scales: Mapping[str, Scale], gaps: Sequence[str]
-) -> Iterator[tuple[Floats, Floats]]:
-    """Give grades, a row per scale (0 where no value is), and presence: a row of ones, then ``gaps``."""
+def _chunks(given: Given, scales: Mapping[str, Scale], gaps: Sequence[str]) -> Iterator[Floats]:
+    """Give grades, a row per scale (0 where no value is); then presence: a row of ones and one per gap."""
     rows = len(given[next(iter(scales))][0])
     for start in range(0, rows, _CHUNK):
         part = slice(start, min(start + _CHUNK, rows))
-        grades = np.empty((len(scales), part.stop - start))
+        made = np.ones((len(scales) + 1 + len(gaps), part.stop - start))
+        for n, name in enumerate(gaps, len(scales) + 1):
+            made[n] = given[name][1][part]
         for n, (name, scale) in enumerate(scales.items()):
-            grades[n] = scale.table[given[name][0][part]]
+            # A code is always inside its table: clip only spares the look before.
+            np.take(scale.table, given[name][0][part], out=made[n], mode="clip")
             if name in gaps:
-                grades[n] *= given[name][1][part]
-        there = np.ones((1 + len(gaps), part.stop - start))
-        for n, name in enumerate(gaps, 1):
-            there[n] = given[name][1][part]
-        yield grades, there
+                made[n] *= made[len(scales) + 1 + gaps.index(name)]
+        yield made
 
 
 def _sample(given: Given) -> Given:

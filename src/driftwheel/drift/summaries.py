@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from driftwheel.drift.cells import Codes, Floats, count_codes, place
+from driftwheel.drift.cells import Floats
 from driftwheel.drift.column import (
     CategorySummary,
     ColumnSummary,
@@ -31,6 +31,7 @@ from driftwheel.drift.joint import (
     summarise_joint,
     summarise_joint_like,
 )
+from driftwheel.drift.tally import NumberTally
 
 CATEGORY_CAP = 2_000
 """Different values kept per category column; the rarest beyond it are only counted together (``other``).
@@ -45,17 +46,20 @@ LONGEST_VALUE = 256
 
 @dataclass(frozen=True)
 class Coded:
-    """A column of few different values: for each row the place of its value in ``values``, -1 = missing."""
+    """A column of few different values: for each row the place of its value in ``values``, -1 = missing.
+
+    Without ``gaps`` none is.
+    """
 
     codes: npt.NDArray[Any]
     values: Sequence[object]
+    gaps: bool = True
 
     def __len__(self) -> int:
         return len(self.codes)
 
 
 Column = Sequence[object] | npt.NDArray[Any] | Coded
-Present = npt.NDArray[np.bool_]
 
 KINDS: dict[str, Kind] = {
     "number": "number",
@@ -90,50 +94,78 @@ class Summary:
         return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+class Summariser:
+    """Summarises a data set part by part, as if its parts were one; see ``summarise``."""
+
+    def __init__(self, kinds: Mapping[str, str], like: Summary | None = None) -> None:
+        unknown = {kind for kind in kinds.values() if kind not in KINDS}
+        if unknown:
+            raise ValueError(f"unknown column types {sorted(unknown)}; known are {sorted(KINDS)}")
+        known = like.columns if like else {}
+        self._kinds, self._like, self._rows = dict(kinds), like, 0
+        self._tallies = {
+            name: NumberTally(known.get(name)) for name, kind in kinds.items() if KINDS[kind] == "number"
+        }
+        self._others: dict[str, ColumnSummary] = {}
+        self._joint: JointSummary | None = None
+
+    def add(self, columns: Mapping[str, Column]) -> None:
+        """Add a part; raises ValueError when a named column is not there or its length differs."""
+        missing = sorted(set(self._kinds) - set(columns))
+        if missing:
+            raise ValueError(f"columns {missing} are to be summarised but were not given")
+        lengths = {name: len(columns[name]) for name in self._kinds}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns differ in length: {lengths}")
+        given: Given = {name: tally.add(*_as_floats(columns[name])) for name, tally in self._tallies.items()}
+        for name, kind in self._kinds.items():
+            if name not in self._tallies:
+                part, known = summarise_column(columns[name], kind), self._others.get(name)
+                self._others[name] = _merge_columns(name, known, part) if known else part
+        self._rows += next(iter(lengths.values()), 0)
+        self._add_joint(given)
+
+    def build(self) -> Summary:
+        """Give the summary of all parts."""
+        if not self._rows:
+            self.add({name: [] for name in self._kinds})
+        made = {
+            name: self._tallies[name].summary() if name in self._tallies else self._others[name]
+            for name in self._kinds
+        }
+        return Summary(self._rows, made, self._joint)
+
+    def _add_joint(self, given: Given) -> None:
+        """Sum up pairs of numeric columns; none beside a ``like`` that has none, as an older baseline's."""
+        if self._like is None and (self._joint is None or not self._joint.count):
+            made = {name: tally.summary() for name, tally in self._tallies.items()}
+            self._joint = summarise_joint(given, made)
+        elif known := (self._like.joint if self._like else self._joint):
+            part = summarise_joint_like(given, known)
+            self._joint = merge_joints(self._joint, part) if self._joint else part
+
+
 def summarise(
     columns: Mapping[str, Column], kinds: Mapping[str, str], like: Summary | None = None
 ) -> Summary:
     """Summarise raw columns by name (None or NaN = missing).
 
     ``kinds`` maps a name to its type in ``model.yaml``; columns it does not name are left out. ``like`` gives
-    the centres of numeric columns: a window must be summarised like its baseline to be compared or merged.
-    Raises ValueError when a named column is not there, its type is unknown or its length differs.
+    centres and grains of numeric columns: a window must be summarised like its baseline to be compared or
+    merged. Raises ValueError when a named column is not there, its type is unknown or its length differs.
     """
-    unknown = {kind for kind in kinds.values() if kind not in KINDS}
-    if unknown:
-        raise ValueError(f"unknown column types {sorted(unknown)}; known are {sorted(KINDS)}")
-    missing = sorted(set(kinds) - set(columns))
-    if missing:
-        raise ValueError(f"columns {missing} are to be summarised but were not given")
-    lengths = {name: len(columns[name]) for name in kinds}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"columns differ in length: {lengths}")
-    known = like.columns if like else {}
-    made: dict[str, ColumnSummary] = {}
-    given: dict[str, tuple[Codes, Present]] = {}
-    for name, kind in kinds.items():
-        if KINDS[kind] == "number":
-            made[name], codes, there = _summarise_numbers(*_as_floats(columns[name]), known.get(name))
-            given[name] = codes, there
-        else:
-            made[name] = summarise_column(columns[name], kind, known.get(name))
-    return Summary(next(iter(lengths.values()), 0), made, _summarise_joint(given, made, like))
-
-
-def _summarise_joint(
-    given: Given, made: Mapping[str, ColumnSummary], like: Summary | None
-) -> JointSummary | None:
-    """Sum up pairs of numeric columns; None beside a ``like`` that has none, as an older baseline's."""
-    if like is None:
-        return summarise_joint(given, {n: c for n, c in made.items() if isinstance(c, NumberSummary)})
-    return summarise_joint_like(given, like.joint) if like.joint else None
+    made = Summariser(kinds, like)
+    made.add(columns)
+    return made.build()
 
 
 def summarise_column(values: Column, kind: str, like: ColumnSummary | None = None) -> ColumnSummary:
     """Summarise one column; see ``summarise``."""
     match KINDS[kind]:
         case "number":
-            return _summarise_numbers(*_as_floats(values), like)[0]
+            tally = NumberTally(like)
+            tally.add(*_as_floats(values))
+            return tally.summary()
         case "category":
             return _summarise_categories(values, _boolean_name if kind == "boolean" else category_name)
         case "opaque":
@@ -171,41 +203,6 @@ def is_null(value: object) -> bool:
     return value is None or value != value  # noqa: PLR0124  # only a NaN differs from itself
 
 
-def _summarise_numbers(
-    numbers: Floats, invalid: int, like: ColumnSummary | None
-) -> tuple[NumberSummary, Codes, Present]:
-    """Summarise one column; also give each row's code and whether it has a number."""
-    centre = like.centre if isinstance(like, NumberSummary) else None
-    there = np.isfinite(numbers)
-    present = numbers if there.all() else numbers[there]
-    infinite = int(np.isinf(numbers).sum()) if len(present) < len(numbers) else 0
-    nulls = len(numbers) - len(present) - infinite - invalid
-    invalid += infinite
-    codes = np.zeros(len(numbers), dtype=np.uint16)
-    if not len(present):
-        return NumberSummary(centre=centre or 0.0, nulls=nulls, invalid=invalid), codes, there
-    if centre is None:
-        # A value that occurs (the lower median), so that a column's commonest value gets a cell of its own.
-        middle = (len(present) - 1) // 2
-        centre = float(np.partition(present, middle)[middle])
-    codes[there], total, squares = place(present, centre)
-    counts = count_codes(codes[there])
-    cells = np.flatnonzero(counts)
-    summary = NumberSummary(
-        centre=centre,
-        count=len(present),
-        nulls=nulls,
-        invalid=invalid,
-        minimum=float(present.min()),
-        maximum=float(present.max()),
-        total=total,
-        squares=squares,
-        cells=cells.astype(np.int64),
-        counts=counts[cells],
-    )
-    return summary, codes, there
-
-
 def _as_floats(values: Column) -> tuple[Floats, int]:
     """Give float64 with NaN for missing and for invalid values, and the number of invalid ones."""
     try:
@@ -238,8 +235,10 @@ def _summarise_categories(values: Column, name_of: Callable[[object], str]) -> C
 def _times(values: Column) -> Iterable[tuple[object, int]]:
     """Count how often each value occurs; a coded one may come twice."""
     if isinstance(values, Coded):
-        counts = np.bincount(values.codes + 1, minlength=len(values.values) + 1).tolist()
-        return [(value, n) for value, n in zip([None, *values.values], counts, strict=True) if n]
+        names = [None, *values.values] if values.gaps else values.values
+        codes = values.codes + 1 if values.gaps else values.codes
+        counts = np.bincount(codes, minlength=len(names)).tolist()
+        return [(name, n) for name, n in zip(names, counts, strict=True) if n]
     return Counter(values.tolist() if isinstance(values, np.ndarray) else values).items()
 
 
@@ -282,10 +281,10 @@ def _merge_columns(name: str, one: ColumnSummary, other: ColumnSummary) -> Colum
 
 
 def _merge_numbers(name: str, one: NumberSummary, other: NumberSummary) -> NumberSummary:
-    if one.centre != other.centre and one.count and other.count:
+    if (one.centre, one.grain) != (other.centre, other.grain) and one.count and other.count:
         raise ValueError(
-            f"column '{name}' was summarised around {one.centre} and around {other.centre}: "
-            "summarise the later part like the first"
+            f"column '{name}' was summarised around {one.centre} and around {other.centre}, in grains of "
+            f"{one.grain} and {other.grain}: summarise the later part like the first"
         )
     cells = np.union1d(one.cells, other.cells).astype(np.int64)
     counts = np.zeros(len(cells), dtype=np.int64)
@@ -295,6 +294,7 @@ def _merge_numbers(name: str, one: NumberSummary, other: NumberSummary) -> Numbe
     highs = [part.maximum for part in (one, other) if part.maximum is not None]
     return NumberSummary(
         centre=one.centre if one.count else other.centre,
+        grain=one.grain if one.count else other.grain,
         count=one.count + other.count,
         nulls=one.nulls + other.nulls,
         invalid=one.invalid + other.invalid,

@@ -11,7 +11,8 @@ from driftwheel.drift.cells import Floats
 from driftwheel.drift.column import ColumnSummary, NumberSummary, column_from_json
 from driftwheel.drift.estimate import cells_of
 from driftwheel.drift.quality import Metric, Quality, beside, measure
-from driftwheel.drift.summaries import Column, Summary, merge, summarise, summarise_column, summary_from_json
+from driftwheel.drift.summaries import Column, Summariser, Summary, summarise_column, summary_from_json
+from driftwheel.drift.tally import NumberTally
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,10 @@ class WindowBuilder:
 
     def __init__(self, baseline: Mapping[str, Any]) -> None:
         self._kinds: dict[str, str] = baseline["kinds"]
-        self._like = summary_from_json(baseline)
-        self._like_prediction = column_from_json(baseline["prediction"])
         self._like_label = column_from_json(baseline["label"]["summary"])
         self._metric: Metric = baseline["quality"]["metric"]
-        self._prediction: Summary | None = None
-        self._summary = summarise({name: [] for name in self._kinds}, self._kinds, self._like)
+        self._prediction = NumberTally(column_from_json(baseline["prediction"]))
+        self._summariser = Summariser(self._kinds, summary_from_json(baseline))
         self._scores: list[Floats] = []
         self._labels: list[Floats] = []
         self._predicted = 0
@@ -64,15 +63,15 @@ class WindowBuilder:
         given = {name: columns.get(name, [None] * rows) for name in self._kinds}
         if wrong := {name: len(column) for name, column in given.items() if len(column) != rows}:
             raise ValueError(f"{rows} scores but columns of other lengths: {wrong}")
-        self._summary = merge(self._summary, summarise(given, self._kinds, self._like))
-        part = Summary(rows, {"prediction": summarise_column(scores, "number", self._like_prediction)})
-        self._prediction = merge(self._prediction, part) if self._prediction else part
+        self._summariser.add(given)
+        said = np.asarray(scores, dtype=np.float64)
+        self._prediction.add(said)
         self._predicted += rows
-        self._answers += cells_of(np.asarray(scores, dtype=np.float64), self._edges)
+        self._answers += cells_of(said, self._edges)
         if labels is not None:
             if len(labels) != rows:
                 raise ValueError(f"{rows} scores but {len(labels)} labels")
-            true, said = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+            true = np.asarray(labels, dtype=np.float64)
             known = np.isfinite(true) & np.isfinite(said)
             self._labels.append(true[known])
             self._scores.append(said[known])
@@ -81,12 +80,10 @@ class WindowBuilder:
         """Give the window; ``about`` (its times, malformed lines, …) is carried into the report."""
         labels = np.concatenate([np.zeros(0), *self._labels])
         scores = np.concatenate([np.zeros(0), *self._scores])
-        prediction = self._prediction.columns["prediction"] if self._prediction else None
-        assert prediction is None or isinstance(prediction, NumberSummary)
         kind = "number" if isinstance(self._like_label, NumberSummary) else "boolean"
         return Window(
-            summary=self._summary,
-            prediction=prediction,
+            summary=self._summariser.build(),
+            prediction=self._prediction.summary() if self._predicted else None,
             label=summarise_column(labels, kind, self._like_label) if len(labels) else None,
             quality=measure(scores, labels, self._metric, self._predicted) if len(labels) else None,
             beside=beside(scores, labels, self._metric, self._predicted) if len(labels) else [],

@@ -1,5 +1,6 @@
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from driftwheel.drift.cells import ZERO, cell_bounds, cell_middles, count_cells, exact_sum
 from driftwheel.drift.column import CategorySummary, NumberSummary
-from driftwheel.drift.summaries import CATEGORY_CAP, merge, summarise, summary_from_json
+from driftwheel.drift.summaries import CATEGORY_CAP, Summariser, merge, summarise, summary_from_json
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 cells = st.one_of(finite, st.sampled_from([None, math.nan, math.inf, -math.inf]))
@@ -50,6 +51,39 @@ def test_the_merge_of_two_parts_is_the_summary_of_the_whole_bit_for_bit(one, oth
 
     assert merge(*parts).dumps() == whole.dumps()
     assert merge(*reversed(parts)).dumps() == whole.dumps()
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows.filter(bool), rows, rows, st.booleans())
+def test_parts_like_a_baseline_merge_bit_for_bit_however_far_their_numbers_are(first, one, other, older):
+    """Numbers far beyond the baseline's are added unrounded, and beside an older one all of them are."""
+    document = summarise(columns(first), KINDS).to_json()
+    if older:
+        for column in document["columns"].values():
+            column.pop("grain", None)
+    like = summary_from_json(document)
+    whole = summarise(columns(one + other), KINDS, like)
+
+    parts = [summarise(columns(part), KINDS, like) for part in (one, other)]
+    bit_by_bit = Summariser(KINDS, like)
+    for part in (one, other):
+        bit_by_bit.add(columns(part))
+
+    assert merge(*parts).dumps() == whole.dumps()
+    assert bit_by_bit.build().dumps() == whole.dumps()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(finite, min_size=1), st.floats(1e-3, 1e6))
+def test_sums_are_those_of_the_distances_each_rounded_once(values, spread):
+    like = summarise({"x": [0.0, spread, 0.0]}, {"x": "number"})
+    made = summarise({"x": values}, {"x": "number"}, like).columns["x"]
+    grain = Fraction(2) ** made.grain
+
+    rounded = [v if abs(v) >= grain * 2**48 else round(Fraction(v) / grain) * grain for v in values]
+
+    assert Fraction(spread) < grain * 2**41
+    assert made.total == sum(Fraction(max(-1e150, min(1e150, v))) for v in rounded)
 
 
 @settings(max_examples=40, deadline=None)
