@@ -72,10 +72,16 @@ class AnswerLog:
         columns: Mapping[str, Sequence[Any]],
     ) -> None:
         """Add rows: when each was asked (ISO 8601 UTC), score and label (None: not known), its columns."""
-        hours = [time[:HOUR] for time in times]
-        self._rows.update(hours)
+        if not times:
+            return
+        first, last = min(times)[:HOUR], max(times)[:HOUR]
+        alike = first == last  # so is what stands between them
+        hours = [first] * len(times) if alike else [time[:HOUR] for time in times]
+        self._rows.update({first: len(times)} if alike else hours)
         for name, counter in self._in.items():
             counter.update(columns[name])
+        if labels.count(None) == len(labels):
+            return
         known = [s is not None and lab is not None for s, lab in zip(scores, labels, strict=True)]
         if not any(known):
             return

@@ -6,12 +6,11 @@ them as the model sees them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
-from driftwheel.drift.request import Capture, Entry, Malformed, alike, decoded, rows_of, within
+from driftwheel.drift.request import Capture, Entry, Malformed, alike, cut, decoded, rows_of, within
 
 BATCH_ROWS = 20_000
 """Rows held at once: some 20 MB of Python values for a dozen columns."""
@@ -41,16 +40,21 @@ class Batch:
         return [_label(known, row_id) for row_id in self.ids]
 
 
+Cut = Callable[[list[str], Sequence[str]], Mapping[str, Any] | None]
+
+
 @dataclass
 class CaptureReader:
     """Reads files of captured traffic one after the other and counts what it met.
 
-    ``inputs`` are the columns of a CSV request, in order, ``columns`` the ones collected. ``malformed``
-    counts lines by reason, ``examples`` quotes the first few places.
+    ``inputs`` are the columns of a CSV request, in order, ``columns`` the ones collected. ``cut`` cuts plain
+    rows into the columns of a batch. ``malformed`` counts lines by reason, ``examples`` quotes the first few
+    places.
     """
 
     inputs: list[str]
     columns: Sequence[str]
+    cut: Cut = cut
     lines: int = 0
     malformed: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
@@ -58,49 +62,54 @@ class CaptureReader:
     def read(
         self, chunks: Iterable[bytes], name: str = "capture", *, since: str = "", until: str = ""
     ) -> Iterator[Batch]:
-        """Give the rows of one file, some ``BATCH_ROWS`` at a time.
+        """Give the rows of one file, some ``BATCH_ROWS`` or ``BLOCK`` bytes at a time.
 
         ``since`` and ``until`` (exclusive) keep requests by their ``inferenceTime``, all in ISO 8601 with Z.
         """
         batch, number = self._empty(), 0
         for block in blocks_of(chunks):
             entries = decoded(block)
-            if self._take_alike(entries, batch, since, until):
+            whole = self._alike(entries, since, until)
+            if whole is not None:
                 self.lines += len(entries)
                 entries, number = [], number + len(entries)
+                if len(batch):
+                    yield batch
+                    batch = self._empty()
+                if len(whole):
+                    yield whole
             for entry in entries:
                 number += 1
                 self._take(entry, batch, f"{name} line {number}", since, until)
                 if len(batch) >= BATCH_ROWS:
                     yield batch
                     batch = self._empty()
-            if len(batch) >= BATCH_ROWS:
-                yield batch
-                batch = self._empty()
         if len(batch):
             yield batch
 
     def _empty(self) -> Batch:
         return Batch({name: [] for name in self.columns})
 
-    def _take_alike(self, entries: Sequence[Entry], batch: Batch, since: str, until: str) -> bool:
-        """Take one CSV row and one score of every request; do nothing unless all are such."""
+    def _alike(self, entries: Sequence[Entry], since: str, until: str) -> Batch | None:
+        """Take one plain CSV row and one score of every request; None unless all are such."""
         captures = [entry for entry in entries if isinstance(entry, Capture)]
         if len(captures) < len(entries):
-            return False
+            return None
         if since or until:
             captures = [capture for capture in captures if within(capture, since, until)]
+            if not captures:
+                return self._empty()
         found = alike(captures, self.inputs)
         if found is None:
-            return False
-        cells, scores = found
-        for name, column in batch.columns.items():
-            column.extend(cells.get(name, repeat(None, len(captures))))
+            return None
+        texts, scores = found
+        cells = self.cut(texts, self.inputs)
+        if cells is None:
+            return None
+        columns = {name: cells.get(name) or [None] * len(texts) for name in self.columns}
         metadata = [capture.eventMetadata for capture in captures]
-        batch.scores += scores
-        batch.ids += [f"{one.inferenceId or one.eventId}/0" for one in metadata]
-        batch.times += [one.inferenceTime for one in metadata]
-        return True
+        ids = [f"{one.inferenceId or one.eventId}/0" for one in metadata]
+        return Batch(columns, [*scores], ids, [one.inferenceTime for one in metadata])
 
     def _take(self, entry: Entry, batch: Batch, place: str, since: str, until: str) -> None:
         if entry is None:
@@ -133,13 +142,12 @@ def blocks_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        parts.append(chunk)
-        if size < BLOCK:
+        end = chunk.rfind(b"\n") if size >= BLOCK else -1
+        if end < 0:
+            parts.append(chunk)
             continue
-        whole, end, rest = b"".join(parts).rpartition(b"\n")
-        if end:
-            yield whole
-        parts, size = [rest], len(rest) if end else size
+        yield b"".join([*parts, chunk[:end]])
+        parts, size = [chunk[end + 1 :]], len(chunk) - end - 1
     if size:
         yield b"".join(parts).removesuffix(b"\n")
 

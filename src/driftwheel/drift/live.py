@@ -39,7 +39,7 @@ def read_window(
     for name, chunks in captures:
         for batch in reader.read(chunks, name, since=since, until=until):
             found = batch.labels(labels.known)
-            labelled += sum(label is not None for label in found)
+            labelled += len(found) - found.count(None)
             window.add(batch.columns, batch.scores, found)
             told = {name: batch.values(name, recipe.column_types[name]) for name in answers.slices}
             answers.add(batch.times, batch.scores, found, told)
@@ -47,7 +47,7 @@ def read_window(
                 shown = {name: batch.values(name, recipe.column_types[name]) for name in sample.columns}
                 sample.add(shown, len(batch))
             first = min(filter(None, [first, *batch.times]), default="")
-            last = max([last, *batch.times])
+            last = max(last, *batch.times)
     return window.build(
         answers.build(),
         since=since,

@@ -79,8 +79,8 @@ def within(capture: Capture, since: str, until: str) -> bool:
     return not ((since and time < since) or (until and time >= until))
 
 
-def alike(captures: Sequence[Capture], inputs: list[str]) -> tuple[dict[str, list[str]], list[float]] | None:
-    """Give cells by column and scores, when every request is one plain row of CSV and was answered with one.
+def alike(captures: Sequence[Capture], inputs: list[str]) -> tuple[list[str], list[float]] | None:
+    """Give texts and scores, when every request is one plain row of CSV and was answered with one.
 
     None when any is not, or cannot be read: then ``rows_of`` says what each of them holds.
     """
@@ -90,10 +90,10 @@ def alike(captures: Sequence[Capture], inputs: list[str]) -> tuple[dict[str, lis
     if not len(data) == len(given) == len(answered):
         return None
     try:
-        cells, scores = _alike_cells(_texts(given), inputs), list(map(float, _texts(answered)))
+        texts, scores = _plain(_texts(given), inputs), list(map(float, _texts(answered)))
     except (Malformed, ValueError):
         return None
-    return (cells, scores) if cells is not None and all(map(math.isfinite, scores)) else None
+    return (texts, scores) if texts is not None and all(map(math.isfinite, scores)) else None
 
 
 def rows_of(capture: Capture, inputs: list[str]) -> tuple[list[dict[str, Any]], list[float | None], bool]:
@@ -108,8 +108,16 @@ def rows_of(capture: Capture, inputs: list[str]) -> tuple[list[dict[str, Any]], 
     return records, scores, single
 
 
-def _alike_cells(texts: list[str], inputs: list[str]) -> dict[str, list[str]] | None:
-    """Cut texts of one plain CSV row each into columns; None when any is more, less or quoted."""
+def cut(texts: list[str], names: Sequence[str]) -> dict[str, Sequence[Any]] | None:
+    """Cut plain rows into columns; None when any has more or fewer cells."""
+    if set(map(str.count, texts, repeat(","))) != {len(names) - 1}:
+        return None
+    cells = "\n".join(texts).replace("\n", ",").split(",")
+    return {name: cells[n :: len(names)] for n, name in enumerate(names)}
+
+
+def _plain(texts: list[str], inputs: list[str]) -> list[str] | None:
+    """Give texts of one plain row each, without its end; None when any is more, quoted or a header."""
     joined = "\n".join(texts)
     if joined.count("\n") >= len(texts):
         texts = [text.removesuffix("\n") for text in texts]
@@ -117,10 +125,7 @@ def _alike_cells(texts: list[str], inputs: list[str]) -> dict[str, list[str]] | 
     plain = joined.count("\n") == len(texts) - 1 and not any(sign in joined for sign in _NOT_PLAIN)
     if not plain or max(map(len, texts)) > LONGEST_CELL or "" in texts or ",".join(inputs) in texts:
         return None
-    if set(map(str.count, texts, repeat(","))) != {len(inputs) - 1}:
-        return None
-    cells = joined.replace("\n", ",").split(",")
-    return {name: cells[n :: len(inputs)] for n, name in enumerate(inputs)}
+    return texts
 
 
 def _text(side: _Side) -> str:

@@ -7,7 +7,7 @@ training container.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,9 @@ class Coded:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def __iter__(self) -> Iterator[object]:
+        return (None if code < 0 else self.values[code] for code in self.codes.tolist())
 
 
 Column = Sequence[object] | npt.NDArray[Any] | Coded

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from driftwheel.recipe.cells import Cells, Few
 from driftwheel.recipe.literals import LONGEST
 from driftwheel.recipe.row import FieldError, RowRecipe, null_numbers
 
@@ -28,20 +29,32 @@ _ELSEWHERE = {"number": re.compile("[eE][+-]?[0-9]{5}"), "integer": re.compile("
 """Numbers of JSON that the recipe's grammar does not read, or looks at more closely."""
 _EXACT = 2.0**53
 
+FEW = 2_000
+"""Different texts of one column in a block that are told apart at once."""
+
+MANY = 10
+"""Where a tenth of the cells is not plain, reading them all as JSON's numbers is sooner."""
+
 
 def clean_columns(
-    recipe: RowRecipe, raw: Mapping[str, Sequence[Any]]
-) -> tuple[dict[str, Floats | list[Any]], Refused | None]:
+    recipe: RowRecipe, raw: Mapping[str, Sequence[Any] | Cells]
+) -> tuple[dict[str, Floats | list[Any] | Few], Refused | None]:
     """Clean columns as the model does: numbers as float64 (NaN = missing), others as lists.
 
-    A value of the wrong type is INVALID in a number and missing elsewhere. The second answer marks rows
-    without a required value; None when there are none.
+    Of plain cells a column of few different values is given as such. A value of the wrong type is INVALID in
+    a number and missing elsewhere. The second answer marks rows without a required value; None when there are
+    none.
     """
-    cleaned: dict[str, Floats | list[Any]] = {}
+    cleaned: dict[str, Floats | list[Any] | Few] = {}
     refused: Refused | None = None
     for name, values in raw.items():
         column, clean = recipe.columns[name], recipe.cleaners[name]
         numeric = column["type"] in {"number", "integer"}
+        if isinstance(values, Cells):
+            if (read := _cells(column, clean, values, numeric=numeric)) is not None:
+                cleaned[name] = read
+                continue
+            values = values.texts()  # noqa: PLW2901  # no longer plain
         found: Floats | list[Any] | None = numbers(column, values) if numeric else None
         if found is None or (numeric and column["missing"] == "reject" and np.isnan(found).any()):
             found, lacking = _distinct(clean, values) or _one_by_one(clean, values, numeric=numeric)
@@ -59,6 +72,27 @@ def numbers(column: Mapping[str, Any], values: Sequence[Any]) -> Floats | None:
     except TypeError:  # not all are texts
         found = _numeric(values)
     return None if found is None else within(column, found)
+
+
+def _cells(column: Mapping[str, Any], clean: Clean, cells: Cells, *, numeric: bool) -> Floats | Few | None:
+    """Clean plain cells, and by the grammar those that are not; None where that is not enough."""
+    required = column["missing"] == "reject"
+    try:
+        if not numeric:
+            few = cells.few(FEW)
+            return few and Few(few.codes, [clean(text) for text in few.values])
+        if column.get("notation"):
+            return None
+        found, others = cells.numbers(whole=column["type"] == "integer")
+        if len(others) > len(cells) // MANY:
+            return None
+        for row in others.tolist():
+            value = clean(cells.text(row))
+            found[row] = math.nan if value is None else value
+    except FieldError:
+        return None
+    cleaned = within(column, found)
+    return None if cleaned is None or (required and np.isnan(cleaned).any()) else cleaned
 
 
 def _numeric(values: Sequence[Any]) -> Floats | None:

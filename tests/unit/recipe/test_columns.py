@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from driftwheel.recipe.cells import cut
 from driftwheel.recipe.columns import INVALID, clean_columns
 from driftwheel.recipe.declare import declare
 from driftwheel.recipe.row import FieldError, load_recipe
@@ -87,7 +88,50 @@ def one_by_one(recipe, name, raw):
 @example(["1,2", "3"])
 @example(["", "0." + "1" * 99])
 def test_a_column_is_cleaned_as_its_values_are(recipe, raw):
-    cleaned, refused = clean_columns(recipe, dict.fromkeys(COLUMNS, raw))
+    assert_cleaned_one_by_one(recipe, raw, raw)
+
+
+def no_cell(text: str) -> bool:
+    """Say whether a text is more than one plain cell of CSV, or no Unicode."""
+    return any(sign in text for sign in ',"\n\r\ud800')
+
+
+dotted = st.builds(
+    lambda sign, digits, at: f"{sign}{digits:0{at}}"[:-at] + "." + f"{digits:0{at}}"[-at:],
+    st.sampled_from(["", "-", "+", "00"]),
+    st.integers(0, 10**20),
+    st.integers(1, 18),
+)
+cells = st.one_of(numerals, dotted, texts, st.text(max_size=40)).filter(lambda text: not no_cell(text))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(cells, min_size=1, max_size=6), st.sampled_from([0, 70]))
+@example(["-", ".", "-.", "5.", ".5", "-.5", "+5", "--5", "1.2.3", "1..2", "", "-0", "-0.0", "00.50"], 200)
+@example(["9007199254740992", "9007199254740993", "900719925474099.3", "1234567890123456", "1" * 17], 200)
+@example(
+    ["0.123456789012345", "0.1234567890123456", "-123456789.1234567", "12345678.12345678", "1234567.8"], 200
+)
+@example(["1:2", "1/2", "\u06633", "3\u0663", "12345678\x00", "\x001", "a\x00", "\x00a", "a"], 200)
+@example(["99", "99.0", "99.00", "5.0", "5.5", "101", "-1", "-1.0"], 200)
+def test_plain_cells_are_cleaned_as_their_texts_are(recipe, raw, plain):
+    raw = raw + [f"{number}.25" for number in range(plain)]
+    together = cut([f"{text},{number}" for number, text in enumerate(raw)], ["raw", "number"])
+
+    assert together is not None
+    assert together["number"].texts() == [str(number) for number in range(len(raw))]
+    assert_cleaned_one_by_one(recipe, raw, together["raw"])
+
+
+@pytest.mark.parametrize(
+    "rows", [["1,2", "3"], ["1,2,3"], ["1", "2,3,4"], ["1,2", "3,4,5", "6"], ["\ud800,"]]
+)
+def test_rows_with_other_cells_are_not_cut(rows):
+    assert cut(rows, ["a", "b"]) is None
+
+
+def assert_cleaned_one_by_one(recipe, raw, given):
+    cleaned, refused = clean_columns(recipe, dict.fromkeys(COLUMNS, given))
 
     lacking = np.zeros(len(raw), dtype=bool)
     for name in COLUMNS:
