@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ HERE = Path(__file__).parent
 TABLE = ("decode_only", "driftwheel", "duckdb", "polars", "scipy", "frouros", "alibi_detect", "nannyml")
 SLOW = ("whylogs", "evidently")
 CAPTURE = ("capture_duckdb", "capture_msgspec", "capture_driftwheel")
+PATIENCE = 3600
+"""Seconds one process may take."""
+
 ENVIRONMENTS = {name: name for name in ("frouros", "alibi_detect", "nannyml", "whylogs", "evidently")}
 
 
@@ -39,24 +44,37 @@ def python_of(engine: str) -> str:
     return str(python)
 
 
-def run(engine: str, script: str, *arguments: object) -> dict[str, Any]:
-    """Run one process; give seconds, CPU seconds, peak MiB and what it said."""
-    command = [python_of(engine), str(HERE / "peers" / script), *map(str, arguments)]
+class Failed(Exception):
+    """When an engine broke or took too long: the others go on."""
+
+
+def run(engine: str, script: str, *arguments: object, seconds: float = PATIENCE) -> dict[str, Any]:
+    """Run one process; give seconds, CPU seconds, peak MiB and what it said. Raises Failed."""
     print(f"{time.strftime('%H:%M:%S')} {engine} …", file=sys.stderr, flush=True)
+    try:
+        command = [python_of(engine), str(HERE / "peers" / script), *map(str, arguments)]
+    except subprocess.CalledProcessError as error:
+        raise Failed(f"no environment: {error}") from error
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{engine} failed with exit code {os.waitstatus_to_exitcode(status)}: {' '.join(command)}")
-    found = {
-        "engine": engine,
-        "wall": time.perf_counter() - start,
-        "cpu": usage.ru_utime + usage.ru_stime,
-        "mib": usage.ru_maxrss / 1024,
-    }
-    return found | {"said": json.loads(said.strip().splitlines()[-1])}
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as wrong:
+        process = subprocess.Popen(command, stdout=said, stderr=wrong)
+        over = threading.Timer(seconds, process.kill)
+        over.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        over.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        wrong.seek(0)
+        if status:
+            last = wrong.read().decode(errors="replace").strip().splitlines()[-1:]
+            took = f"not done after {seconds:.0f} s" if wall >= seconds else f"exit {process.returncode}"
+            raise Failed(f"{took}: {' '.join(last)[:200]}")
+        answer = json.loads(said.read().strip().splitlines()[-1])
+    cpu = usage.ru_utime + usage.ru_stime
+    found = {"engine": engine, "wall": wall, "cpu": cpu, "mib": usage.ru_maxrss / 1024, "said": answer}
+    print(f"  {cpu:.1f} CPU s, inside {answer.get('cpu', 0):.2f}", file=sys.stderr, flush=True)
+    return found
 
 
 class Files:
@@ -90,24 +108,46 @@ class Files:
     def reduced(self, rows: int) -> Path:
         """What the plain queries know of the baseline."""
         path = self.folder / f"reduced-{rows}.json"
-        run("plain", "drift_engines.py", "reduce", self.parquet(rows, changed=False), path)
+        if not path.exists():
+            run("plain", "drift_engines.py", "reduce", self.parquet(rows, changed=False), path)
         return path
 
 
 def ours(files: Files, what: str, known: Path, path: Path) -> dict[str, Any]:
-    """Run Driftwheel, with a fresh folder to work in."""
+    """Run Driftwheel on a table, with a fresh folder to work in."""
     with tempfile.TemporaryDirectory(dir=files.folder) as folder:
-        engine = "capture_driftwheel" if "capture" in what else "driftwheel"
-        return run(engine, "driftwheel_drift.py", what, known, path, folder)
+        return run("driftwheel", "driftwheel_table.py", what, known, path, folder)
 
 
-def measure(engine: str, files: Files, before: int, rows: int, known: Path, reduced: Path) -> dict[str, Any]:
-    """Run one engine on the table."""
+def measure(engine: str, files: Files, before: int, rows: int) -> dict[str, Any]:
+    """Run one engine on the table; what it knows of the baseline is made first, where it can be."""
     now = files.parquet(rows, changed=True)
     if engine == "driftwheel":
-        return ours(files, "table", known, now)
-    baseline = reduced if engine in {"duckdb", "polars"} else files.parquet(before, changed=False)
+        return ours(files, "table", files.known(before), now)
+    reduced = engine in {"duckdb", "polars"}
+    baseline = files.reduced(before) if reduced else files.parquet(before, changed=False)
     return run(engine, "drift_engines.py", engine, baseline, now)
+
+
+def measure_capture(engine: str, files: Files, path: Path) -> dict[str, Any]:
+    """Run one engine on captured requests."""
+    known = files.folder / "known-capture.json"
+    if engine != "capture_driftwheel":
+        return run(engine, "drift_engines.py", engine, known, path)
+    run(engine, "driftwheel_capture.py", "learn", known, path)
+    return run(engine, "driftwheel_capture.py", "capture", known, path)
+
+
+def all_of(engines: Iterable[str], measured: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run one engine after the other; one that fails loses only its own figures."""
+    found = []
+    for engine in engines:
+        try:
+            found.append(measured(engine))
+        except Failed as error:
+            found.append({"engine": engine, "failed": str(error)})
+            print(f"  {engine} FAILED: {error}", file=sys.stderr, flush=True)
+    return found
 
 
 def judged(flags: list[str]) -> str:
@@ -119,33 +159,27 @@ def judged(flags: list[str]) -> str:
 
 
 def show(found: list[dict[str, Any]], base: str, *, verdicts: bool = True) -> None:
-    """Print one table; ratios are to ``base`` and to Driftwheel."""
-    limit = next((one for one in found if one["engine"] == base), None)
-    mine = next((one for one in found if one["engine"].endswith("driftwheel")), None)
-    last = " planted changes found | other columns flagged |" if verdicts else ""
-    print(
-        f"| engine | wall s | CPU s | peak MiB | inside: wall s | inside: CPU s | inside CPU : {base} |",
-        end="",
-    )
-    print(f" CPU : Driftwheel's |{last}\n|{'---|' * (10 if verdicts else 8)}")
+    """Print one table; ratios are to ``base`` and to Driftwheel, by whole processes and inside."""
+    done = {one["engine"]: one for one in found if "failed" not in one}
+    limit = done.get(base)
+    mine = next((one for name, one in done.items() if name.endswith("driftwheel")), None)
+    heads = ["engine", "wall s", "CPU s", "peak MiB", "inside: wall s", "inside: CPU s"]
+    heads += [f"CPU : {base}", f"inside : {base}", "CPU : Driftwheel", "inside : Driftwheel"]
+    heads += ["planted changes found", "other columns flagged"] if verdicts else []
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for one in found:
+        if "failed" in one:
+            print(f"| {one['engine']} | failed: {one['failed'].replace('|', '/')} |{' |' * (len(heads) - 2)}")
+            continue
         said = one["said"]
-        to_limit = f"{said['cpu'] / limit['said']['cpu']:.2f}×" if limit else "-"
-        to_mine = f"{one['cpu'] / mine['cpu']:.1f}×" if mine else "-"
-        flags = (
-            f" {judged(said['flags'])} |"
-            if verdicts and one["engine"] != base
-            else " | |"
-            if verdicts
-            else ""
-        )
-        print(
-            f"| {one['engine']} | {one['wall']:.1f} | {one['cpu']:.1f} | {one['mib']:,.0f} | "
-            f"{said['wall']:.2f} | {said['cpu']:.2f} | {to_limit} | {to_mine} |{flags}",
-            flush=True,
-        )
-        if said.get("page"):
-            print(f"  its report page: {said['page'] / 1000:.0f} kB", file=sys.stderr)
+        cells = [one["engine"], f"{one['wall']:.1f}", f"{one['cpu']:.2f}", f"{one['mib']:,.0f}"]
+        cells += [f"{said['wall']:.2f}", f"{said['cpu']:.2f}"]
+        for other in (limit, mine):
+            cells.append(f"{one['cpu'] / other['cpu']:.2f}" if other else "-")
+            cells.append(f"{said['cpu'] / other['said']['cpu']:.2f}" if other else "-")
+        if verdicts:
+            cells += [" | "] if one["engine"] == base else [judged(said["flags"])]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -164,19 +198,16 @@ def main() -> None:
         folder = given.folder or Path(temporary)
         folder.mkdir(exist_ok=True)
         files = Files(folder)
+        load = os.getloadavg()
         if given.capture:
-            path, known = files.capture(given.capture, given.encoding), folder / "known-capture.json"
-            ours(files, "learn_capture", known, path)
-            found = [run(engine, "drift_engines.py", engine, known, path) for engine in CAPTURE[:2]]
-            found.append(ours(files, "capture", known, path))
-            print(f"{given.capture:,} requests, {given.encoding}, {path.stat().st_size / 1e6:.0f} MB\n")
-            show(found, "capture_duckdb", verdicts=False)
-            return
-        known = files.known(given.baseline) if "driftwheel" in given.engines else Path()
-        reduced = files.reduced(given.baseline) if {"duckdb", "polars"} & {*given.engines} else Path()
-        found = [measure(one, files, given.baseline, given.rows, known, reduced) for one in given.engines]
-        print(f"{given.rows:,} rows beside {given.baseline:,}\n")
-        show(found, "decode_only")
+            path = files.capture(given.capture, given.encoding)
+            found = all_of(CAPTURE, lambda engine: measure_capture(engine, files, path))
+            print(f"\n{given.capture:,} requests, {given.encoding}, {path.stat().st_size / 1e6:.0f} MB")
+        else:
+            found = all_of(given.engines, lambda engine: measure(engine, files, given.baseline, given.rows))
+            print(f"\n{given.rows:,} rows beside {given.baseline:,}")
+        print(f"Load of the machine: {load[0]:.0f} at the beginning, {os.getloadavg()[0]:.0f} at the end\n")
+        show(found, "capture_duckdb" if given.capture else "decode_only", verdicts=not given.capture)
 
 
 if __name__ == "__main__":

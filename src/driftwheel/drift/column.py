@@ -43,12 +43,12 @@ class NumberSummary:
         """All rows, with a value or without."""
         return self.count + self.nulls + self.invalid
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         """The arithmetic mean; None without a value."""
         return float(Fraction(self.centre) + self.total / self.count) if self.count else None
 
-    @property
+    @cached_property
     def m2(self) -> float:
         """Sum of squared distances from the mean."""
         return float(max(Fraction(0), self.squares - self.total**2 / self.count)) if self.count else 0.0
@@ -58,7 +58,7 @@ class NumberSummary:
         """The standard deviation (population); None without a value."""
         return math.sqrt(self.m2 / self.count) if self.count else None
 
-    @property
+    @cached_property
     def values(self) -> Floats:
         """One value that stands for each cell, ascending, never outside what was seen."""
         return np.clip(self.centre + cell_middles(self.cells), self.minimum, self.maximum)
@@ -73,8 +73,12 @@ class NumberSummary:
         """Give the value below which this share lies, to the resolution of a cell; None without a value."""
         if not self.count:
             return None
-        at = np.searchsorted(np.cumsum(self.counts), share * self.count)
+        at = np.searchsorted(self._upto, share * self.count)
         return float(self.values[min(int(at), len(self.cells) - 1)])
+
+    @cached_property
+    def _upto(self) -> Integers:
+        return np.cumsum(self.counts)
 
     def to_json(self) -> dict[str, Any]:
         """Give the summary as JSON values; the exact sums are written as hexadecimal integers."""

@@ -19,7 +19,8 @@ def scripts():
     sys.path.insert(0, str(ROOT / "benchmarks"))
     for name in (
         "drift_data",
-        "peers/driftwheel_drift",
+        "peers/driftwheel_table",
+        "peers/driftwheel_capture",
         "peers/drift_engines",
         "drift",
         "verdicts",
@@ -35,7 +36,7 @@ def scripts():
 
 
 def test_the_planted_changes_are_found_and_a_plain_query_runs_beside(scripts, tmp_path):
-    ours, engines = scripts["driftwheel_drift"], scripts["drift_engines"]
+    ours, engines = scripts["driftwheel_table"], scripts["drift_engines"]
     files = scripts["drift"].Files(tmp_path)
     before, now = files.parquet(20_000, changed=False), files.parquet(20_000, changed=True)
 
@@ -51,9 +52,9 @@ def test_the_planted_changes_are_found_and_a_plain_query_runs_beside(scripts, tm
 @pytest.mark.parametrize("encoding", ["CSV", "BASE64"])
 def test_captured_requests_come_to_a_verdict_and_the_parsers_run_beside(scripts, tmp_path, encoding):
     path = scripts["drift"].Files(tmp_path).capture(2_000, encoding)
-    ours = scripts["driftwheel_drift"]
+    ours = scripts["driftwheel_capture"]
 
-    report = ours.capture(ours.known_capture(20_000), path)
+    report = ours.capture(json.loads(json.dumps(ours.known_capture(20_000))), path)
 
     assert report.rows == 2_000
     assert {"num_01", "num_03", "(correlations)"} <= {finding.feature for finding in report.findings}
