@@ -37,6 +37,7 @@ from driftwheel.steps import (
 )
 from driftwheel.steps import trigger as triggering
 from driftwheel.triggers.messages import Nudge, parse
+from tests.security.iam import NAMES
 
 from .buckets import MemoryS3
 from .faults import Faults, Killed
@@ -53,7 +54,7 @@ split: {{by: key}}
 deployment: {{mode: canary, size: 10, bake_seconds: 60, capture: 100}}
 triggers: {{quiet_seconds: 5, cooldown_minutes: 0, runs_per_day: 1000}}
 """
-LANDING, ARTIFACTS = "landing", "artifacts"
+LANDING, ARTIFACTS = NAMES["LandingBucket"], NAMES["ArtifactBucket"]
 CANARY = b"AKIAPLANTEDINEVERYROW"
 """Stands in every file that is dropped, and may come out nowhere."""
 MOST_RECEIVES = 5
@@ -63,7 +64,8 @@ ASKING = "evaluation: {approval: required}\n"
 """Further lines of a model.yaml: prepared by Spark; a person is asked."""
 CODE = ("c" * 64, b"code")
 SPARK = ("d" * 64, {"preprocess_spark.py": b"code"})
-PLACE = training_launch.Place("driftwheel", ARTIFACTS, "role", "key")
+ROLE = f"arn:aws:iam::123456789012:role/{NAMES['SageMakerRole']}"
+PLACE = training_launch.Place("driftwheel", ARTIFACTS, ROLE, "key")
 Message = dict[str, Any]
 
 
@@ -91,7 +93,7 @@ class World:
         self.table, self.objects = Table(self.store), Objects(self.s3)
         self.ledger = triggering.Ledger.of(self.table)
         self.wheel = triggering.Wheel(ARTIFACTS, MACHINE, CODE[0], 72, self.machine, self.objects)
-        self.place = deployment.Site("driftwheel", ARTIFACTS, "role", "key", "topic")
+        self.place = deployment.Site("driftwheel", ARTIFACTS, ROLE, "key", "topic")
         self.arrivals: list[Queued] = []
         self.callbacks: list[Queued] = []
         self.dead: list[Message] = []

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from driftwheel.algorithms.images import image_uri
 from driftwheel.aws.sagemaker import create_once, existing, update_endpoint
 from driftwheel.errors import CapacityExceeded
 from driftwheel.ledger.leases import Leases
@@ -28,12 +29,14 @@ from tests.security.iam import KEY
 from .conftest import ROOT, Context, World
 
 ROLE = "arn:aws:iam::123456789012:role/driftwheel-sagemaker"
+IMAGE = image_uri("xgboost", "us-east-1")
+OUTPUT = "s3://driftwheel-artifacts/runs/flights/r1"
 TAGS = [{"Key": "driftwheel:stack", "Value": "driftwheel"}]
 JOB = {
     "TrainingJobName": "driftwheel-flights-r1",
     "RoleArn": ROLE,
-    "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
-    "OutputDataConfig": {"S3OutputPath": "s3://artifacts/out", "KmsKeyId": KEY},
+    "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+    "OutputDataConfig": {"S3OutputPath": OUTPUT, "KmsKeyId": KEY},
     "ResourceConfig": {
         "InstanceType": "ml.m5.large",
         "InstanceCount": 1,
@@ -47,7 +50,7 @@ JOB = {
 MODEL = {
     "ModelName": "driftwheel-m",
     "ExecutionRoleArn": ROLE,
-    "PrimaryContainer": {"Image": "image"},
+    "PrimaryContainer": {"Image": IMAGE},
     "EnableNetworkIsolation": True,
     "Tags": TAGS,
 }
@@ -61,7 +64,7 @@ CONFIG = {
 ENDPOINT = {"EndpointName": "driftwheel-e", "EndpointConfigName": "driftwheel-c"}
 PREPARATION = processing_request(
     Preprocessing(),
-    ProcessingJob("driftwheel-flights-p1", "flights", "p1", "d" * 64, "driftwheel", {}, "s3://artifacts/out"),
+    ProcessingJob("driftwheel-flights-p1", "flights", "p1", "d" * 64, "driftwheel", {}, OUTPUT),
     ProcessingPlace("us-east-1", ROLE, KEY),
 )
 CREATES = {

@@ -25,7 +25,7 @@ def evidence_of(world: World, model: str) -> Evidence:
         held_back = set()
         for run in runs:
             if run.status in {"failed", "aborted", "refused"}:
-                body = world.s3.versions["artifacts", f"runs/{model}/{run.run_id}/data.json"][-1][1]
+                body = world.s3.versions[ARTIFACTS, f"runs/{model}/{run.run_id}/data.json"][-1][1]
                 held_back |= {(row.key, row.version) for row in objects if row.version.encode() in body}
         prefix = f"driftwheel-{model}-"
         history = world.ledger.champions.history(model)

@@ -9,6 +9,7 @@ from driftwheel_local.permissions.gate import Asked
 from driftwheel_local.permissions.journal import WHOLE_REQUESTS
 from driftwheel_local.permissions.policies import Need
 
+from . import job_role
 from .iam import general, read, role_of, written
 from .sent import faults
 
@@ -32,6 +33,18 @@ def note_request(operation: str, request: dict[str, Any]) -> None:
     if operation in WHOLE_REQUESTS:
         sent.add(operation)
         sent_faults.extend(faults(operation, request))
+        _note_job(operation, request)
+
+
+def _note_job(operation: str, request: dict[str, Any]) -> None:
+    """Keep what the request makes SageMaker do in the name of the role it passes."""
+    role = job_role.passed(request)
+    needs = list(job_role.needs(operation, request))
+    if operation == "CreateEndpointConfig":
+        role, needs = "SageMakerRole", list(job_role.captured(request))  # that of its models
+    if role is not None:
+        lacking = job_role.lacking(role, needs)
+        _keep(role, lacking or needs, "denied" if lacking else "allowed")
 
 
 def note_file(path: Path) -> None:

@@ -1,11 +1,17 @@
 """Rights that no request of the suite asks for, each with its reason: the closed list of SE-12."""
 
-_JOBS = "used by the container and the hosting service, which run with AWS's own credentials"
+_JOBS = {
+    "logs:*": "the container's output is written by SageMaker",
+    "cloudwatch:PutMetricData": "instances and the toolkit in the container write metrics",
+    "ecr:GetAuthorizationToken": "asked once before any image is pulled, on no resource",
+    "kms:DescribeKey": "SageMaker looks the key up before it takes a grant",
+}
+"""What no request names; what it does name, data, outputs, images and keys, is read from it (job_role.py)."""
 _DEAD = "Lambda sends what failed twice there, with the function's role"
 _KEY = "SageMaker looks the key up with the caller's rights before it takes a grant"
 UNSEEN: dict[str, dict[str, str]] = {
-    "SageMakerRole": {"*": _JOBS},
-    "DomainClassifierRole": {"*": _JOBS},
+    "SageMakerRole": _JOBS,
+    "DomainClassifierRole": _JOBS,
     "ModelLoopRole": {
         "logs:*": "log delivery is set up and written by Step Functions",
         "xray:*": "traces are written by Step Functions",

@@ -112,7 +112,11 @@ _PHYSICAL = tuple(
 _SAMENESS = tuple(
     (re.compile(pattern), text)
     for pattern, text in (
-        (r"^(arn:aws:s3:::[^/]+/[^/]+/).+", r"\1key"),
+        (
+            r"^(arn:aws:s3:::[^/]+/[^/]+/).+(/preprocessing/train\.parquet)$",
+            r"\1key\2",
+        ),  # one role reads no other
+        (r"^(arn:aws:s3:::[^/]+/[^/]+/)(?!key/).+", r"\1key"),
         (r"(:sagemaker:.*:[a-z-]+/driftwheel-).+", r"\1name"),
         (r"(:alarm:driftwheel-).+", r"\1name"),
         (r"(:execution:driftwheel-model-loop:).+", r"\1run"),
