@@ -147,6 +147,8 @@ def bandit(configuration: Path) -> Iterator[Finding]:
         "cli",
         "examples",
         "scan",
+        "sam",
+        "benchmarks",
     )
     for each in json.loads(output(WORK / "tools/bin/bandit", *options, accept=(0, 1)))["results"]:
         place = f"{each['filename']}:{each['line_number']}"

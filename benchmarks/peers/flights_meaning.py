@@ -27,12 +27,14 @@ SMOOTHING, FOLDS = 50.0, 5
 
 def key(*values: object) -> str:
     """Name a row by its key: every part with its length before it."""
-    return hashlib.md5("".join(f"{len(str(v))}:{v}" for v in values).encode()).hexdigest()
+    return hashlib.md5(
+        "".join(f"{len(str(v))}:{v}" for v in values).encode(), usedforsecurity=False
+    ).hexdigest()
 
 
 def fold(row: str) -> int:
     """Give the fold of a training row by its key."""
-    return int(hashlib.md5(f"fold|{row}".encode()).hexdigest()[0], 16) % FOLDS
+    return int(hashlib.md5(f"fold|{row}".encode(), usedforsecurity=False).hexdigest()[0], 16) % FOLDS
 
 
 def cuts(times: list[str]) -> tuple[str, str]:

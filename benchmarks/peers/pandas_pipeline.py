@@ -26,8 +26,10 @@ for name in ("event_time", "signup"):
     frame[name] = pd.to_datetime(frame[name], errors="coerce", format="ISO8601")
 frame["label"] = frame["label"].map({"1": 1.0, "0": 0.0})
 frame = frame[frame["label"].notna() & frame["event_id"].notna()].drop_duplicates("event_id", keep="last")
-key = frame["event_id"].map(lambda e: hashlib.md5(f"{len(e)}:{e}".encode()).hexdigest())
-place = key.map(lambda k: hashlib.md5((SALT + k).encode()).hexdigest()[:8])
+key = frame["event_id"].map(
+    lambda e: hashlib.md5(f"{len(e)}:{e}".encode(), usedforsecurity=False).hexdigest()
+)
+place = key.map(lambda k: hashlib.md5((SALT + k).encode(), usedforsecurity=False).hexdigest()[:8])
 split = (
     pd.Series("train", index=frame.index)
     .mask(place < VALIDATION, "validation")

@@ -17,8 +17,8 @@ out, source = Path(sys.argv[1]), sys.argv[2]
 def place(keys: pl.Series) -> pl.Series:
     found = []
     for e in keys:
-        key = hashlib.md5(f"{len(e)}:{e}".encode()).hexdigest()
-        found.append(hashlib.md5((SALT + key).encode()).hexdigest()[:8])
+        key = hashlib.md5(f"{len(e)}:{e}".encode(), usedforsecurity=False).hexdigest()
+        found.append(hashlib.md5((SALT + key).encode(), usedforsecurity=False).hexdigest()[:8])
     return pl.Series(found, dtype=pl.String)
 
 

@@ -163,20 +163,11 @@ def plant(tree: Path, mutant: Mutant) -> None:
     path.write_text(text.replace(mutant.before, mutant.after), encoding="utf-8")
 
 
-def check_unplanted(tree: Path) -> None:
-    """Run every mutant's tests on the copy as it is: one that is red by itself notices nothing.
-
-    Raises RuntimeError with pytest's words when one fails or cannot be collected.
-    """
-    ended = tested(tree, tuple(sorted({test for mutant in MUTANTS for test in mutant.tests})))
-    if ended.returncode != 0:
-        raise RuntimeError(f"the tests are not green without a mutant:\n{ended.stdout[-2_000:]}")
-
-
 def judged(tree: Path, mutant: Mutant) -> Verdict:
-    """Plant one mutant, run its cases, and take it out again.
+    """Plant one mutant, run its cases, take it out again, and ask one that was red once more.
 
-    Raises RuntimeError when pytest could not run them, which is neither red nor survival.
+    Raises RuntimeError when pytest could not run them, which is neither red nor survival, and when that one
+    is red without the mutant too.
     """
     path = tree / mutant.file
     whole = path.read_bytes()
@@ -191,7 +182,10 @@ def judged(tree: Path, mutant: Mutant) -> Verdict:
     red = tuple(
         line.split()[1].split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith("FAILED")
     )
-    return Verdict(mutant, red if ended.returncode == 1 else (), time.monotonic() - began)
+    seconds = time.monotonic() - began
+    if red and (again := tested(tree, red[-1:])).returncode != 0:
+        raise RuntimeError(f"{mutant.id}: {red[-1]} is red without it too:\n{again.stdout[-2_000:]}")
+    return Verdict(mutant, red if ended.returncode == 1 else (), seconds)
 
 
 def tested(tree: Path, tests: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":

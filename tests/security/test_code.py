@@ -16,7 +16,7 @@ from driftwheel_local import template
 from .code_rules import faults
 from .rules import ROOT
 
-FOLDERS = ("src", "functions", "local", "cli", "examples", "scan", "benchmarks")
+FOLDERS = ("src", "functions", "local", "cli", "examples", "scan", "sam", "benchmarks")
 FILES = sorted(
     path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if ".venv" not in str(path)
 )
