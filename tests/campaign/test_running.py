@@ -123,7 +123,7 @@ def test_no_request_fails_and_each_is_captured_while_the_model_is_exchanged(
         quiet = [(began, time.monotonic())]
         for _ in range(SWAPS):
             own.append(swap(bench, model))
-            if bystander:
+            if bystander and len(own) % 2:
                 others.append(swap(bench, bystander))
         ended = time.monotonic()
 
@@ -140,7 +140,7 @@ def test_no_request_fails_and_each_is_captured_while_the_model_is_exchanged(
         f"{load.slowest_percent(own) * 1000:.0f} ms during {SWAPS} deployments",
     ]
     if others:
-        said.append(f"{load.slowest_percent(others) * 1000:.0f} ms during {SWAPS} to another endpoint")
+        said.append(f"{load.slowest_percent(others) * 1000:.0f} ms during {len(others)} to another endpoint")
     record_property("said", ", ".join(said))
     if others:
         assert load.slowest_percent(own) <= MOST_TIMES_SLOWER * load.slowest_percent(others)

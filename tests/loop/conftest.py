@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from driftwheel.deployment.names import resource_name
 from driftwheel.ledger.objects import ObjectRow
@@ -29,7 +30,7 @@ from tests.security import asked
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS, STOP_SECONDS, REST_SECONDS = 120, 90, 120
-COMMAND_SECONDS = 420
+COMMAND_SECONDS = 900
 CANARIES = {"data": "AKIA" + "PLANTEDINANID001", "environment": "hunter2-planted-in-the-environment"}
 """Planted where secrets and people's data are, and may come out nowhere."""
 SPEC = """
@@ -126,8 +127,18 @@ class Loop:
         self._start(self.command())
 
     def run(self, command: list[str]) -> int:
-        """Run a command that has the stack within it, from its begin to its end; give its exit code."""
-        return self._start(command).wait(COMMAND_SECONDS)
+        """Run a command that has the stack within it, from its begin to its end; give its exit code.
+
+        What people are told is heard meanwhile: the queue that listens does not outlive the stack.
+        """
+        process, deadline = self._start(command), time.monotonic() + COMMAND_SECONDS
+        while process.poll() is None:
+            assert time.monotonic() < deadline, self.output.read_text(encoding="utf-8")[-3_000:]
+            with suppress(BotoCoreError, ClientError):  # the stack ends before its process
+                self._hear()
+            time.sleep(0.2)
+        self._ended()
+        return process.returncode
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         """Start a process, wait until its stack says where it is, and listen to what it tells people."""
