@@ -15,6 +15,9 @@ from moto.server import ThreadedMotoServer
 
 from driftwheel_local import patches
 
+# Spark's machines live for a minute: what the second compiler would save later it costs now, twice over.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

@@ -14,7 +14,10 @@ from driftwheel_cli.report import drawings
 from driftwheel_cli.report.artifacts import Artifacts, read_artifacts
 from driftwheel_cli.sections import refusal_sentence, refusals
 
-GAPS = ("missing", "bad_literal", "outside_range", "outliers", "filled")
+GAPS = (
+    *("missing", "bad_literal", "outside_range", "outliers", "filled"),
+    *("trimmed", "folded", "canonical"),
+)
 MOST_COLUMNS = 40
 """Drawn; a table of a thousand columns is no report."""
 

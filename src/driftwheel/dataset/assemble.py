@@ -18,7 +18,7 @@ from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, FileFacts
 from driftwheel.dataset.splits import hash_sql
 from driftwheel.recipe.duck import DUCK, cleaning_query
 from driftwheel.recipe.literals import identifier, quote
-from driftwheel.recipe.sql import rejected_sql
+from driftwheel.recipe.sql import rejected_sql, rewritten
 from driftwheel.sources.file import SourceFile, Through, picked_sql
 from driftwheel.sources.kinds import load
 from driftwheel.sources.refusal import Unreadable
@@ -118,8 +118,12 @@ def _join_one(space: DuckWorkspace, table: str, enrichment: Enrichment, gives: l
     keys = [identifier(name) for name in enrichment.on]
     stages = ("", "__issue.", "__given.")
     given = [identifier(stage + name) for name in gives for stage in stages]
+    theirs: dict[str, int] = {}
+    for (name, _), (word, bit) in rewritten(space.recipe).items():
+        theirs[word] = theirs.get(word, 0) | (bit if name in gives else 0)
+    words = list(map(identifier, theirs))
     latest = (
-        f"SELECT {_list([*keys, *given])}, TRUE AS __match FROM {table} QUALIFY "
+        f"SELECT {_list([*keys, *given, *words])}, TRUE AS __match FROM {table} QUALIFY "
         f"row_number() OVER (PARTITION BY {_list(keys)} ORDER BY __file DESC, __line DESC) = 1"
     )
     issues = {identifier(f"__issue.{name}") for name in gives}
@@ -129,7 +133,11 @@ def _join_one(space: DuckWorkspace, table: str, enrichment: Enrichment, gives: l
         else f"r.{x} AS {x}"
         for x in given
     )
-    replace = f" REPLACE ({replaced})" if gives else ""
+    marked = _list(
+        f"l.{word} | coalesce(r.{word} & {bits}, 0) AS {word}"
+        for word, bits in zip(words, theirs.values(), strict=True)
+    )
+    replace = f" REPLACE ({replaced}, {marked})" if gives else ""
     same = " AND ".join(f"l.{key} = r.{key}" for key in keys)
     side = "INNER" if enrichment.how == "inner" else "LEFT"
     space.execute(

@@ -135,8 +135,9 @@ def _publish(
     shifts = find_shifts(space, found, inputs.baseline) if inputs.baseline else []
     labels = profile.label_profile(space)
     columns = profile.column_profiles(space)
-    for name, counted in profile.fitted_rules(space, params).items():
-        columns[name] |= counted
+    for counts_of in (profile.rewritten_texts(space), profile.fitted_rules(space, params)):
+        for name, counted in counts_of.items():
+            columns[name] |= counted
     unreadable = [name for name, facts in columns.items() if facts["bad_literal"]]
     outputs.write_json(folder / "recipe.json", recipe)
     outputs.write_json(folder / "params.json", params)

@@ -7,6 +7,7 @@ from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.encodings import output_names
 from driftwheel.recipe.literals import double_sql, identifier
 from driftwheel.recipe.row import fill_of
+from driftwheel.recipe.sql import rewritten
 
 BINS = 20
 TOP = 12
@@ -24,6 +25,27 @@ def column_profiles(space: Workspace) -> dict[str, Any]:
         about |= {"bad_literal": bad, "outside_range": outside}
         found[column["name"]] = about | _column(space, column)
     return found
+
+
+def rewritten_texts(space: Workspace) -> dict[str, dict[str, int]]:
+    """Count by column the values of ``rows`` that a rule rewrote: ``trimmed``, ``folded``, ``canonical``.
+
+    A value that is not of its type afterwards, or missing, is counted all the same.
+    """
+    marks = rewritten(space.recipe)
+    words = [identifier(word) for word in dict.fromkeys(word for word, _ in marks.values())]
+    counted = ", ".join(f"coalesce(sum(n) FILTER (WHERE {_marked(*mark)}), 0)" for mark in marks.values())
+    # Few rows differ in their marks.
+    alike = f"SELECT {', '.join(words)}, count(*) AS n FROM rows GROUP BY {', '.join(words)}"
+    counts = space.one(f"SELECT {counted} FROM ({alike}) AS alike")
+    found: dict[str, dict[str, int]] = {}
+    for (name, rule), count in zip(marks, counts, strict=True):
+        found.setdefault(name, {})[rule] = int(count)
+    return found
+
+
+def _marked(word: str, bit: int) -> str:
+    return f"({identifier(word)} & {bit}) <> 0"
 
 
 def fitted_rules(space: Workspace, params: dict[str, Any]) -> dict[str, dict[str, int]]:

@@ -13,6 +13,7 @@ from driftwheel.dataset.flood import LONGEST
 from driftwheel.jobs.spark_workspace import SparkWorkspace
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.recipe.spark import cleaning_query
+from driftwheel.recipe.sql import rewritten
 
 
 def join(space: SparkWorkspace, found: Assembled, frames: dict[str, Any]) -> None:
@@ -88,8 +89,9 @@ def clean(space: SparkWorkspace) -> None:
         f"SELECT {names}, CAST(NULL AS INT), __line, __id, __at, __told, TRUE FROM captured)"
     )
     query = cleaning_query(union, space.recipe, ["__file", "__line", "__captured", *SENT])
-    issues = [identifier(f"__issue.{name}") for name in space.columns]
-    kept = _list([names, *issues, "__file", "__line", "__id", *derived(space)])
+    marks = {word for word, _ in rewritten(space.recipe).values()}
+    beside = map(identifier, (*(f"__issue.{name}" for name in space.columns), *sorted(marks)))
+    kept = _list([names, *beside, "__file", "__line", "__id", *derived(space)])
     space.keep("cleaned", f"SELECT {kept} FROM ({query})")
 
 

@@ -17,6 +17,9 @@ SETTINGS = {
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",  # the stages write names in double quotes
     "spark.sql.parser.escapedStringLiterals": "false",
     "spark.sql.session.timeZone": "UTC",
+    # For a page nobody opens Spark describes every query, and all its kept tables were made from: briefly.
+    "spark.sql.ui.explainMode": "simple",
+    "spark.sql.debug.maxToStringFields": "1",
 }
 """What the SQL of ``dataset`` and ``recipe`` relies on: a cluster may have been told otherwise."""
 

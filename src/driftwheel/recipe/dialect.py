@@ -50,7 +50,7 @@ class Dialect(ABC):
     def plain(self, kind: str, x: str) -> list[tuple[str, str]]:
         """Write tests for the plainest texts of a type as received, and how each is read; none by default.
 
-        ``kind`` is 'number', 'integer', 'timestamp' or 'boolean'.
+        ``kind`` is 'number', 'integer', 'timestamp', 'boolean' or 'text' (which ``collapsed`` leaves alone).
         """
         del kind, x
         return []

@@ -63,12 +63,10 @@ class DuckDialect(Dialect):
         """Strip characters."""
         return f"trim({x}, {quote(characters)})"
 
-    def collapsed(self, x: str) -> str:
-        """Collapse blanks where a text has any but single spaces inside: few do, and the test is cheap."""
-        return f"CASE WHEN regexp_matches({x}, {quote(UNEVEN)}) THEN {super().collapsed(x)} ELSE {x} END"
-
     def plain(self, kind: str, x: str) -> list[tuple[str, str]]:
         """Read what needs no trimming, no care for overflow and no rewriting: most cells of most files."""
+        if kind == "text":  # few have any but single blanks inside, and the test is cheap
+            return [(f"NOT regexp_matches({x}, {quote(UNEVEN)})", x)]
         if kind == "number":
             return [(self.matches(x, PLAIN_NUMBER), f"CAST({x} AS DOUBLE) + 0e0")]  # minus zero is zero
         if kind == "integer":
@@ -150,7 +148,7 @@ def find_folds(connection: Any, source: str, recipe: Recipe) -> bool:
     ``source`` is a table's name or a query in parentheses.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {FOLDS} (original VARCHAR PRIMARY KEY, folded VARCHAR)")
-    names = _list(identifier(column["name"]) for column in recipe["columns"] if _textual(column))
+    names = _list(identifier(column["name"]) for column in recipe["columns"] if sql.textual(column))
     if not names:
         return False
     rows = connection.execute(
@@ -162,10 +160,6 @@ def find_folds(connection: Any, source: str, recipe: Recipe) -> bool:
     if pairs:
         connection.executemany(f"INSERT INTO {FOLDS} VALUES (?, ?)", pairs)
     return bool(pairs)
-
-
-def _textual(column: Recipe) -> bool:
-    return column["type"] in {"category", "text"}
 
 
 def cleaning_sql(recipe: Recipe) -> list[str]:
@@ -188,23 +182,34 @@ def cleaning_query(connection: Any, source: str, recipe: Recipe, *, folded: bool
     """
     folds = not folded and find_folds(connection, source, recipe)
     names = [column["name"] for column in recipe["columns"]]
-    textual = {column["name"] for column in recipe["columns"] if _textual(column)}
+    folding = {column["name"] for column in recipe["columns"] if folds and sql.textual(column)}
 
     def received(name: str) -> str:
         return identifier(f"__text.{name}")
 
-    def folding(name: str) -> str:
+    def unfolded(name: str) -> str:
+        return identifier(f"__unfolded.{name}")
+
+    def folded_text(name: str) -> str:
         x = f"__source.{identifier(name)}"
-        if not folds or name not in textual:
+        if name not in folding:
             return x
         return f"coalesce((SELECT f.folded FROM {FOLDS} f WHERE f.original = {x}), {x})"
 
-    stages = sql.cleaning_stages(recipe, DUCK, received)
-    texts = sql.named([(folding(name), f"__text.{name}") for name in names], DUCK)
-    query = f"SELECT * EXCLUDE ({_list(map(identifier, names))}), {texts} FROM {source} AS __source"
+    stages = sql.cleaning_stages(recipe, DUCK, received, unfolded if folds else None)
+    texts = [(folded_text(name), f"__text.{name}") for name in names]
+    texts += [(f"__source.{identifier(name)}", f"__unfolded.{name}") for name in names if name in folding]
+    given = _list(map(identifier, names))
+    query = f"SELECT * EXCLUDE ({given}), {sql.named(texts, DUCK)} FROM {source} AS __source"
+    query = f"SELECT *, {sql.named(stages.tested, DUCK)} FROM ({query})" if stages.tested else query
     query = f"SELECT *, {sql.named(stages.parsed, DUCK)} FROM ({query})"
-    parsed = _list(identifier(name) for _, name in stages.parsed)
-    query = f"SELECT * EXCLUDE ({parsed}), {sql.named(stages.judged, DUCK)} FROM ({query})"
+    used = _list(
+        [
+            *(identifier(name) for _, name in (*stages.tested, *stages.parsed)),
+            *(unfolded(name) for name in names if name in folding),
+        ]
+    )
+    query = f"SELECT * EXCLUDE ({used}), {sql.named(stages.judged, DUCK)} FROM ({query})"
     return f"SELECT * EXCLUDE ({_list(map(received, names))}), {sql.named(stages.told, DUCK)} FROM ({query})"
 
 

@@ -183,9 +183,10 @@ def cleaning_query(source: str, recipe: Recipe, kept: Iterable[str] = ()) -> str
     It gives the columns of ``sql.Stages`` but ``__parsed``, and those of ``kept``: Spark 3.5 cannot leave
     out columns of ``*``. Needs ``register_fold``.
     """
-    textual = {c["name"] for c in recipe["columns"] if c["type"] in {"category", "text"}}
+    names = [column["name"] for column in recipe["columns"]]
+    textual = {column["name"] for column in recipe["columns"] if sql.textual(column)}
 
-    def raw(name: str) -> str:
+    def folded(name: str) -> str:
         x = SPARK.identifier(name)
         if name not in textual:
             return x
@@ -195,15 +196,18 @@ def cleaning_query(source: str, recipe: Recipe, kept: Iterable[str] = ()) -> str
     def received(name: str) -> str:
         return SPARK.identifier(f"__text.{name}")
 
-    names = [column["name"] for column in recipe["columns"]]
-    stages = sql.cleaning_stages(recipe, SPARK, received)
+    def unfolded(name: str) -> str:
+        return SPARK.identifier(f"__unfolded.{name}")
+
+    stages = sql.cleaning_stages(recipe, SPARK, received, unfolded)
     rest = "".join(f", {SPARK.identifier(name)}" for name in kept)
     texts = "".join(f", {received(name)}" for name in names)
+    before = "".join(f", {unfolded(name)}" for name in names if name in textual)
     judged = "".join(f", {SPARK.identifier(name)}" for _, name in stages.judged)
-    query = (
-        f"SELECT {sql.named([(raw(name), f'__text.{name}') for name in names], SPARK)}{rest} FROM {source}"  # noqa: S608
-    )
-    query = f"SELECT {sql.named(stages.parsed, SPARK)}{texts}{rest} FROM ({query})"  # noqa: S608
+    first = [(folded(name), f"__text.{name}") for name in names]
+    first += [(SPARK.identifier(name), f"__unfolded.{name}") for name in names if name in textual]
+    query = f"SELECT {sql.named(first, SPARK)}{rest} FROM {source}"  # noqa: S608
+    query = f"SELECT {sql.named(stages.parsed, SPARK)}{texts}{before}{rest} FROM ({query})"  # noqa: S608
     query = f"SELECT {sql.named(stages.judged, SPARK)}{texts}{rest} FROM ({query})"  # noqa: S608
     return f"SELECT {sql.named(stages.told, SPARK)}{judged}{rest} FROM ({query})"  # noqa: S608
 

@@ -35,32 +35,101 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class Stages:
-    """Cleaning in three steps, each a list of ``(expression, name)``, over what came in and the steps before.
+    """Cleaning in four steps, each a list of ``(expression, name)``, over what came in and the steps before.
 
-    ``parsed``: ``__parsed.<column>``, what the text says; ``judged``: the cleaned column and
-    ``__issue.<column>`` (NULL, 'bad literal', 'outside range' or 'missing'); ``told``: ``__given.<column>``
-    (the trimmed text of a cell with an issue, NULL when absent) and ``__rejected`` (NULL, or
-    '<column>: <issue>' of the first rule that rejects the row).
+    ``tested``: ``__plain.<column>``, which plain way of the dialect reads a cell, or -1; ``parsed``:
+    ``__parsed.<column>``, what the text says; ``judged``: the cleaned column, ``__issue.<column>`` (NULL,
+    'bad literal', 'outside range' or 'missing') and ``__rewritten.<n>`` (see ``rewritten``); ``told``:
+    ``__given.<column>`` (the trimmed text of a cell with an issue, NULL when absent) and ``__rejected``
+    (NULL, or '<column>: <issue>' of the first rule that rejects the row).
     """
 
+    tested: list[tuple[str, str]]
     parsed: list[tuple[str, str]]
     judged: list[tuple[str, str]]
     told: list[tuple[str, str]]
 
 
-def cleaning_stages(recipe: Recipe, d: Dialect, received: Callable[[str], str]) -> Stages:
-    """Write how every column is cleaned; ``received`` names the received text of a column, NFKC folded."""
-    found = Stages([], [], [])
+TRIMMED, FOLDED, CANONICAL = "trimmed", "folded", "canonical"
+"""Rules that rewrite a text: blanks taken away or joined, Unicode NFKC, another spelling."""
+
+WORD = 60
+"""Marks in one integer of 64 bits."""
+
+
+def textual(column: Recipe) -> bool:
+    """Tell whether a column keeps its text."""
+    return column["type"] in {"category", "text"}
+
+
+def rewritten(recipe: Recipe) -> dict[tuple[str, str], tuple[str, int]]:
+    """Give the mark of every column and rule that may rewrite its text: the integer that holds it, its bit.
+
+    A row's marks are a handful of integers, zero in most rows: they cost next to nothing to keep.
+    """
+    found: dict[tuple[str, str], tuple[str, int]] = {}
+    for column in recipe["columns"]:
+        may = {TRIMMED: True, FOLDED: textual(column), CANONICAL: bool(column.get("canonical"))}
+        for rule in (rule for rule, there in may.items() if there):
+            word, place = divmod(len(found), WORD)
+            found[column["name"], rule] = f"__rewritten.{word}", 1 << place
+    return found
+
+
+def cleaning_stages(
+    recipe: Recipe, d: Dialect, received: Callable[[str], str], unfolded: Callable[[str], str] | None
+) -> Stages:
+    """Write how every column is cleaned; ``received`` names the text of a column, brought to NFKC.
+
+    ``unfolded`` names it as it was before; None when all are the same.
+    """
+    found, marks = Stages([], [], [], []), rewritten(recipe)
+    bits: dict[str, list[str]] = {word: [] for word, _ in marks.values()}
     for column in recipe["columns"]:
         name, text = column["name"], received(column["name"])
-        given, issue = _given(column, text, d), d.identifier(f"__issue.{name}")
+        ways, plain = _plain(column, text, d), d.identifier(f"__plain.{name}")
+        if ways:  # told once, and the second test of a type is made only where the first fails
+            numbered = [(test, str(n)) for n, (test, _) in enumerate(ways)]
+            found.tested.append((_when(numbered, "-1"), f"__plain.{name}"))
+        whens = [(f"{plain} = {n}", value) for n, (_, value) in enumerate(ways)]
+        normal = d.collapsed(text) if textual(column) else d.trimmed(text, BLANKS)
+        even = _when(whens, normal) if textual(column) else normal
+        given, issue = _given(column, even, d), d.identifier(f"__issue.{name}")
         parsed = d.identifier(f"__parsed.{name}")
-        found.parsed.append((_read(column, text, given, d), f"__parsed.{name}"))
+        read = _parsed(column, given, d)
+        found.parsed.append((read if textual(column) else _when(whens, read), f"__parsed.{name}"))
         found.judged.append((_value(column, parsed, d), name))
         found.judged.append((_issue(column, given, parsed, d), f"__issue.{name}"))
-        found.told.append((f"CASE WHEN {issue} IS NOT NULL THEN {given} END", f"__given.{name}"))
+        stood = f"CASE WHEN {issue} IS NOT NULL THEN {_given(column, normal, d)} END"
+        found.told.append((stood, f"__given.{name}"))
+        changes = {
+            TRIMMED: _when([(f"{plain} >= 0", "FALSE")] if ways else [], f"{normal} <> {text}"),
+            FOLDED: f"{unfolded(name)} <> {text}" if unfolded and textual(column) else None,
+            CANONICAL: f"{parsed} <> {even}" if column.get("canonical") else None,
+        }
+        for rule, changed in changes.items():
+            if changed:
+                word, bit = marks[name, rule]
+                bits[word].append(f"CASE WHEN {changed} THEN {d.integer(bit)} ELSE {d.integer(0)} END")
+    found.judged.extend((f"CAST({' | '.join(listed)} AS BIGINT)", word) for word, listed in bits.items())
     found.told.append((rejected_sql(recipe, d), "__rejected"))
     return found
+
+
+def _when(whens: Sequence[tuple[str, str]], otherwise: str) -> str:
+    cases = " ".join(f"WHEN {test} THEN {value}" for test, value in whens)
+    return f"CASE {cases} ELSE {otherwise} END" if cases else otherwise
+
+
+def _plain(column: Recipe, text: str, d: Dialect) -> list[tuple[str, str]]:
+    """Write which texts the engine may read its own way; a null token among them is null by its value."""
+    if textual(column):
+        return d.plain("text", text)
+    if column["type"] in PARSERS:
+        usual = not column.get("notation") and not column.get("forms")
+    else:
+        usual = {*map(parse_boolean, column["null_tokens"])} == {None}
+    return d.plain(column["type"], text) if usual else []
 
 
 def rejected_sql(recipe: Recipe, d: Dialect) -> str:
@@ -83,7 +152,10 @@ def named(pairs: Iterable[tuple[str, str]], d: Dialect) -> str:
 
 def cleaned_value(column: Recipe, x: str, d: Dialect) -> str:
     """Write the cleaned value of a folded text in one expression."""
-    return _value(column, _read(column, x, _given(column, x, d), d), d)
+    whens = _plain(column, x, d)
+    if textual(column):
+        return _value(column, _parsed(column, _given(column, _when(whens, d.collapsed(x)), d), d), d)
+    return _value(column, _when(whens, _parsed(column, _given(column, d.trimmed(x, BLANKS), d), d)), d)
 
 
 def operands_sql(recipe: Recipe, params: Params, d: Dialect) -> dict[str, tuple[str, str]]:
@@ -144,25 +216,11 @@ def label_sql(recipe: Recipe, d: Dialect) -> str:
     return label
 
 
-def _given(column: Recipe, text: str, d: Dialect) -> str:
-    x = d.collapsed(text) if column["type"] in {"category", "text"} else d.trimmed(text, BLANKS)
+def _given(column: Recipe, x: str, d: Dialect) -> str:
     tokens = column["null_tokens"]
     if tokens == [""]:
         return f"nullif({x}, '')"
     return f"CASE WHEN {x} NOT IN ({', '.join(map(d.quote, tokens))}) THEN {x} END"
-
-
-def _read(column: Recipe, text: str, given: str, d: Dialect) -> str:
-    """Write the parsed value: plain texts by the engine's own way, all others by the grammar."""
-    parsed = _parsed(column, given, d)
-    if column["type"] in PARSERS:  # a null token read by a plain way is null by its value (``_known``)
-        usual = not column.get("notation") and not column.get("forms")
-    else:
-        usual = column["type"] == "boolean" and {*map(parse_boolean, column["null_tokens"])} == {None}
-    if not usual:
-        return parsed
-    whens = " ".join(f"WHEN {test} THEN {value}" for test, value in d.plain(column["type"], text))
-    return f"CASE {whens} ELSE {parsed} END" if whens else parsed
 
 
 def _parsed(column: Recipe, x: str, d: Dialect) -> str:

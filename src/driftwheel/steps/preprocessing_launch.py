@@ -1,6 +1,7 @@
 """PreprocessingLaunch: hand a data set too large for a function to Spark, and wait for its job."""
 
 import json
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from driftwheel.aws.objects import Objects
 from driftwheel.aws.sagemaker import create_once
 from driftwheel.dataset.captured import stage_captured
 from driftwheel.dataset.files import CaptureFile
+from driftwheel.dataset.finish import Pinned
 from driftwheel.dataset.prepare import declared
 from driftwheel.deployment.names import resource_name
 from driftwheel.digest import digest
@@ -18,7 +20,9 @@ from driftwheel.layout import RunLayout, S3Uri, spark_code_prefix, staging_prefi
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.processing import ProcessingJob, ProcessingPlace, processing_request
 from driftwheel.recipe.declare import declare
+from driftwheel.refusal import Refusal
 from driftwheel.run import Run
+from driftwheel.spec import ModelSpec
 from driftwheel.steps.preprocessing import Entries, champion_profile, gone, pinned_holdout, taught_files
 from driftwheel.steps.training_launch import Place
 from driftwheel.steps.waiting import Waiting
@@ -119,17 +123,42 @@ def _write_plan(
             raise ArtifactInvalid(f"{uri}, rows the champion was trained on, is missing")
     objects.write_json(plan / "baseline.json", champion_profile(run, objects, place.artifact_bucket))
     objects.write(plan / "recipe.json", _json(recipe))
-    document = {
-        "spec": run.spec.model_dump(mode="json"),
-        "declared": declared(run.spec),
+    document = plan_document(
+        run.spec,
+        files,
+        counts,
+        gone=entries.gone,
+        pinned=pinned,
+        rollover=frozen["rollover"],
+        taught=list(taught),
+    )
+    objects.write(plan / "plan.json", _json(document))
+
+
+def plan_document(
+    spec: ModelSpec,
+    files: list[dict[str, str]],
+    captured: dict[str, int],
+    *,
+    gone: Iterable[tuple[str, Refusal]] = (),
+    pinned: Pinned | None = None,
+    rollover: bool = False,
+    taught: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Write what ``jobs.preprocess_spark`` reads: ``files`` have a role, a name below it, and their S3 key.
+
+    ``captured`` are the counts of ``stage_captured``, ``taught`` the names of the champion's files.
+    """
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "declared": declared(spec),
         "files": files,
-        "gone": [[key, refusal.facts()] for key, refusal in entries.gone],
-        "captured": counts,
+        "gone": [[key, refusal.facts()] for key, refusal in gone],
+        "captured": captured,
         "pinned": pinned and {"sha256": pinned.sha256, "uri": pinned.uri, "question": pinned.question},
-        "rollover": frozen["rollover"],
+        "rollover": rollover,
         "taught": list(taught),
     }
-    objects.write(plan / "plan.json", _json(document))
 
 
 def _json(document: Any) -> bytes:

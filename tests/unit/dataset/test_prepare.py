@@ -177,6 +177,22 @@ def test_a_second_source_is_joined_without_multiplying_rows(desk: Desk) -> None:
     assert desk.json("profile.json")["unmatched"] == 1
 
 
+def test_a_column_that_later_files_add_is_taken_where_that_is_declared(desk: Desk) -> None:
+    before = csv_of(*map(row, range(60)))
+    after = csv_of(*(f"{row(n)},{n}.5" for n in range(60, 120)), header=f"{HEADER},extra")
+    columns = BASE["columns"] | {"extra": {"type": "number", "optional": True}}
+
+    found = desk.prepare(spec(columns=columns), a=before, b=after)
+
+    assert (found.outcome, found.refused) == ("ready", [])
+    extra = dict(desk.table("train", "__time", "raw.extra"))
+    assert [extra[f"2024-01-0{day} 00:00:00"] for day in (1, 3, 4)] == [None, None, 72.5]
+
+    strict = desk.prepare(spec(columns=columns | {"extra": {"type": "number"}}), a=before, b=after)
+    [(key, refusal)] = strict.refused
+    assert (key, refusal.code, refusal.column) == ("data/a.csv", "missing-column", "extra")
+
+
 def test_an_inner_join_leaves_out_rows_without_a_match(desk: Desk) -> None:
     wide = spec(
         columns=BASE["columns"] | {"rain": {"type": "number"}},
@@ -538,6 +554,30 @@ def test_what_the_fitted_rules_did_is_counted_column_by_column(desk: Desk) -> No
     assert (weight["outliers"], weight["bad_literal"], weight["filled"]) == (2, 1, 3)
     assert (depot["missing"], depot["filled"]) == (1, 1)
     assert "filled" not in found["late"], "nothing is declared for it"
+
+
+def test_what_cleaning_rewrote_is_counted_column_by_column_and_rule(desk: Desk) -> None:
+    columns = BASE["columns"] | {"region": {"type": "category"}}
+    joined = {"enrich": [{"prefix": "data/depots/", "on": ["depot"]}], "columns": columns}
+    rows = [row(n) for n in range(100)]
+    rows += [
+        row(200, depot=" \uff2e"),
+        row(201, depot="north  end"),
+        row(202, depot="North"),
+        row(203, weight=" 7 "),
+    ]
+    rows += [row(204, depot="S"), row(204, depot="South ")]  # the latest of one key counts
+    depots = csv_of("North,a  b", "\uff33outh,c", header="depot,region")
+
+    for texts in ({"a": csv_of(*rows)}, {"a": csv_of(*rows), "enrich_0__d": depots}):
+        declared = spec(**joined) if len(texts) == 2 else spec()
+        desk.prepare(declared, **texts)
+        found = desk.json("profile.json")["columns"]
+        assert [found["depot"][rule] for rule in ("trimmed", "folded", "canonical")] == [3, 1, 103]
+        assert (found["weight"]["trimmed"], found["at"]["trimmed"]) == (1, 0)
+        assert "folded" not in found["weight"]
+        assert "canonical" not in found["id"]
+    assert found["region"]["trimmed"] == 104, "every row of North got the region that was rewritten"
 
 
 def jumped(desk: Desk, now: list[str], spec_: ModelSpec | None = None) -> list[str]:

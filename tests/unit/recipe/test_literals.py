@@ -10,7 +10,9 @@ import pytest
 from driftwheel.errors import SpecInvalid
 from driftwheel.recipe.declare import declare
 from driftwheel.recipe.duck import cleaning_query, cleaning_sql
+from driftwheel.recipe.literals import collapse, fold, identifier, trim
 from driftwheel.recipe.row import FieldError, load_recipe
+from driftwheel.recipe.sql import rewritten, textual
 from driftwheel.spec import ModelSpec
 
 ADVERSARIAL = [
@@ -236,3 +238,37 @@ def test_issues_and_rejections_are_named(connection):
 def test_a_declaration_that_cannot_hold_is_refused(columns, more, message):
     with pytest.raises(SpecInvalid, match=message):
         declare(spec(columns, **more))
+
+
+def rewrites(column, text):
+    """Say which rules rewrite a text, by the rules themselves."""
+    folded = fold(text) if textual(column) else text
+    even = collapse(folded) if textual(column) else trim(folded)
+    found = {"trimmed": even != folded, "folded": folded != text}
+    value = ROW.cleaners[column["name"]](text)
+    return found | {"canonical": column["canonical"] != {} and value is not None and value != even}
+
+
+def test_every_rewritten_text_is_marked_with_the_rule_that_rewrote_it():
+    texts = [t for text in ADVERSARIAL for t in (text, f" {text}\t", f"\u00a0{text}")]
+    names = [column["name"] for column in RECIPE["columns"]]
+    marks = rewritten(RECIPE)
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute(f"CREATE TABLE raw ({', '.join(f'{name} VARCHAR' for name in names)}, n INTEGER)")
+        connection.executemany(
+            f"INSERT INTO raw VALUES ({', '.join('?' * (len(names) + 1))})",
+            [[text] * len(names) + [n] for n, text in enumerate(texts)],
+        )
+        chosen = ", ".join(f"({identifier(word)} & {bit}) <> 0" for word, bit in marks.values())
+        query = cleaning_query(connection, "raw", RECIPE)
+        found = connection.execute(f"SELECT {chosen} FROM ({query}) ORDER BY n").fetchall()
+
+    columns = {column["name"]: column for column in RECIPE["columns"] if column["name"] in RECIPE["inputs"]}
+    differ = [
+        (text, name, rule, marked)
+        for text, row in zip(texts, found, strict=True)
+        for (name, rule), marked in zip(marks, row, strict=True)
+        if name in columns and marked is not rewrites(columns[name], text)[rule]
+    ]
+    assert differ == []
+    assert {rule for _, rule in marks} == {"trimmed", "folded", "canonical"}

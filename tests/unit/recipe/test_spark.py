@@ -79,7 +79,7 @@ def test_every_literal_of_the_corpus_is_read_as_by_the_server(session, module, l
     assert len(texts) * len(module.RECIPE["inputs"]) > least
 
 
-def test_issues_and_rejections_are_those_of_duckdb(session):
+def test_issues_rejections_and_what_is_rewritten_are_those_of_duckdb(session):
     recipe = test_literals.RECIPE
     columns = [dict(column) for column in recipe["columns"]]
     columns[0] |= {"missing": "reject"}
@@ -89,6 +89,7 @@ def test_issues_and_rejections_are_those_of_duckdb(session):
     texts = test_literals.ADVERSARIAL
     load(session, "raw", names, [(*([text] * len(names)), n) for n, text in enumerate(texts)])
     wanted = [*(f"__issue.{name}" for name in names), *(f"__given.{name}" for name in names), "__rejected"]
+    wanted += dict.fromkeys(word for word, _ in sql.rewritten(recipe).values())
     chosen = ", ".join(map(spark.SPARK.identifier, wanted))
     batch = session.sql(f"SELECT {chosen} FROM ({spark.cleaning_query('raw', recipe, ['n'])}) ORDER BY n")
 
