@@ -169,13 +169,12 @@ class Bench(Loop):
         """Whether no state would time out: runs that are at work wait for a token, which takes hours."""
         states, machine = self.client("stepfunctions"), self.names["state_machine_arn"]
         listed = states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
-        last = [
-            states.get_execution_history(executionArn=one["executionArn"], reverseOrder=True, maxResults=1)[
-                "events"
-            ][0]["type"]
+        pages = [
+            states.get_execution_history(executionArn=one["executionArn"], reverseOrder=True, maxResults=1)
             for one in listed
         ]
-        return all(each == "TaskSubmitted" for each in last)
+        # One that was started just now has no event yet.
+        return all([event["type"] for event in page["events"]] == ["TaskSubmitted"] for page in pages)
 
     def all_runs(self) -> list[RunRow]:
         return [run for spec in self.ledger.models.all() for run in self.ledger.runs.of_model(spec.model)]
