@@ -20,8 +20,11 @@ from driftwheel.recipe.row import CLEANERS, null_numbers
 from driftwheel.sources.parquet_size import most_rows
 from driftwheel.spec import Column as Declared
 
-BATCH = 1 << 17
-"""Rows decoded at once: some 30 MB for thirty columns, twice that while the next ones are decoded."""
+BATCH = 1 << 16
+"""Rows decoded at once: some 16 MB for thirty columns, twice that while the next ones are decoded."""
+
+SPAN = 1 << 12
+"""Integers so close together are told apart by counting, others by sorting."""
 
 NUMERIC = frozenset({"number", "integer"})
 INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
@@ -57,15 +60,16 @@ def batches(path: Path, columns: Mapping[str, Declared]) -> Iterator[dict[str, C
     try:
         schema = pq.read_schema(path)
         texts = [name for name in names if pa.types.is_string(schema.field(name).type)]
-        file = pq.ParquetFile(path, read_dictionary=texts)
+        file = pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False)
         there = [name for name in columns if name in names]
         if not 0 < file.metadata.num_rows <= most_rows(path, len(there)):
             raise NotTyped
-        # One row group after the other: of all of them pyarrow decodes several ahead, which takes memory.
+        # One row group after the other: of all of them pyarrow decodes several ahead, which takes memory. One
+        # thread decodes while this one adds up; more of them cost CPU and gain nothing.
         groups = (
             batch
             for group in range(file.num_row_groups)
-            for batch in file.iter_batches(BATCH, [group], columns=there)
+            for batch in file.iter_batches(BATCH, [group], columns=there, use_threads=False)
         )
         for batch in _ahead(groups):
             yield {
@@ -87,18 +91,43 @@ def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
             yield batch
 
 
-def _indices(values: Any) -> Any:
-    """Give integers as numpy's, -1 where there is none.
+def _plain(values: Any) -> tuple[Any, Any]:
+    """Give numbers as numpy's, without a copy, and where there is one; None: everywhere.
 
-    ``fill_null`` does it too, but imports pyarrow.compute, which takes as long as 300,000 rows.
+    pyarrow's own ``to_numpy`` looks for pandas and its ``fill_null`` imports pyarrow.compute, which takes as
+    long as 300,000 rows.
     """
     bits, data = values.buffers()
     kind = np.dtype(str(values.type))
     found = np.frombuffer(data, kind, len(values), values.offset * kind.itemsize)
     if not values.null_count:
-        return found
-    there = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")
-    return np.where(there[values.offset :][: len(values)], found, -1)
+        return found, None
+    there = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little").astype(np.bool_)
+    return found, there[values.offset :][: len(values)]
+
+
+def _filled(values: Any, missing: float) -> Any:
+    found, there = _plain(values)
+    return found if there is None else np.where(there, found, missing)
+
+
+def _few(values: Any, clean: Callable[[object], Any]) -> Coded:
+    """Code integers that stand for categories: each different one is cleaned as its text."""
+    found, there = _plain(values)
+    given = (found if there is None else found[there]).astype(np.int64)
+    low = int(given.min()) if len(given) else 0
+    if len(given) and int(given.max()) - low < SPAN:
+        codes = given - low
+        occurs = np.bincount(codes).tolist()
+        known = [clean(str(low + number)) if times else None for number, times in enumerate(occurs)]
+    else:
+        different, codes = np.unique(given, return_inverse=True)
+        known = [clean(str(number)) for number in different.tolist()]
+    if there is None:
+        return Coded(codes, known, gaps=False)
+    every = np.full(len(found), -1)
+    every[there] = codes
+    return Coded(every, known)
 
 
 def _nothing(rows: int, rule: Mapping[str, Any]) -> Column:
@@ -108,11 +137,10 @@ def _nothing(rows: int, rule: Mapping[str, Any]) -> Column:
 def _column(values: Any, rule: Mapping[str, Any], clean: Callable[[object], Any]) -> Column:
     kind, wanted = values.type, rule["type"]
     if str(kind) in INTEGERS and wanted not in NUMERIC:
-        values = values.dictionary_encode().cast(pa.dictionary(pa.int32(), pa.string()))
-        kind = values.type
+        return _few(values, clean)
     if pa.types.is_dictionary(kind):
         known = [clean(text) for text in values.dictionary.to_pylist()]
-        codes = _indices(values.indices)
+        codes = _filled(values.indices, -1)
         if wanted in NUMERIC:
             table: Floats = np.array([*known, None], dtype=np.float64)
             column: Column = table[codes]
@@ -123,7 +151,7 @@ def _column(values: Any, rule: Mapping[str, Any], clean: Callable[[object], Any]
     fits = (kind == pa.float64() and wanted == "number") or (str(kind) in INTEGERS and wanted in NUMERIC)
     if not fits or rule.get("notation"):
         raise NotTyped
-    numbers = np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
+    numbers = np.asarray(_filled(values, np.nan), dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         # One look at all of them: a sum is finite unless a NaN, an infinity or an overflow is in it.
         plain = np.isfinite(numbers.sum())

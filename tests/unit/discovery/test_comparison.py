@@ -112,6 +112,9 @@ columns:
   told: {type: boolean}
   coded: {type: boolean}
   digit: {type: category}
+  code: {type: category}
+  nowhere: {type: category}
+  open: {type: number}
   shop: {type: category, canonical: {New York: [ny]}, null_tokens: ["", NA]}
   warm: {type: number}
   note: {type: text}
@@ -141,6 +144,9 @@ def test_a_typed_parquet_file_is_summarised_as_its_texts_are(tmp_path: Path) -> 
             "told": pa.array([dice.choice([None, True, False]) for _ in range(rows)], pa.bool_()),
             "coded": pa.array([dice.choice([None, 0, 1, 2]) for _ in range(rows)], pa.int32()),
             "digit": pa.array([dice.choice([None, 0, 1, 2]) for _ in range(rows)], pa.int8()),
+            "code": pa.array([dice.choice([None, -3, 10**12]) for _ in range(rows)], pa.int64()),
+            "nowhere": pa.array([None] * rows, pa.int64()),
+            "open": pa.array([dice.choice(some) for _ in range(rows)], pa.float64()),
             "shop": pa.array([dice.choice(texts) for _ in range(rows)], pa.string()),
             "warm": pa.array([dice.choice(["1.5", " 2 ", "x", "1e400", "-0", None]) for _ in range(rows)]),
             "note": pa.array([dice.choice(["one", "", None]) for _ in range(rows)]),
