@@ -112,13 +112,13 @@ def isotonic(positives: Floats, rows: Floats) -> Floats:
     """
     filled = np.flatnonzero(rows)
     pooled: list[tuple[float, float, int]] = []
-    for cell in filled:
-        one = (float(positives[cell]), float(rows[cell]), 1)
+    for yes, of in zip(positives[filled].tolist(), rows[filled].tolist(), strict=True):
+        one = (yes, of, 1)
         while pooled and pooled[-1][0] * one[1] >= one[0] * pooled[-1][1]:
             last = pooled.pop()
             one = (last[0] + one[0], last[1] + one[1], last[2] + one[2])
         pooled.append(one)
-    fitted = np.concatenate([np.full(cells, yes / of) for yes, of, cells in pooled])
+    fitted = np.repeat([yes / of for yes, of, _ in pooled], [cells for _, _, cells in pooled])
     return np.asarray(np.interp(np.arange(len(rows)), filled, fitted), dtype=np.float64)
 
 

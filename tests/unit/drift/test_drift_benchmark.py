@@ -62,6 +62,24 @@ def test_captured_requests_come_to_a_verdict_and_the_parsers_run_beside(scripts,
     assert scripts["drift_engines"].capture_msgspec(path) == []
 
 
+def test_an_engine_that_breaks_or_takes_too_long_loses_only_its_own_figures(scripts, tmp_path, capsys):
+    drift = scripts["drift"]
+    slow = tmp_path / "slow.py"
+    slow.write_text("import sys, time\nprint('{}')\nsys.stdout.flush()\ntime.sleep(float(sys.argv[1]))\n")
+
+    def measured(engine):
+        seconds = {"driftwheel": 0, "capture_driftwheel": 60}[engine]
+        return drift.run(engine, str(slow), seconds, seconds=1) | {"said": {"wall": 1, "cpu": 2, "flags": []}}
+
+    found = drift.all_of(["capture_driftwheel", "driftwheel"], measured)
+    drift.show(found, "driftwheel", verdicts=False)
+
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[2].startswith("| capture_driftwheel | failed: not done after 1 s")
+    assert rows[3].endswith("| 1.00 | 1.00 | 1.00 | 1.00 |")
+    assert {row.count("|") for row in rows} == {11}
+
+
 def test_peers_and_driftwheel_judge_the_same_windows(scripts, tmp_path):
     peers, engines = scripts["peer_verdicts"], scripts["drift_engines"]
     random = np.random.default_rng(3)
