@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from driftwheel.dataset.json_lines import encode
 from driftwheel.dataset.workspace import FOLDED, Params, Workspace
 from driftwheel.recipe.encodings import output_names
 from driftwheel.recipe.literals import identifier
@@ -49,19 +50,13 @@ def requested(recipe: Mapping[str, Any], spec: "ModelSpec") -> list[str]:
 def write_holdout(space: Workspace) -> str:
     """Write ``holdout.jsonl.gz``, sorted by key, and give the SHA-256 of its bytes."""
     names = requested(space.recipe, space.spec)
-    columns = ", ".join(map(identifier, names))
     path = space.folder / "holdout.jsonl.gz"
-    query = f"SELECT __key, __label, {columns} FROM parted WHERE __split = 'holdout' ORDER BY __key"
     with (
         path.open("wb") as raw,
         # Neither name nor time. Level 6 would save a quarter of the bytes and take three times as long.
         gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=raw, mtime=0) as stream,
     ):
-        for batch in space.batches(query):
-            lines = [
-                _json({"key": key, "label": label, "record": dict(zip(names, values, strict=True))})
-                for key, label, *values in batch
-            ]
+        for lines in space.holdout_lines(names):
             stream.write("".join(f"{line}\n" for line in lines).encode())
     return file_sha256(path)
 
@@ -79,7 +74,7 @@ def write_golden(space: Workspace, params: Params) -> None:
         for row in space.rows(query):
             record = dict(zip(names, row[: len(names)], strict=True))
             expected = dict(zip(labels, row[len(names) :], strict=True))
-            stream.write(_json({"record": record, "features": expected}) + "\n")
+            stream.write(encode({"record": record, "features": expected}) + "\n")
 
 
 def rows_digest(space: Workspace) -> str:
@@ -99,19 +94,10 @@ def holdout_keys(path: Path) -> Iterator[str]:
 
 def write_json(path: Path, document: Any) -> None:
     """Write JSON of one form: equal documents are equal bytes."""
-    path.write_text(_json(document), encoding="utf-8")
+    path.write_text(encode(document), encoding="utf-8")
 
 
 def file_sha256(path: Path) -> str:
     """Digest a file without loading it."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-_ENCODER = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
-)
-
-
-def _json(document: Any) -> str:
-    return _ENCODER.encode(document)

@@ -3,27 +3,28 @@
 
 from typing import Any
 
+from driftwheel.dataset.numbers import number_profiles
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.encodings import output_names
 from driftwheel.recipe.literals import double_sql, identifier
 from driftwheel.recipe.row import fill_of
 from driftwheel.recipe.sql import rewritten
 
-BINS = 20
 TOP = 12
 
 
 def column_profiles(space: Workspace) -> dict[str, Any]:
     """Describe every cleaned column of ``rows``: numbers by quantiles and bins, others by frequent values."""
     columns = space.recipe["columns"]
-    issues = [identifier(f"__issue.{column['name']}") for column in columns]
-    rows, *counted = space.one(f"SELECT count(*), {', '.join(map(_counts, issues))} FROM rows")
+    rows, issues = space.count("rows"), _issues(space)
+    numbers = number_profiles(space, [c["name"] for c in columns if c["type"] in {"number", "integer"}])
     found = {}
-    for place, column in enumerate(columns):
-        missing, bad, outside = counted[3 * place : 3 * place + 3]
+    for column in columns:
+        name = column["name"]
+        missing, bad, outside = issues.get(name, (0, 0, 0))
         about = {"type": column["type"], "given": rows - missing, "missing": missing}
         about |= {"bad_literal": bad, "outside_range": outside}
-        found[column["name"]] = about | _column(space, column)
+        found[name] = about | (numbers.get(name) or _words(space, column, rows))
     return found
 
 
@@ -74,57 +75,37 @@ def fitted_rules(space: Workspace, params: dict[str, Any]) -> dict[str, dict[str
     return found
 
 
+def _issues(space: Workspace) -> dict[str, tuple[int, ...]]:
+    """Count missing, unreadable and outlying cells of the columns that have any: most have none."""
+    asked = {name: identifier(f"__issue.{name}") for name in space.columns}
+    found = space.one(f"SELECT {', '.join(f'count({issue})' for issue in asked.values())} FROM rows")
+    some = [name for name, cells in zip(asked, found, strict=True) if cells]
+    if not some:
+        return {}
+    counted = space.one(f"SELECT {', '.join(_counts(asked[name]) for name in some)} FROM rows")
+    return {name: counted[3 * place : 3 * place + 3] for place, name in enumerate(some)}
+
+
 def _counts(issue: str) -> str:
     kinds = ("missing", "bad literal", "outside range")
     return ", ".join(f"count(*) FILTER (WHERE {issue} = '{kind}')" for kind in kinds)
 
 
-def _column(space: Workspace, column: dict[str, Any]) -> dict[str, Any]:
-    x = identifier(column["name"])
-    if column["type"] in {"number", "integer"}:
-        return _numbers(space, f"CAST({x} AS DOUBLE)")
+def _words(space: Workspace, column: dict[str, Any], rows: int) -> dict[str, Any]:
+    name, x = column["name"], identifier(column["name"])
     if column["type"] == "timestamp":
         first, last = space.one(f"SELECT min({x}), max({x}) FROM rows")
         return {"first": first, "last": last}
-    value = space.text(column["name"])
-    counted = f"(SELECT {value} AS value, count(*) AS n FROM rows WHERE {x} IS NOT NULL GROUP BY 1)"
+    if space.spec.source.key == [name]:  # no two rows have one key
+        return {"distinct": int(space.one(f"SELECT count({x}) FROM rows")[0])}
+    counted = (
+        f"(SELECT {space.text(name)} AS value, count(*) AS n FROM rows WHERE {x} IS NOT NULL GROUP BY 1)"
+    )
     top = space.rows(f"SELECT value, n, count(*) OVER () FROM {counted} ORDER BY n DESC, value LIMIT {TOP}")
     distinct = top[0][2] if top else 0
-    return {"distinct": distinct} | (
-        # What names a row may name a person: the values of keys and of columns like keys stay where they are.
-        {} if _identifies(space, column["name"], distinct) else {"top": [[_short(v), n] for v, n, _ in top]}
-    )
-
-
-def _identifies(space: Workspace, name: str, distinct: int) -> bool:
-    rows = space.one("SELECT count(*) FROM rows")[0]
-    return name in space.spec.source.key or distinct > max(TOP, rows / 2)
-
-
-def _numbers(space: Workspace, x: str) -> dict[str, Any]:
-    shares = [0.05, 0.25, 0.5, 0.75, 0.95]
-    low, high, mean, quantiles = space.one(
-        f"SELECT min({x}), max({x}), avg({x}), {space.quantiles(x, shares)} FROM rows"
-    )
-    if low is None:
-        return {"minimum": None, "maximum": None, "mean": None}
-    width = (high - low) / BINS or 1.0
-    counts = dict(
-        space.rows(
-            f"SELECT least(CAST(floor(({x} - {low!r}) / {width!r}) AS INTEGER), {BINS - 1}), count(*) "
-            f"FROM rows WHERE {x} IS NOT NULL GROUP BY 1"
-        )
-    )
-    return {
-        "minimum": low,
-        "maximum": high,
-        "mean": mean,
-        "quantiles": dict(zip(("p05", "p25", "p50", "p75", "p95"), quantiles, strict=True)),
-        "histogram": {
-            "edges": [low + width * n for n in range(BINS + 1)],
-            "counts": [counts.get(n, 0) for n in range(BINS)],
-        },
-    }
+    # What names a row may name a person: the values of keys and of columns like keys stay where they are.
+    hidden = name in space.spec.source.key or distinct > max(TOP, rows / 2)
+    return {"distinct": distinct} | ({} if hidden else {"top": [[_short(v), n] for v, n, _ in top]})
 
 
 def _short(value: str) -> str:

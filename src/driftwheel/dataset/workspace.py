@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from driftwheel.dataset.json_lines import encode
 from driftwheel.recipe.dialect import Dialect
 from driftwheel.recipe.fit import TrainingRows, fold_sql
 from driftwheel.recipe.sql import feature_pairs
@@ -82,6 +83,23 @@ class Workspace(ABC):
     def checksum(self, x: str) -> tuple[int, int]:
         """Sum both halves of the MD5 of a text, as unsigned integers, over ``rows``."""
 
+    def holdout_lines(self, names: Sequence[str]) -> Iterator[list[str]]:
+        """Give the rows of the holdout as lines of JSON, sorted by key, in pieces."""
+        columns = ", ".join(map(self.dialect.identifier, names))
+        query = f"SELECT __key, __label, {columns} FROM {HOLDOUT}"  # noqa: S608  # quoted
+        for batch in self.batches(query):
+            yield [
+                encode({"key": key, "label": label, "record": dict(zip(names, values, strict=True))})
+                for key, label, *values in batch
+            ]
+
+    def counted(self, values: Sequence[str]) -> list[dict[Any, int]]:
+        """Count the values of each of these expressions over ``rows``; NULL is none."""
+        return [
+            dict(self.rows(f"SELECT {x}, count(*) FROM rows WHERE {x} IS NOT NULL GROUP BY 1"))  # noqa: S608  # ours
+            for x in values
+        ]
+
     def keep_view(self, name: str, query: str) -> None:
         """Keep a query that costs little to run again: as a table, unless the engine knows better."""
         self.keep(name, query)
@@ -104,7 +122,9 @@ class Workspace(ABC):
 
     def keep_sample(self, params: Params) -> None:
         """Make ``sample``: the first 20,000 training rows by key, with their features."""
-        chosen = f"(SELECT * FROM parted WHERE __split = 'train' ORDER BY __key LIMIT {SAMPLED})"  # noqa: S608
+        # A fifth more than are wanted: that not even they suffice is beyond chance, and would do no harm.
+        near = first_keys(SAMPLED * 6 // 5, params["rows"])
+        chosen = f"(SELECT * FROM parted WHERE __split = 'train' AND {near} ORDER BY __key LIMIT {SAMPLED})"  # noqa: S608
         self.keep("sample", f"SELECT *, {', '.join(self.features(params))} FROM {chosen}")  # noqa: S608
 
     def features(self, params: Params, folds: Params | None = None) -> list[str]:
@@ -112,6 +132,17 @@ class Workspace(ABC):
         pairs = feature_pairs(self.recipe, params, self.dialect, folds)
         return [f"{x} AS {self.dialect.identifier(name)}" for x, name in pairs]
 
+
+def first_keys(wanted: int, rows: int) -> str:
+    """Write a condition that about ``wanted`` of ``rows`` meet: those whose keys, MD5s, come first.
+
+    >>> first_keys(100, 400), first_keys(100, 100)
+    ("__key < '40000000'", 'TRUE')
+    """
+    return f"__key < '{wanted * 2**32 // rows:08x}'" if wanted < rows else "TRUE"
+
+
+HOLDOUT = "(SELECT * FROM parted WHERE __split = 'holdout') ORDER BY __key"
 
 FOLDED = f"(SELECT *, {fold_sql()} AS __fold FROM parted)"  # noqa: S608  # written by us
 """``parted`` with the fold of every row."""

@@ -150,11 +150,9 @@ def _median(rows: TrainingRows, x: str) -> float | None:
     count = rows.fetch(f"count({x})")[0][0]
     if not count:
         return None
-    middles = rows.fetch(
-        f"CAST({x} AS DOUBLE)",
-        f"WHERE {x} IS NOT NULL ORDER BY {x} LIMIT {2 - count % 2} OFFSET {(count - 1) // 2}",
-    )
-    return float(sum(value / len(middles) for (value,) in middles))
+    # Asked for from the middle of a value's own step, as in order_statistics.
+    middles = rows.quantiles(x, [(place + 0.5) / count for place in sorted({(count - 1) // 2, count // 2})])
+    return float(sum(value / len(middles) for value in middles))
 
 
 def _fence(rows: TrainingRows, column: Mapping[str, Any]) -> list[float] | None:

@@ -1,7 +1,9 @@
 """A data set from files: what is joined, kept, set aside, split, and that it is the same every time."""
 
 import gzip
+import hashlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from driftwheel.dataset import CaptureFile, DataFile, Inputs, LabelFile, Pinned, Prepared, prepare
+from driftwheel.dataset import CaptureFile, DataFile, Inputs, LabelFile, Pinned, Prepared, numbers, prepare
 from driftwheel.jobs.tables import read_table
 from driftwheel.recipe.row import load_recipe
 from driftwheel.spec import ModelSpec
@@ -610,3 +612,20 @@ def test_another_unit_a_dead_sensor_and_swapped_labels_are_named(desk: Desk) -> 
 def test_a_season_is_no_jump_and_few_rows_accuse_nobody(desk: Desk) -> None:
     assert jumped(desk, [row(n, weight=40 + n % 20) for n in range(400, 700)]) == []
     assert jumped(desk, [row(n, weight=90) for n in range(400, 500)]) == []
+
+
+def test_quantiles_of_many_values_are_those_of_the_rows_whose_keys_come_first(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = csv_of(*(row(n, weight="" if n % 4 == 0 else n / 10) for n in range(400)))
+    desk.prepare(spec(), a=text)
+    exact = desk.json("profile.json")["columns"]["weight"]
+    monkeypatch.setattr(numbers, "SORTED", 100)
+
+    desk.prepare(spec(), a=text)
+
+    sampled = desk.json("profile.json")["columns"]["weight"]
+    keyed = {hashlib.md5(f"{len(f'p{n}')}:p{n}".encode()).hexdigest(): n / 10 for n in range(400) if n % 4}
+    first = sorted(value for key, value in keyed.items() if key < f"{100 * 2**32 // 300:08x}")
+    assert sampled["quantiles"]["p50"] == first[math.ceil(len(first) / 2) - 1] != exact["quantiles"]["p50"]
+    assert sampled | {"quantiles": None} == exact | {"quantiles": None}
