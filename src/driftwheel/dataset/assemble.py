@@ -15,7 +15,7 @@ from driftwheel.dataset.captured import stage_captured
 from driftwheel.dataset.cleaned import derived
 from driftwheel.dataset.duck import DuckWorkspace
 from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, FileFacts, LabelFile
-from driftwheel.dataset.splits import hash_sql
+from driftwheel.dataset.splits import SPLITS, place_sql
 from driftwheel.recipe.duck import DUCK, cleaning_query
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.recipe.sql import rejected_sql, rewritten
@@ -182,9 +182,12 @@ def _finished(space: DuckWorkspace, query: str) -> str:
         f"FROM ({query})"
     )
     split = space.spec.split
-    return (
-        finished if split.by == "time" else f"SELECT *, {hash_sql(space, split)} AS __hash FROM ({finished})"
-    )
+    if split.by == "time":
+        return finished
+    place = place_sql(space, split)
+    if split.by != "stratified":  # one byte, and compared as one
+        place = f"CAST({place} AS ENUM({', '.join(map(quote, SPLITS))}))"
+    return f"SELECT *, {place} AS __place FROM ({finished})"
 
 
 def _list(parts: Iterable[str]) -> str:

@@ -100,10 +100,10 @@ class DuckWorkspace(Workspace):
         """Write nothing: a scan of ``cleaned`` is cheap."""
         self.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
 
-    def hashed(self, x: str) -> str:
+    def placed(self, x: str) -> str:
         """Name the column it was kept in when the row was cleaned."""
         del x
-        return "__hash"
+        return "__place"
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:

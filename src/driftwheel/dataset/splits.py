@@ -127,9 +127,10 @@ def _parting(space: Workspace, pinned: Iterable[str] | None, seen: str | None, t
 def _case(space: Workspace, pool: str, split: "Split", pinned: bool, seen: str | None, taught: bool) -> str:
     if split.by == "time":
         return _by_time(space, pool, split, pinned, seen)
+    place = space.placed(place_sql(space, split))
     if split.by == "stratified":
-        return _by_rank(space, split, pinned, taught)
-    return _by_hash(space, split, taught)
+        return _by_rank(space, split, place, pinned, taught)
+    return f"CASE WHEN __taught AND {place} = 'holdout' THEN 'validation' ELSE {place} END" if taught else place
 
 
 def _by_time(space: Workspace, pool: str, split: "Split", pinned: bool, seen: str | None) -> str:
@@ -154,31 +155,34 @@ def _cut(space: Workspace, pool: str, share: float) -> str:
     return quote(found[0][0]) if found else "NULL"
 
 
-def _by_hash(space: Workspace, split: "Split", taught: bool) -> str:
-    place, tuned = space.hashed(hash_sql(space, split)), split.holdout + split.validation
-    new = "NOT __taught AND " if taught else ""
+def place_sql(space: Workspace, split: "Split") -> str:
+    """Write what of a row alone tells its split, where time does not: the split, or what ranks its stratum."""
+    hashed = hash_sql(space, split)
+    if split.by == "stratified":
+        return hashed
+    tuned = split.holdout + split.validation
     return (
-        f"CASE WHEN {new}{place} < {_below(split.holdout)} THEN 'holdout' "
-        f"WHEN {place} < {_below(tuned)} THEN 'validation' ELSE 'train' END"
+        f"CASE WHEN {hashed} < {_below(split.holdout)} THEN 'holdout' "
+        f"WHEN {hashed} < {_below(tuned)} THEN 'validation' ELSE 'train' END"
     )
 
 
 def _outside_holdout(space: Workspace, split: "Split") -> str:
     """Keep later rows out of training when their hash, or a row of their group, is in the holdout."""
-    outside = f"{space.hashed(hash_sql(space, split))} >= {_below(split.holdout)}"
+    outside = f"{space.placed(place_sql(space, split))} <> 'holdout'"
     if split.by == "group":
         judged = f"(SELECT {_unit(space, split)} FROM rows WHERE __key IN (SELECT key FROM pinned))"
         outside += f" AND {_unit(space, split)} NOT IN {judged}"
     return outside
 
 
-def _by_rank(space: Workspace, split: "Split", pinned: bool, taught: bool) -> str:
+def _by_rank(space: Workspace, split: "Split", hashed: str, pinned: bool, taught: bool) -> str:
     """Cut every stratum at the declared shares of its own rows, in the order of their hashes.
 
     A stratum's cuts move when rows join it: rows the champion was trained on are passed over.
     """
     stratum = _text_of(space, split.columns) if split.columns else "__label"
-    order = f"{space.hashed(hash_sql(space, split))}, __key"
+    order = f"{hashed}, __key"
 
     def placed(among: str) -> str:
         return f"(row_number() OVER (PARTITION BY {among} ORDER BY {order}) - 1)"

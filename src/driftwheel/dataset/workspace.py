@@ -104,8 +104,8 @@ class Workspace(ABC):
         """Keep a query that costs little to run again: as a table, unless the engine knows better."""
         self.keep(name, query)
 
-    def hashed(self, x: str) -> str:
-        """Write the hash that parts a row: ``x`` itself, or where it was kept."""
+    def placed(self, x: str) -> str:
+        """Write what parts a row (``splits.place_sql``): ``x`` itself, or where it was kept."""
         return x
 
     def text(self, name: str) -> str:

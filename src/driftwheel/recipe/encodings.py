@@ -97,6 +97,8 @@ class Code:
     def fit(self, rows: Rows, x: str, declared: Declared) -> dict[str, Any]:
         """Learn the categories; ``rare`` counts those left out."""
         keys = [value for value, _ in rows.counted(x, MOST_CATEGORIES)]
+        if len(keys) < MOST_CATEGORIES:
+            return {"keys": keys, "rare": 0}
         distinct = int(rows.fetch(f"count(DISTINCT {x})")[0][0])
         return {"keys": keys, "rare": distinct - len(keys)}
 
