@@ -176,11 +176,9 @@ def _take_captured(space: DuckWorkspace, staged: Path) -> None:
 
 def _finished(space: DuckWorkspace, query: str) -> str:
     """Write the rows of ``cleaned``: values, issues, label, key, time; if rejected the rule and value."""
-    given = _list([identifier(f"__given.{name}") for name in space.columns])
-    finished = (
-        f"SELECT * EXCLUDE ({given}, __rejected, __captured, __told, __at), {_list(derived(space))} "
-        f"FROM ({query})"
-    )
+    dropped = ["__rejected", "__captured", "__told", "__at", *(f"__given.{name}" for name in space.columns)]
+    dropped += [f"__issue.{name}" for name in space.columns if name not in space.judged]
+    finished = f"SELECT * EXCLUDE ({_list(map(identifier, dropped))}), {_list(derived(space))} FROM ({query})"
     split = space.spec.split
     if split.by == "time":
         return finished

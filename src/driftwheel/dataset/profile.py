@@ -77,13 +77,16 @@ def fitted_rules(space: Workspace, params: dict[str, Any]) -> dict[str, dict[str
 
 def _issues(space: Workspace) -> dict[str, tuple[int, ...]]:
     """Count missing, unreadable and outlying cells of the columns that have any: most have none."""
-    asked = {name: identifier(f"__issue.{name}") for name in space.columns}
-    found = space.one(f"SELECT {', '.join(f'count({issue})' for issue in asked.values())} FROM rows")
-    some = [name for name, cells in zip(asked, found, strict=True) if cells]
-    if not some:
-        return {}
-    counted = space.one(f"SELECT {', '.join(_counts(asked[name]) for name in some)} FROM rows")
-    return {name: counted[3 * place : 3 * place + 3] for place, name in enumerate(some)}
+    asked = {name: identifier(f"__issue.{name}") for name in space.judged}
+    texts = [name for name in space.columns if name not in asked]
+    cells = [f"count({issue})" for issue in asked.values()]
+    cells += [f"count(*) - count({identifier(name)})" for name in texts]
+    found = dict(zip([*asked, *texts], space.one(f"SELECT {', '.join(cells)} FROM rows"), strict=True))
+    counts: dict[str, tuple[int, ...]] = {name: (found[name], 0, 0) for name in texts}
+    if some := [name for name in asked if found[name]]:
+        counted = space.one(f"SELECT {', '.join(_counts(asked[name]) for name in some)} FROM rows")
+        counts |= {name: counted[3 * place : 3 * place + 3] for place, name in enumerate(some)}
+    return counts
 
 
 def _counts(issue: str) -> str:

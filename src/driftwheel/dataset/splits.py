@@ -156,7 +156,7 @@ def _cut(space: Workspace, pool: str, share: float) -> str:
 
 
 def place_sql(space: Workspace, split: "Split") -> str:
-    """Write what of a row alone tells its split, where time does not: the split, or what ranks its stratum."""
+    """Write what a row alone says of its split: the split by key or group, its hash within a stratum."""
     hashed = hash_sql(space, split)
     if split.by == "stratified":
         return hashed

@@ -43,6 +43,13 @@ class Workspace(ABC):
         return [column["name"] for column in self.recipe["columns"]]
 
     @property
+    def judged(self) -> list[str]:
+        """The columns whose issues are kept: a text has none but that it is missing."""
+        return [
+            column["name"] for column in self.recipe["columns"] if column["type"] not in {"category", "text"}
+        ]
+
+    @property
     def answer(self) -> set[str]:
         """Columns the target is made of."""
         return set(self.recipe["target"]["reads"])

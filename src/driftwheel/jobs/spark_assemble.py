@@ -90,7 +90,7 @@ def clean(space: SparkWorkspace) -> None:
     )
     query = cleaning_query(union, space.recipe, ["__file", "__line", "__captured", *SENT])
     marks = {word for word, _ in rewritten(space.recipe).values()}
-    beside = map(identifier, (*(f"__issue.{name}" for name in space.columns), *sorted(marks)))
+    beside = map(identifier, (*(f"__issue.{name}" for name in space.judged), *sorted(marks)))
     kept = _list([names, *beside, "__file", "__line", "__id", *derived(space)])
     space.keep("cleaned", f"SELECT {kept} FROM ({query})")
 
