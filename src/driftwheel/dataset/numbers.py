@@ -28,8 +28,9 @@ class _Spread:
 
     @property
     def place(self) -> str:
-        """Write the bin of a value; NULL has none."""
-        return f"least(CAST(floor(({self.x} - {self.low!r}) / {self.width!r}) AS INTEGER), {BINS - 1})"
+        """Write the bin of a value; NULL has none, though ``least`` would give it the last."""
+        place = f"least(CAST(floor(({self.x} - {self.low!r}) / {self.width!r}) AS INTEGER), {BINS - 1})"
+        return f"CASE WHEN {self.x} IS NOT NULL THEN {place} END"
 
 
 def number_profiles(space: Workspace, names: Sequence[str]) -> dict[str, dict[str, Any]]:

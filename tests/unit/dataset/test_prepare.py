@@ -629,3 +629,4 @@ def test_quantiles_of_many_values_are_those_of_the_rows_whose_keys_come_first(
     first = sorted(value for key, value in keyed.items() if key < f"{100 * 2**32 // 300:08x}")
     assert sampled["quantiles"]["p50"] == first[math.ceil(len(first) / 2) - 1] != exact["quantiles"]["p50"]
     assert sampled | {"quantiles": None} == exact | {"quantiles": None}
+    assert sum(exact["histogram"]["counts"]) == exact["given"] == 300
