@@ -130,7 +130,9 @@ def _case(space: Workspace, pool: str, split: "Split", pinned: bool, seen: str |
     place = space.placed(place_sql(space, split))
     if split.by == "stratified":
         return _by_rank(space, split, place, pinned, taught)
-    return f"CASE WHEN __taught AND {place} = 'holdout' THEN 'validation' ELSE {place} END" if taught else place
+    return (
+        f"CASE WHEN __taught AND {place} = 'holdout' THEN 'validation' ELSE {place} END" if taught else place
+    )
 
 
 def _by_time(space: Workspace, pool: str, split: "Split", pinned: bool, seen: str | None) -> str:
