@@ -13,7 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from driftwheel.aws.objects import Objects
-from driftwheel.ledger.champions import Champions
+from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.runs import RunRow, Runs
@@ -95,6 +96,12 @@ def park(world: World, arn: str, kind: Any, **detail: Any) -> Tokens:
         Parked(arn, kind, "token", "flights", "r1", 1, EXECUTION, "2026-01-02T03:50:00+00:00", detail)
     )
     return tokens
+
+
+def champion(sequence: int, run_id: str) -> ChampionRow:
+    names = ("endpoint", "endpoint_config", "model_data_url", "model_package_arn", "baseline_uri")
+    at, why = f"2026-01-0{sequence}T00:00:00+00:00", f"champion {sequence}"
+    return ChampionRow("flights", sequence, run_id, **dict.fromkeys(names, "x"), promoted_at=at, reason=why)
 
 
 def test_a_completed_job_ends_the_wait_with_what_was_described_not_with_the_event(
@@ -465,6 +472,22 @@ def test_the_reconciler_closes_runs_whose_end_nobody_heard_of(
         wake_up({"kind": "reconcile"})
 
     assert Runs(world.table).of_model("flights")[0].status == status
+
+
+@pytest.mark.case("DE-10")
+def test_a_rollback_whose_command_died_is_written_down_once(world: World, wake_up: Wake) -> None:
+    Models(world.table).register(load_spec(SPEC, "model.yaml"), version="v", at="now")
+    decisions = Decisions(world.table)
+    for sequence, run_id in ((1, "r0"), (2, "r1"), (3, "r0")):
+        assert decisions.of_model("flights") == []
+        Champions(world.table).move(champion(sequence, run_id))
+        said = wake_up({"kind": "reconcile"})
+
+    (decision,) = decisions.of_model("flights")
+    assert said == ["a rollback of flights: written down"]
+    assert decision.numbers == {"from_run": "r1", "from_sequence": 2, "to_run": "r0", "sequence": 3}
+    assert wake_up({"kind": "reconcile"}) == []
+    assert decisions.of_model("flights") == [decision]
 
 
 @pytest.mark.case("EV-10")

@@ -20,8 +20,10 @@ from driftwheel.errors import (
 )
 from driftwheel.layout import S3Uri
 from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
+from driftwheel.ledger.rollbacks import record_rollback
 from driftwheel.ledger.runs import Runs, Status
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Parked, Tokens
@@ -57,6 +59,7 @@ class Ledger:
 
     tokens: Tokens
     champions: Champions
+    decisions: Decisions
     leases: Leases
     runs: Runs
     models: Models
@@ -67,6 +70,7 @@ class Ledger:
         return cls(
             tokens=Tokens(table),
             champions=Champions(table),
+            decisions=Decisions(table),
             leases=Leases(table),
             runs=Runs(table),
             models=Models(table),
@@ -82,7 +86,7 @@ def wake(
     """
     if event.get("kind") == "reconcile":
         lines = [settle(parked, clients, ledger, objects, now) for parked in ledger.tokens.all()]
-        return lines + unseen(clients, ledger, now)
+        return lines + unseen(clients, ledger, now) + unwritten(ledger)
     if event.get("detail-type") == "Step Functions Execution Status Change":
         return release(event["detail"], clients, ledger, now)
     found = [parked for arn in event.get("resources", []) if (parked := ledger.tokens.get(arn))]
@@ -157,6 +161,15 @@ def unseen(clients: Clients, ledger: Ledger, now: datetime) -> list[str]:
                 detail = {"executionArn": run.execution_arn, "name": name, "status": status}
                 lines += release(detail, clients, ledger, now)
     return lines
+
+
+def unwritten(ledger: Ledger) -> list[str]:
+    """Write down rollbacks whose command died after the champion's move."""
+    return [
+        f"a rollback of {spec.model}: written down"
+        for spec in ledger.models.all()
+        if record_rollback(spec.model, ledger.champions, ledger.decisions)
+    ]
 
 
 def _training_job(

@@ -16,8 +16,9 @@ from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
 from driftwheel.errors import ChampionMoved, DeploymentFailed, RollbackRefused
 from driftwheel.layout import RunLayout
 from driftwheel.ledger.champions import ChampionRow, Champions
-from driftwheel.ledger.decisions import Decision, Decisions
+from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Lease, Leases
+from driftwheel.ledger.rollbacks import rollback_decision
 from driftwheel.ledger.table import Table
 from driftwheel.steps.proof import prove
 
@@ -159,21 +160,5 @@ def _crown(
     sentence = f"rolled back from run {stands.run_id} to run {target.run_id}: {reason or 'no reason given'}"
     back = replace(target, sequence=stands.sequence + 1, promoted_at=now.isoformat(), reason=sentence)
     ledger.champions.move(back)
-    ledger.decisions.record(
-        Decision(
-            model=stands.model,
-            at=now.isoformat(),
-            id=f"rollback-{back.sequence}",
-            step="rollback",
-            outcome="rolled_back",
-            reason=sentence,
-            numbers={
-                "from_run": stands.run_id,
-                "from_sequence": stands.sequence,
-                "to_run": target.run_id,
-                "sequence": back.sequence,
-            },
-            run_id=target.run_id,
-        )
-    )
+    ledger.decisions.record(rollback_decision(back, stands))
     return back

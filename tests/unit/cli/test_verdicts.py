@@ -11,6 +11,7 @@ import pytest
 from driftwheel.deployment.rollback import rollback_request
 from driftwheel.errors import ChampionMoved, DeploymentFailed, RollbackRefused
 from driftwheel.ledger.decisions import Decision
+from driftwheel.ledger.rollbacks import record_rollback
 from driftwheel.ledger.tokens import Parked
 from driftwheel.steps.rollback import Clients, Ledger, Waiter, roll_back, target_of
 from driftwheel_cli import following, verdicts
@@ -276,6 +277,19 @@ def test_a_rollback_that_died_before_the_pointer_is_finished_by_the_next(promote
 
     assert back.sequence == 3
     assert promoted.fakes["sagemaker"].asked("update_endpoint") == []
+
+
+@pytest.mark.case("DE-10")
+def test_the_decision_of_a_rollback_can_be_told_from_the_champions_alone(promoted: World) -> None:
+    roll(promoted)
+    ledger = Ledger.of(promoted.stack.table)
+    (written,) = ledger.decisions.of_model("flights")
+    key = ("DECISION#flights", f"{written.at}#{written.id}")
+    assert promoted.stack.table.delete(*key, condition="#id = :id", values={"id": written.id})
+
+    assert record_rollback("flights", ledger.champions, ledger.decisions)
+    assert ledger.decisions.of_model("flights") == [written]
+    assert not record_rollback("flights", ledger.champions, ledger.decisions)
 
 
 @pytest.mark.case("DE-03")
