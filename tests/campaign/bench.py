@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from driftwheel.deployment.probe import Probe
@@ -54,13 +54,14 @@ class Bench(Loop):
         self.process.stdin.write(f"{seconds}\n".encode())
         self.process.stdin.flush()
 
-    def aim(self, point: str, at: str = "function") -> None:
-        """Kill whoever reaches a point next, the function or the whole stack."""
-        for mark in self.aimed.glob(f"{point}.*"):
-            mark.unlink()
-        unfinished = self.aimed / f".{point}"
-        unfinished.write_text(at, encoding="utf-8")
-        unfinished.rename(self.aimed / point)
+    def aim(self, *points: str, at: str = "function") -> None:
+        """Kill whoever reaches each of these points next, the function or the whole stack."""
+        for point in points:
+            for mark in self.aimed.glob(f"{point}.*"):
+                mark.unlink()
+            unfinished = self.aimed / f".{point}"
+            unfinished.write_text(at, encoding="utf-8")
+            unfinished.rename(self.aimed / point)
 
     def judge(self) -> int:
         """Hold the test's own model and what all share to the invariants; at the end, every model."""
@@ -76,8 +77,14 @@ class Bench(Loop):
         """End the stack, whatever it looks like."""
         super().down()
 
-    def hit(self, point: str) -> bool:
-        return (self.aimed / f"{point}.hit").exists()
+    def await_hits(self, points: Sequence[str], whose: str) -> None:
+        """Wait until somebody was killed at each of these points; say yes where a run asks a person."""
+
+        def all_hit() -> bool:
+            self.agree()
+            return all((self.aimed / f"{point}.hit").exists() for point in points)
+
+        self.until(all_hit, PATIENCE_SECONDS, f"{' and '.join(points)} {whose}")
 
     def model(self, spec: str = QUIET) -> str:
         """Register a model of its own."""
@@ -207,11 +214,11 @@ class Bench(Loop):
         return Probe(whole.records[:1], whole.scores[:1])
 
 
-def spec_for(point: str) -> str:
-    """A model.yaml whose runs pass a point."""
-    if point in OF_SPARK:
+def spec_for(*points: str) -> str:
+    """A model.yaml whose runs pass these points."""
+    if OF_SPARK.intersection(points):
         return LARGE
-    return ASKING if point in OF_APPROVAL else QUIET
+    return ASKING if OF_APPROVAL.intersection(points) else QUIET
 
 
 def file(parcels: Parcels, rows: int = 1_000) -> bytes:

@@ -50,6 +50,21 @@ OF_SPARK |= {"end_preprocessing_launch"}
 OF_APPROVAL = {"before_delete_token@model_package", "end_approval"}
 """What only the runs of a large data set, and only those that ask a person, pass."""
 
+KILLED_TOGETHER = (
+    ("after_ledger_put", "end_training_launch"),
+    ("after_lease", "before_delete_token@training_job"),
+    ("end_trigger", "after_update_endpoint"),
+    ("end_data_arrival", "end_deployment"),
+    ("end_preprocessing", "before_champion_cas"),
+    ("after_create_job@training_launch", "after_champion_cas"),
+    ("end_evaluation_gate", "end_job_callback"),
+    ("end_record_outcome", "before_delete_token@endpoint"),
+    ("before_delete_token@model_package", "end_approval"),
+    ("after_create_job@preprocessing_launch", "before_delete_token@processing_job"),
+    ("end_preprocessing_launch",),
+)
+"""Places that one run is killed at, one after the other: a retry or a redelivery must bear more than one."""
+
 STARTING_SECONDS = 3
 """The lease of a run that is being started lasts so long here, and 300 s as shipped."""
 

@@ -52,7 +52,7 @@ if CUTS:  # an empty list of cases would be a skip
         model, parcels = cut(point)
         first, before = bench.champion(model), bench.counted(model)
 
-        bench.aim(point, "stack")
+        bench.aim(point, at="stack")
         bench.drop(f"data/{model}/{point}.csv", file(parcels))
         bench.until(lambda: is_down(bench), PATIENCE_SECONDS, f"{point} ends the stack")
         bench.kill()

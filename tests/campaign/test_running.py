@@ -9,13 +9,13 @@ import pytest
 from driftwheel_cli.main import cli
 from tests.loop.conftest import Parcels
 
-from .bench import PATIENCE_SECONDS, Bench, file, spec_for
-from .build import OF_APPROVAL, OF_SPARK, PASSED, POINTS, ROOT, STAGED, STEPS
+from .bench import Bench, file, spec_for
+from .build import KILLED_TOGETHER, OF_APPROVAL, OF_SPARK, PASSED, POINTS, ROOT, STAGED, STEPS
 from .clients import Prober, Span, running
 from .conftest import FULL, Record, tell
 
 SOURCE = ROOT / "src" / "driftwheel"
-AIMS = PASSED if FULL else ("after_create_job@training_launch",)
+AIMS = KILLED_TOGETHER if FULL else (("after_create_job@training_launch",),)
 CLIENTS = (1, 2, 4, 8, 16) if FULL else (2,)
 QUIET_SECONDS = 10.0 if FULL else 1.0
 SWAPS = 10 if FULL else 1
@@ -43,6 +43,7 @@ def test_the_matrix_has_every_point_at_every_stage_that_passes_it() -> None:
         f"{point}@{stage}" for point, _, stages in STAGED.values() for stage in stages
     }
     assert set(PASSED) >= OF_SPARK | OF_APPROVAL
+    assert sorted(point for points in KILLED_TOGETHER for point in points) == sorted(PASSED)
 
 
 def test_the_matrix_ends_every_function_a_run_needs() -> None:
@@ -55,24 +56,24 @@ def test_the_matrix_ends_every_function_a_run_needs() -> None:
 @pytest.mark.case("SF-08")
 @pytest.mark.case("EV-09")
 @pytest.mark.case("DE-07")
-@pytest.mark.parametrize("point", AIMS)
+@pytest.mark.parametrize("points", AIMS, ids=" and ".join)
 def test_a_function_that_is_killed_there_costs_a_retry_and_nothing_else(
-    bench: Bench, point: str, record_property: Record
+    bench: Bench, points: tuple[str, ...], record_property: Record
 ) -> None:
-    parcels, model = Parcels(), bench.model(spec_for(point))
+    parcels, model = Parcels(), bench.model(spec_for(*points))
     bench.wrong_answers = 0
 
-    bench.aim(point)
+    bench.aim(*points)
     bench.drop(f"data/{model}/a.csv", file(parcels))
-    bench.until(lambda: bench.agree() or bench.hit(point), PATIENCE_SECONDS, f"{point} of the first champion")
+    bench.await_hits(points, "of the first champion")
     bench.settle()
     bench.judge()
     first = bench.champion(model)
 
-    bench.aim(point)
+    bench.aim(*points)
     with Prober(bench, first) as prober:
         bench.drop(f"data/{model}/b.csv", file(parcels, 1_500))
-        bench.until(lambda: bench.agree() or bench.hit(point), PATIENCE_SECONDS, f"{point} of the challenger")
+        bench.await_hits(points, "of the challenger")
         bench.settle()
     bench.wrong_answers = prober.failures.total() + prober.wrong()
 
@@ -80,7 +81,7 @@ def test_a_function_that_is_killed_there_costs_a_retry_and_nothing_else(
     assert {row.state for row in bench.ledger.objects.of_model(model)} == {"used"}, runs
     assert bench.champion(model).sequence == 2, runs
     tell(record_property, bench.counted(model))
-    record_property("count kill -9 of a function", 2)
+    record_property("count kill -9 of a function", 2 * len(points))
     record_property("count requests while a challenger was killed or swapped in", prober.asked)
     record_property("count failed or wrong answers to these requests", bench.wrong_answers)
 
