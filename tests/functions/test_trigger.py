@@ -207,6 +207,25 @@ def test_a_person_is_answered_every_time_a_tick_once(world: World, states: Any, 
     assert [d.id.partition("-")[0] for d in decisions].count("already_decided") == 4
 
 
+@pytest.mark.case("EV-10")
+def test_two_triggers_that_start_one_run_at_once_write_it_down_once(
+    world: World, states: Any, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(register(world), created(world, "data/flights/a.csv"))
+    others = iter([5])
+
+    def beside(_: str) -> None:
+        for seconds in others:
+            send(TICK, seconds=seconds)
+
+    monkeypatch.setattr("driftwheel.steps.trigger.reached", beside)
+    send(TICK, seconds=4)
+
+    (execution,) = executions(states)
+    (start,) = [one for one in Decisions(world.table).of_model("flights") if one.outcome == "start"]
+    assert execution["name"] == f"flights-{start.run_id}"
+
+
 @pytest.mark.case("SF-09")
 def test_a_crash_between_lease_and_execution_is_made_good_under_the_same_name(
     world: World, states: Any, send: Send, monkeypatch: pytest.MonkeyPatch

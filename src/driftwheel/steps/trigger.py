@@ -1,7 +1,7 @@
 """Trigger: enter what arrived in the ledger, decide by the one policy, freeze a data set, start its run."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -185,7 +185,7 @@ def start(
     executions.start(wheel.stepfunctions, wheel.state_machine_arn, name, payload(run))
     whole = sum(limits.model_dump().values()) + 7_200
     ledger.leases.acquire(spec.model, run_id, now=int(situation.now), seconds=whole)
-    return answer
+    return replace(answer, run_id=run_id)
 
 
 def _again(ended: RunRow, answer: Start, attempt: int) -> bool:
@@ -288,16 +288,17 @@ def _write_down(
     numbers = {
         name: value for name, value in vars(situation).items() if name != "now" and value not in ("", None)
     }
-    # The same answer to the same situation is one row, however often a tick asks; a person is answered anew,
-    # and every start is one of its own.
-    same = digest(
+    run_id = answer.run_id if isinstance(answer, Start) else ""
+    # A run's start is one row, however often it is tried, and so is the same answer to the same situation,
+    # however often a tick asks. A person is answered anew.
+    same = run_id or digest(
         answer.code,
         situation.pending,
         situation.newest_arrival,
         situation.lease_run,
         situation.last_ended,
         situation.drift,
-        now.isoformat() if manual or isinstance(answer, Start) else "",
+        now.isoformat() if manual else "",
     )
     ledger.decisions.record(
         Decision(
@@ -308,6 +309,7 @@ def _write_down(
             outcome=type(answer).__name__.lower(),
             reason=answer.sentence,
             numbers=numbers | {"at": now.isoformat()},
+            run_id=run_id,
         )
     )
 

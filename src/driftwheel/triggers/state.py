@@ -35,11 +35,12 @@ class Situation:
 
 @dataclass(frozen=True)
 class Start:
-    """When a run starts now, and because of what."""
+    """When a run starts now, and because of what; ``run_id`` once it has started."""
 
     kind: Literal["arrival", "drift", "manual"]
     code: str
     sentence: str
+    run_id: str = ""
 
 
 @dataclass(frozen=True)
