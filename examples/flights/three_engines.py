@@ -130,6 +130,7 @@ def spark(master: str = "local[2]") -> Iterator[Any]:
     session = (
         SparkSession.builder.master(master)
         .config("spark.ui.enabled", "false")
+        .config("spark.driver.memory", "3g")  # its parser keeps what it learned of long expressions
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.executor.memory", "500m")

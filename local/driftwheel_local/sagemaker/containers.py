@@ -34,6 +34,7 @@ SPARK_VARIABLES = {"SPARK_LOCAL_IP": "127.0.0.1", "PYTHONHASHSEED": "0"}
 
 SPARK_DEFAULTS = """\
 spark.master local[*]
+spark.driver.memory 3g
 spark.driver.host 127.0.0.1
 spark.ui.enabled false
 spark.sql.codegen.wholeStage false

@@ -215,6 +215,7 @@ def test_spark_gives_the_same_rows_splits_and_features(kind, batch, records, tmp
         session = (
             SparkSession.builder.master(master)
             .config("spark.ui.enabled", "false")
+            .config("spark.driver.memory", "3g")  # its parser keeps what it learned of long expressions
             .config("spark.driver.host", "127.0.0.1")
             .config("spark.driver.bindAddress", "127.0.0.1")
             .config("spark.executor.memory", "500m")

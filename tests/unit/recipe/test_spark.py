@@ -35,6 +35,7 @@ def session(request, tmp_path_factory):
     found = (
         SparkSession.builder.master("local[1]")
         .config("spark.ui.enabled", "false")
+        .config("spark.driver.memory", "3g")  # its parser keeps what it learned of long expressions
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.sql.shuffle.partitions", "1")
