@@ -112,15 +112,16 @@ class Bench(Loop):
 
         Without ``pending``, what a run tried in vain may stay so; dead letters are sent back meanwhile.
         """
-        began, moved = time.monotonic(), 0.0
+        began, moved, pause = time.monotonic(), 0.0, RECONCILED_EVERY
         while work := [*self._under_way(), *(self._pending() if pending else self._untried())]:
             passed = time.monotonic() - began
             assert passed < patience, work
             self.agree()
             # Seldom while a run is at work, or its states would time out: the reconciler wakes every 300 s.
-            if passed - moved > RECONCILED_EVERY and self._may_jump():
+            if passed - moved > pause and self._may_jump():
                 self.pass_time(VISIBILITY_SECONDS)
-                moved = passed
+                # Longer each time: a message that is still worked on would come again and again.
+                moved, pause = passed, pause * 1.5
                 if not pending:
                     self.redrive()
             time.sleep(0.5)

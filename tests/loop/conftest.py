@@ -201,7 +201,9 @@ class Loop:
                 found.append(f"the lease of {lease.run_id}")
         endpoints = self.client("sagemaker").list_endpoints()["Endpoints"]
         moving = {"Creating", "Updating", "RollingBack", "Deleting"}
-        return found + [e["EndpointName"] for e in endpoints if e["EndpointStatus"] in moving]
+        found += [e["EndpointName"] for e in endpoints if e["EndpointStatus"] in moving]
+        places = (self.folder / "lambda" / "events", self.folder / "events" / "pending")
+        return found + [f"event {file.name}" for place in places for file in place.iterdir()]
 
     def judge(self) -> int:
         """Let everything come to rest and hold it to the invariants; give how many models there were."""
