@@ -35,7 +35,7 @@ test: setup ## Run every check and every test
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-coverage: setup ## Run every test and show the lines none of them reaches (half as long again)
+coverage: setup ## Run every test and show the lines none of them reaches
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term-missing:skip-covered
 
 ENDPOINT ?= local

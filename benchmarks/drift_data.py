@@ -3,6 +3,7 @@
 The same bytes for the same seed; written in row groups, so that ten million rows need no memory.
 """
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,7 +122,7 @@ def write_capture(path: Path, rows: int, seed: int = 12, *, changed: bool, encod
         for part in parts(rows, seed, changed=changed):
             columns = [part[name] for name in CAPTURED]
             texts = [
-                ["" if v != v else f"{v:.6g}" for v in c.tolist()]  # noqa: PLR0124  # NaN
+                ["" if math.isnan(v) else f"{v:.6g}" for v in c.tolist()]
                 if isinstance(c, np.ndarray)
                 else ["" if v is None else v for v in c.to_pylist()]
                 for c in columns
