@@ -20,7 +20,7 @@ from .build import BUILT, OF_APPROVAL, OF_SPARK, made
 VISIBILITY_SECONDS = 361
 """After so long a message whose function was killed is delivered again."""
 PATIENCE_SECONDS, RECONCILED_EVERY = 300, 4
-"""Seconds until what should have happened is given up; and between two jumps of the stack's clock."""
+"""Seconds until what should have happened is given up; and before the first jump of the stack's clock."""
 QUIET = (
     SPEC.replace("rounds: 40", "rounds: 10")
     .replace("{minimum_rows: 200, every_minutes: 1}", "{minimum_rows: 1000000, every_minutes: 60}")
@@ -78,10 +78,15 @@ class Bench(Loop):
         super().down()
 
     def await_hits(self, points: Sequence[str], whose: str) -> None:
-        """Wait until somebody was killed at each of these points; say yes where a run asks a person."""
+        """Wait until somebody was killed at each of these points; say yes where a run asks a person.
+
+        Time passes meanwhile: the message of a trigger that was killed at the first comes back only then.
+        """
+        jumps = Jumps(self)
 
         def all_hit() -> bool:
             self.agree()
+            jumps.take()
             return all((self.aimed / f"{point}.hit").exists() for point in points)
 
         self.until(all_hit, PATIENCE_SECONDS, f"{' and '.join(points)} {whose}")
@@ -112,18 +117,12 @@ class Bench(Loop):
 
         Without ``pending``, what a run tried in vain may stay so; dead letters are sent back meanwhile.
         """
-        began, moved, pause = time.monotonic(), 0.0, RECONCILED_EVERY
+        began, jumps = time.monotonic(), Jumps(self)
         while work := [*self._under_way(), *(self._pending() if pending else self._untried())]:
-            passed = time.monotonic() - began
-            assert passed < patience, work
+            assert time.monotonic() - began < patience, work
             self.agree()
-            # Seldom while a run is at work, or its states would time out: the reconciler wakes every 300 s.
-            if passed - moved > pause and self._may_jump():
-                self.pass_time(VISIBILITY_SECONDS)
-                # Longer each time: a message that is still worked on would come again and again.
-                moved, pause = passed, pause * 1.5
-                if not pending:
-                    self.redrive()
+            if jumps.take() and not pending:
+                self.redrive()
             time.sleep(0.5)
 
     def recover(self, models: list[str]) -> None:
@@ -173,7 +172,7 @@ class Bench(Loop):
     def _under_way(self) -> list[str]:
         return self._at_work() + [run.run_id for run in self.all_runs() if not run.ended_at]
 
-    def _may_jump(self) -> bool:
+    def may_jump(self) -> bool:
         """Whether no state would time out: runs that are at work wait for a token, which takes hours."""
         states, machine = self.client("stepfunctions"), self.names["state_machine_arn"]
         listed = states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
@@ -213,6 +212,25 @@ class Bench(Loop):
         body = self.client("s3").get_object(Bucket=where.bucket, Key=key)["Body"].read()
         whole = Probe.from_json(body)
         return Probe(whole.records[:1], whole.scores[:1])
+
+
+class Jumps:
+    """When the stack's clock goes forward: never while a state would time out, and less often each time.
+
+    A message that is still worked on would come again and again; the reconciler wakes every 300 s.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._moved, self._pause = bench, time.monotonic(), float(RECONCILED_EVERY)
+
+    def take(self) -> bool:
+        """Let the time pass after which a message comes back, if that is due; say whether it was."""
+        now = time.monotonic()
+        if now - self._moved <= self._pause or not self._bench.may_jump():
+            return False
+        self._bench.pass_time(VISIBILITY_SECONDS)
+        self._moved, self._pause = now, self._pause * 1.5
+        return True
 
 
 def spec_for(*points: str) -> str:
