@@ -20,7 +20,8 @@ from typing import Any
 import drift_data
 
 HERE = Path(__file__).parent
-TABLE = ("decode_only", "driftwheel", "duckdb", "polars", "scipy", "frouros", "alibi_detect", "nannyml")
+LIMITS = ("decode_only", "decode_and_count")
+TABLE = (*LIMITS, "driftwheel", "duckdb", "polars", "scipy", "frouros", "alibi_detect", "nannyml")
 SLOW = ("whylogs", "evidently")
 CAPTURE = ("capture_duckdb", "capture_msgspec", "capture_driftwheel")
 PATIENCE = 3600
@@ -178,7 +179,7 @@ def show(found: list[dict[str, Any]], base: str, *, verdicts: bool = True) -> No
             cells.append(f"{one['cpu'] / other['cpu']:.2f}" if other else "-")
             cells.append(f"{said['cpu'] / other['said']['cpu']:.2f}" if other else "-")
         if verdicts:
-            cells += [" | "] if one["engine"] == base else [judged(said["flags"])]
+            cells += [" | "] if one["engine"] in LIMITS else [judged(said["flags"])]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

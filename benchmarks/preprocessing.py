@@ -18,7 +18,7 @@ import data
 import duckdb
 from engines import HEAD, Measured, differences, measure, ratios
 
-ENGINES = ("arrow_parse", "driftwheel_prepare", "pandas_pipeline", "polars_pipeline")
+ENGINES = ("arrow_parse", "driftwheel_prepare", "pandas_pipeline", "polars_pipeline", "duckdb_pipeline")
 OURS, PARSE = "driftwheel_prepare", "arrow_parse"
 SHARE = 0.6
 """Of a function's memory DuckDB gets so much (template.yaml: PREPROCESSING_MEMORY_MB)."""

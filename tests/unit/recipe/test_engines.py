@@ -1,7 +1,5 @@
-"""The flights, two sources joined, on all three engines: DuckDB, Spark (also on a cluster), row by row."""
+"""One recipe, three engines: DuckDB, Spark (also on a cluster) and the server give one digest."""
 
-import csv
-import hashlib
 import json
 import os
 import shutil
@@ -12,30 +10,20 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.recipe.test_flights import ROOT, real_rows
+from tests.unit.dataset.test_prepare import BASE, captured, labels_of, row
 
-from driftwheel.dataset import DataFile, Inputs, prepare
-from driftwheel.dataset.prepare import declared
+from driftwheel.dataset import CaptureFile, DataFile, Inputs, Pinned, prepare
+from driftwheel.dataset.captured import stage_captured
+from driftwheel.dataset.outputs import holdout_keys
 from driftwheel.jobs import preprocess_spark
-from driftwheel.recipe.row import load_recipe
-from driftwheel.spec import load_spec
+from driftwheel.recipe.declare import declare
+from driftwheel.spec import ModelSpec
+from driftwheel.steps.preprocessing_launch import plan_document
 
-SPEC = load_spec((ROOT / "examples/flights/model.yaml").read_bytes())
-FLIGHT = ("time_hour", "carrier", "flight", "origin", "dest", "sched_dep_time", "distance", "arr_delay")
-SKY = (
-    "origin",
-    "time_hour",
-    "temp",
-    "dewp",
-    "humid",
-    "wind_dir",
-    "wind_speed",
-    "precip",
-    "pressure",
-    "visib",
-)
+ROOT = Path(__file__).parents[3]
 
 pytestmark = [  # PySpark leaves its sockets to the garbage collector
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
@@ -43,72 +31,15 @@ pytestmark = [  # PySpark leaves its sockets to the garbage collector
 ]
 
 
-def write(path, names, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(names)
-        writer.writerows([["" if row[name] is None else row[name] for name in names] for row in rows])
-    return path
-
-
 @pytest.fixture(scope="module")
-def records():
-    found = [dict(row) for row in real_rows()]
-    for n in range(0, len(found), 7):
-        found[n]["origin"] = {"JFK": " new york kennedy", "EWR": "NEWARK", "LGA": "La\u00a0Guardia"}[
-            found[n]["origin"]
-        ]
-    return found + found[:50]  # the same flights twice
+def flights():
+    """``examples/flights/three_engines.py``."""
+    changed = pytest.MonkeyPatch()
+    changed.syspath_prepend(str(ROOT / "examples/flights"))
+    import three_engines
 
-
-def digest(columns, rows):
-    """Name a table's content: columns by name, rows by key, doubles bit by bit."""
-    order = sorted(columns)
-    key = order.index("__key")
-    lines = sorted(([row[name] for name in order] for row in rows), key=lambda line: line[key])
-    text = json.dumps(
-        [order, lines], allow_nan=False
-    )  # Python writes a double so that it reads back the same
-    return hashlib.sha256(text.encode()).hexdigest(), len(lines)
-
-
-def of_parquet(path, columns=None):
-    table = pq.read_table(path)
-    names = columns or table.column_names
-    return digest(names, table.select(names).to_pylist())
-
-
-@pytest.fixture(scope="module")
-def batch(records, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("duck")
-    flights, sky = write(folder / "f.csv", FLIGHT, records), write(folder / "w.csv", SKY, records)
-    files = [
-        DataFile("source", "data/flights/f.csv", flights),
-        DataFile("enrich-0", "data/flights-weather/w.csv", sky),
-    ]
-    prepared = prepare(SPEC, Inputs(files=files), folder, memory_mb=500)
-    assert prepared.outcome == "ready"
-    return folder, prepared
-
-
-def test_the_server_gives_the_features_that_were_trained_and_judged_on(batch):
-    folder, _ = batch
-    row = load_recipe(
-        json.loads((folder / "recipe.json").read_text()), json.loads((folder / "params.json").read_text())
-    )
-    table = pq.read_table(folder / "validation.parquet").to_pylist()
-    served = []
-    for line in table:
-        features = row.features({name: line[f"raw.{name}"] for name in row.inputs})
-        served.append(
-            {f"x.{n}": v for n, v in zip(row.feature_names, features, strict=True)} | {"__key": line["__key"]}
-        )
-
-    names = [*(f"x.{name}" for name in row.feature_names), "__key"]
-    assert digest(names, served) == of_parquet(folder / "validation.parquet", names)
-    assert len(served) > 200
-    assert "route" in row.feature_names
+    yield three_engines
+    changed.undo()
 
 
 def near(one, other):
@@ -175,62 +106,175 @@ def wait_for(port, log):
     pytest.fail(f"the Spark master did not start: {log.read_text()[-2000:]}")
 
 
-@contextmanager
-def master_of(kind, folder):
-    if kind == "local[2]":
-        yield kind
-    else:
-        with cluster(folder) as found:
-            yield found
+def content(folder, split):
+    """Every cell of a split, by key; row groups and compression are an engine's own."""
+    table = pq.read_table(folder / f"{split}.parquet")
+    return table.select(sorted(table.column_names)).sort_by("__key").to_pylist()
 
 
-@pytest.mark.parametrize("kind", ["local[2]", "two workers"])
-def test_spark_gives_the_same_rows_splits_and_features(kind, batch, records, tmp_path, monkeypatch):
-    if shutil.which("java") is None:
-        pytest.fail("Spark needs Java: apt-get install openjdk-17-jre-headless (or any Java 17)")
-    from pyspark.sql import SparkSession
+SAME_BYTES = ("holdout.jsonl.gz", "rejected.jsonl.gz", "golden.jsonl", "params.json", "recipe.json")
 
-    folder, prepared = batch
-    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
-    write(tmp_path / "input/source/f.csv", FLIGHT, records)
-    write(tmp_path / "input/enrich-0/w.csv", SKY, records)
-    (tmp_path / "input/plan").mkdir()
-    files = [
-        {"role": "source", "name": "f.csv", "key": "data/flights/f.csv"},
-        {"role": "enrich-0", "name": "w.csv", "key": "data/flights-weather/w.csv"},
-    ]
-    plan = {
-        "spec": SPEC.model_dump(mode="json"),
-        "declared": declared(SPEC),
-        "files": files,
-        "gone": [],
-        "captured": {},
-        "pinned": None,
-        "rollover": False,
-        "taught": [],
-    }
-    (tmp_path / "input/plan/plan.json").write_text(json.dumps(plan))
-    shutil.copy(folder / "recipe.json", tmp_path / "input/plan/recipe.json")
-    with master_of(kind, tmp_path) as master:
-        session = (
-            SparkSession.builder.master(master)
-            .config("spark.ui.enabled", "false")
-            .config("spark.driver.memory", "3g")  # its parser keeps what it learned of long expressions
-            .config("spark.driver.host", "127.0.0.1")
-            .config("spark.driver.bindAddress", "127.0.0.1")
-            .config("spark.executor.memory", "500m")
-            .config("spark.sql.shuffle.partitions", "2")
-            .getOrCreate()
-        )
-        try:
-            found = preprocess_spark.run(session, tmp_path)
-        finally:
-            session.stop()
 
-    assert found == prepared
+def assert_same(spark, duck):
+    """Hold what Spark left in a folder against what DuckDB left."""
     for split in ("train", "validation"):
-        assert of_parquet(tmp_path / "output" / f"{split}.parquet") == of_parquet(folder / f"{split}.parquet")
-    for name in ("holdout.jsonl.gz", "rejected.jsonl.gz", "golden.jsonl", "params.json", "recipe.json"):
-        assert (tmp_path / "output" / name).read_bytes() == (folder / name).read_bytes(), name
-    one, other = (json.loads((place / "profile.json").read_text()) for place in (tmp_path / "output", folder))
-    assert near(one | {"captured": {}}, other | {"captured": {}})
+        assert content(spark, split) == content(duck, split), split
+    for name in SAME_BYTES:
+        assert (spark / name).exists() == (duck / name).exists(), name
+        assert not (duck / name).exists() or (spark / name).read_bytes() == (duck / name).read_bytes(), name
+    one, other = (json.loads((folder / "profile.json").read_text()) for folder in (spark, duck))
+    assert near(one, other | {"captured": one["captured"] or other["captured"]})
+
+
+def test_three_engines_give_one_digest_of_the_flights(flights, tmp_path):
+    found = flights.compare(tmp_path, every=100)
+
+    assert len({result.digest for result in found}) == 1
+    assert [result.engine for result in found] == ["DuckDB", "Spark", "row by row"]
+    assert all(len(rows) > 400 for result in found for rows in result.content.values())
+    assert_same(tmp_path / "spark/output", tmp_path / "duckdb")
+
+
+COLUMNS = BASE["columns"] | {
+    "region": {"type": "category", "missing": "mode"},
+    "rate": {"type": "number", "range": [0, 10], "outside": "clip"},
+}
+JOINED = BASE | {"columns": COLUMNS, "evaluation": {"minimum_rows": 20}}
+DEPOTS = {
+    "depot": ["N", "North", "\uff33outh", None],
+    "region": ["old", " in  land", "coast", "sea"],
+    "rate": [1, 2.5, 1e9, None],
+}
+
+
+def shipments(rows):
+    """Rows as JSON lines: numbers and texts mixed, odd spellings, a field that only some have."""
+    spellings = ("North end", "n", " \uff2e", "South", "Nowhere", None)
+    for n in rows:
+        values = dict(zip(("id", "at", "depot", "weight", "late"), row(n).split(","), strict=True))
+        values |= {"depot": spellings[n % 6], "weight": n % 50 if n % 3 else f"\u00a0{n % 50}.50 "}
+        yield values | ({"weight": "much"} if n % 41 == 0 else {}) | ({"note": {"a": [n]}} if n % 5 else {})
+
+
+class Twins:
+    """Prepares the same data set with DuckDB and with Spark's job, and compares everything they leave."""
+
+    def __init__(self, session, folder):
+        self.session, self.folder, self.turns = session, folder, 0
+
+    def prepare(self, spec, files, traffic=None, spark=True, **more):
+        """``files``: name → role and what writes it; ``more`` as in ``Inputs``."""
+        self.turns += 1
+        here = self.folder / str(self.turns)
+        duck, base = here / "duckdb", here / "spark"
+        for folder in (duck, here / "dropped"):
+            folder.mkdir(parents=True)
+        roles = {name: role for name, (role, _) in files.items()}
+        sources = {name: here / "dropped" / name for name in files}
+        for name, (_, write) in files.items():
+            write(sources[name])
+        local = [DataFile(roles[n], f"data/{n}", shutil.copy(path, duck / n)) for n, path in sources.items()]
+        inputs = Inputs(files=local, **(traffic() if traffic else {}), **more)
+        prepared = prepare(spec, inputs, duck, memory_mb=300)
+        assert prepared.outcome == "ready", prepared
+        if spark:
+            self._on_spark(spec, base, sources, roles, traffic, more, prepared)
+            assert_same(base / "output", duck)
+        return duck, prepared
+
+    def rolled(self, champion, first):
+        """What a run is told of its champion."""
+        pinned = Pinned(champion / "holdout.jsonl.gz", first.holdout_digest, "s3://a/h", first.question)
+        return {"pinned": pinned, "baseline": json.loads((champion / "profile.json").read_text())}
+
+    def _on_spark(self, spec, base, sources, roles, traffic, more, prepared):
+        plan, recipe = base / "input/plan", declare(spec)
+        plan.mkdir(parents=True)
+        for name, path in sources.items():
+            (base / "input" / roles[name]).mkdir(exist_ok=True)
+            shutil.copy(path, base / "input" / roles[name] / name)
+        counts = {}
+        if traffic:
+            counts = stage_captured(plan / "captured.csv", recipe, spec.window.captured_per_hour, **traffic())
+        if more.get("pinned"):
+            shutil.copy(more["pinned"].path, plan / "pinned.jsonl.gz")
+        (plan / "baseline.json").write_text(json.dumps(more.get("baseline")))
+        taught = [shutil.copy(path, plan / f"champion-{path.name}").name for path in more.get("taught", ())]
+        listed = [{"role": roles[n], "name": n, "key": f"data/{n}"} for n in sources]
+        options = {"pinned": more.get("pinned"), "rollover": more.get("rollover", False), "taught": taught}
+        (plan / "recipe.json").write_text(json.dumps(recipe))
+        (plan / "plan.json").write_text(json.dumps(plan_document(spec, listed, counts, **options)))
+        assert preprocess_spark.run(self.session, base) == prepared
+
+
+def jsonl(rows):
+    return text("".join(json.dumps(line) + "\n" for line in shipments(rows)))
+
+
+def text(body):
+    return lambda path: path.write_text(body, encoding="utf-8")
+
+
+def parquet(columns):
+    return lambda path: pq.write_table(pa.table(columns), path)
+
+
+def traffic():
+    """Captured requests, all but one answered, one answer corrected later."""
+    record = {"depot": "\u00a0N", "weight": "7,5", "region": "in\nland", "rate": 3}
+    records = [record | {"weight": n / 7, "rate": str(n)} for n in range(40)] + [record] * 2
+    labels = [(f"X/{n}", n % 2) for n in range(41)] + [("X/3", 0), ("Y/0", 1)]
+    recent = captured("X", *records, at="2024-01-21T00:00:00Z")
+    captures = [CaptureFile("c", [recent, captured("Y", record, at="2023-01-01T00:00:00Z")])]
+    return {"captures": captures, "labels": [labels_of(labels)]}
+
+
+def test_the_pinned_holdout_windows_captured_rows_joins_and_formats_are_alike_on_spark(flights, tmp_path):
+    left = {"prefix": "data/depots/", "on": ["depot"], "format": "parquet"}
+    lines = JOINED | {"source": BASE["source"] | {"format": "jsonl"}, "enrich": [left]}
+    depots = {"d.parquet": ("enrich-0", parquet(DEPOTS))}
+    with flights.spark("local[1]") as session:
+        twins = Twins(session, tmp_path)
+        files = depots | {"a.jsonl": ("source", jsonl(range(400)))}
+        champion, first = twins.prepare(ModelSpec.model_validate(lines), files, spark=False)
+        told = twins.rolled(champion, first)
+
+        files |= {"b.jsonl": ("source", jsonl(range(380, 500)))}
+        sliding = ModelSpec.model_validate(lines | {"window": {"policy": "sliding", "days": 12}})
+        _, kept = twins.prepare(sliding, files, traffic, **told)
+        assert (kept.holdout_digest, kept.rolled_over) == (first.holdout_digest, False)
+        assert kept.rows["captured"] == 42
+        assert kept.rows["outside_window"] > 100
+        assert kept.rows["duplicates"] > 10
+
+        # by stratum, from Parquet, joined rows alone; what the champion was trained on may not judge it
+        taught = [champion / f"{split}.parquet" for split in ("train", "validation")]
+        weights = {"weight": [n / 8 for n in range(700)]}
+        texts = {n: [line[n] for line in shipments(range(700))] for n in ("id", "at", "depot", "late")}
+        rolled = lines | {
+            "source": BASE["source"] | {"format": "parquet"},
+            "enrich": [left | {"how": "inner"}],
+            "split": {"by": "stratified"},
+        }
+        files = depots | {"a.parquet": ("source", parquet(texts | weights))}
+        duck, new = twins.prepare(
+            ModelSpec.model_validate(rolled), files, **told, taught=taught, rollover=True
+        )
+        assert new.rolled_over
+        judges = set(holdout_keys(duck / "holdout.jsonl.gz"))
+        assert not judges & {key for path in taught for key in pq.read_table(path)["__key"].to_pylist()}
+
+
+def test_two_workers_roll_the_flights_holdout_over_as_duckdb_does(flights, tmp_path):
+    sources = flights.write_sources(tmp_path / "dropped", every=100)
+    head, *rows = sources["source"].read_text(encoding="utf-8").splitlines(keepends=True)
+    sky = ("enrich-0", text(sources["enrich-0"].read_text(encoding="utf-8")))
+    files = {"a.csv": ("source", text(head + "".join(rows[:1500]))), "w.csv": sky}
+    with cluster(tmp_path) as master, flights.spark(master) as session:
+        twins = Twins(session, tmp_path / "twins")
+        champion, first = twins.prepare(flights.SPEC, files, spark=False)
+        files |= {"b.csv": ("source", text(head + "".join(rows[1500:])))}
+        _, new = twins.prepare(flights.SPEC, files, **twins.rolled(champion, first), rollover=True)
+
+    assert (new.rolled_over, new.holdout_digest == first.holdout_digest) == (True, False)
+    assert new.rows["holdout"] > 300

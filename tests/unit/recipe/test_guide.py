@@ -75,8 +75,16 @@ def load(connection, recipe, rows):
     )
 
 
+def declarations(cell, examples):
+    """One declaration for all its examples, or one for each."""
+    found = codes(cell)
+    return found * len(examples) if len(found) == 1 else found
+
+
 CLEANING = [
-    (rule, codes(declared)[0], *pair) for rule, declared, cell in table("Cleaning") for pair in pairs(cell)
+    (rule, declared, *pair)
+    for rule, cell, examples in table("Cleaning")
+    for declared, pair in zip(declarations(cell, pairs(examples)), pairs(examples), strict=True)
 ]
 
 
