@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from driftwheel_local import patches
 
-# Spark's machines live for a minute: what the second compiler would save later it costs now, twice over.
+# Spark's machines live for a minute: the second compiler would take 28 of 73 CPU seconds and save none.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 

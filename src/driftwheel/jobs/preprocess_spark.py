@@ -53,7 +53,7 @@ def run(session: Any, base: Path) -> Prepared:
         folder.mkdir(parents=True, exist_ok=True)
     given = sum((base / "input" / file.role / file.name).stat().st_size for file in plan.files)
     prepare_session(session, 1 + given // PARTITION_BYTES)
-    space = SparkWorkspace(output, plan.spec, recipe, session)
+    space = SparkWorkspace(output, plan.spec, recipe, session, work)
     with ExitStack() as kept:
         prepared = _prepare(space, plan, base, work, kept)
     write_json(output / PREPARED, _document(prepared, output, plan.gone))

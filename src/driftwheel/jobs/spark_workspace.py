@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from driftwheel.dataset.workspace import TRAINING, Workspace
@@ -44,9 +45,14 @@ def double_text(value: float | None) -> str | None:
 
 @dataclass(frozen=True)
 class SparkWorkspace(Workspace):
-    """The tables as views of a session; what is kept is persisted, in memory as far as it goes."""
+    """The tables as views of a session; what is kept is Parquet in ``scratch``.
+
+    Spark persists a frame together with the plan that made it, and compares that with every later query: over
+    the recipe's long expressions the driver would spend more time on plans than on rows.
+    """
 
     session: Any
+    scratch: Path
     dialect = SPARK
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -60,8 +66,12 @@ class SparkWorkspace(Workspace):
             yield batch
 
     def keep(self, name: str, query: str) -> None:
-        """Persist a query's result as a view."""
-        self.show(name, self.session.sql(query).persist())
+        """Write a query's result, and read it back."""
+        frame = self.session.sql(query)
+        # A new place each time: the query may read what is being replaced.
+        place = Path(mkdtemp(dir=self.scratch, prefix=f"{name}-")).as_uri()
+        frame.write.mode("append").parquet(place)
+        self.show(name, self.session.read.schema(frame.schema).parquet(place))
 
     def show(self, name: str, frame: Any) -> None:
         """Make a frame known by a name."""

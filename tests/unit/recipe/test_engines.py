@@ -267,7 +267,8 @@ def test_the_pinned_holdout_windows_captured_rows_joins_and_formats_are_alike_on
 
 def test_two_workers_roll_the_flights_holdout_over_as_duckdb_does(flights, tmp_path):
     sources = flights.write_sources(tmp_path / "dropped", every=100)
-    head, *rows = sources["source"].read_text(encoding="utf-8").splitlines(keepends=True)
+    head, *lines = sources["source"].read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = sorted(lines, key=lambda line: [int(part) for part in line.split(",")[1:3]])  # by month and day
     sky = ("enrich-0", text(sources["enrich-0"].read_text(encoding="utf-8")))
     files = {"a.csv": ("source", text(head + "".join(rows[:1500]))), "w.csv": sky}
     with cluster(tmp_path) as master, flights.spark(master) as session:
