@@ -83,7 +83,9 @@ def test_a_function_that_is_killed_there_costs_a_retry_and_nothing_else(
     tell(record_property, bench.counted(model))
     record_property("count kill -9 of a function", 2 * len(points))
     record_property("count requests while a challenger was killed or swapped in", prober.asked)
-    record_property("count failed or wrong answers to these requests", bench.wrong_answers)
+    record_property(
+        "count failed or wrong answers while a challenger was killed or swapped in", bench.wrong_answers
+    )
 
 
 def twice_promoted(bench: Bench, besides: str = "") -> str:
