@@ -16,11 +16,11 @@ import pytest
 
 TOTALS = {
     "faults injected": ("faults ", "kill"),
-    "bad inputs tried": ("bad files", "tests of bad files"),
+    "bad inputs tried (files, and tests of files)": ("bad files", "tests of bad files"),
     "deliveries": ("deliveries to",),
     "trainings": ("trainings",),
     "requests while the champion was swapped": ("requests while",),
-    "of these failed or answered wrongly": ("failed ",),
+    "of these failed (while challengers were killed: or answered wrongly)": ("failed ",),
 }
 """What the run must show → how the names of its parts begin."""
 BEGIN, END = "<!-- campaign: written by make campaign -->", "<!-- campaign: end -->"

@@ -76,16 +76,16 @@ def test_a_function_that_is_killed_there_costs_a_retry_and_nothing_else(
         bench.await_hits(points, "of the challenger")
         bench.settle()
     bench.wrong_answers = prober.failures.total() + prober.wrong()
+    record_property("count requests while a challenger was killed or swapped in", prober.asked)
+    record_property(
+        "count failed or wrong answers while a challenger was killed or swapped in", bench.wrong_answers
+    )
 
     runs = bench.ledger.runs.of_model(model)
     assert {row.state for row in bench.ledger.objects.of_model(model)} == {"used"}, runs
     assert bench.champion(model).sequence == 2, runs
     tell(record_property, bench.counted(model))
     record_property("count kill -9 of a function", 2 * len(points))
-    record_property("count requests while a challenger was killed or swapped in", prober.asked)
-    record_property(
-        "count failed or wrong answers while a challenger was killed or swapped in", bench.wrong_answers
-    )
 
 
 def twice_promoted(bench: Bench, besides: str = "") -> str:
@@ -130,13 +130,13 @@ def test_no_request_fails_and_each_is_captured_while_the_model_is_exchanged(
                 others.append(swap(bench, bystander))
         ended = time.monotonic()
 
+    record_property("count requests while models were exchanged under load", len(load.seconds))
+    record_property("count failed requests while models were exchanged under load", len(load.failures))
+    record_property("count deployments under load", SWAPS)
     assert load.failures == []
     captured = f"capture/{model}/"
     bench.until(lambda: bench.captured(load.name, captured) >= len(load.seconds), 30, "all is captured")
     assert bench.captured(load.name, captured) == len(load.seconds)
-    record_property("count requests while models were exchanged under load", len(load.seconds))
-    record_property("count failed requests while models were exchanged under load", len(load.failures))
-    record_property("count deployments under load", SWAPS)
     said = [
         f"{clients} clients, {ended - began:.0f} s: {len(load.seconds):,} requests, 0 failed, all captured",
         f"p99 {load.slowest_percent(quiet) * 1000:.0f} ms quiet",
