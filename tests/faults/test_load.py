@@ -42,7 +42,7 @@ class Size:
         return round(0.3 * self.objects)
 
     def __str__(self) -> str:
-        return f"{self.objects:,} objects of {len(self.models)} data sets"
+        return f"{self.objects:,} objects of {len(self.models)} data sets, in memory, one step at a time"
 
 
 WHOLE = Size(1.0 if FULL else 0.02)

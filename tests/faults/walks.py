@@ -51,8 +51,8 @@ def tell(world: World, record_property: Callable[[str, object], None]) -> None:
     faults = world.faults.counts
     kills = sum(count for name, count in faults.items() if name.startswith("kill "))
     told = {
-        "deliveries to the trigger and the callback": world.counts["deliveries"],
-        "trainings": len(world.sagemaker.jobs),
+        "deliveries to the trigger and the callback in memory": world.counts["deliveries"],
+        "trainings in memory, stood in for": len(world.sagemaker.jobs),
         "faults in memory: call throttled": faults["fault throttle"],
         "faults in memory: answer lost": faults["fault lost"],
         "kills in memory, at hooks": kills,
