@@ -73,7 +73,7 @@ def test_every_point_is_reached_and_kills() -> None:
     for point in POINTS:
         faults = Once()
         faults.aim(point, 1, 1)
-        turned_twice(faults)
+        assert_world(turned_twice(faults))
         assert faults.counts[f"kill {point}"] == 1, point
 
 
@@ -90,6 +90,7 @@ def test_a_process_that_always_ends_there_leaves_nothing_running(point: str) -> 
 def test_nothing_that_a_rollback_could_need_is_ever_deleted() -> None:
     world = turned_twice(Faults())
 
+    assert_world(world)
     history = world.ledger.champions.history("parcels")
     assert len(history) == 2
     assert {row.endpoint_config for row in history} <= world.sagemaker.configs.keys()

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.bench.world import World
+from tests.oracle.in_memory import assert_world
 
 TRAINING = "training: {algorithm: xgboost, instance: ml.m5.large, fallback_instances: [ml.m5.xlarge]}\n"
 
@@ -18,6 +19,7 @@ def ended(*reasons: str) -> tuple[World, str, str]:
             (name,) = running(world)
             world.end_job(name, "Failed", reason)
         world.settle()
+    assert_world(world)
     (run,) = world.ledger.runs.of_model("parcels")
     return world, run.status, run.outcome
 

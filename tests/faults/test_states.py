@@ -126,6 +126,7 @@ def test_an_answer_of_another_shape_never_ends_in_states_runtime(state: str, ans
 
     assert not only(world)[1].startswith("States.")
     assert world.ledger.champions.get("parcels") is None
+    assert_world(world)
 
 
 @pytest.mark.case("SF-10")

@@ -16,7 +16,8 @@ class Evidence:
     """One model at rest, as one bench or stack shows it.
 
     ``delivered`` maps (key, version) to the ETag; ``held_back`` are objects that wait for a later run;
-    ``jobs`` maps a job's name to its run and status; ``digests`` a run to what its job learned, and how;
+    ``jobs`` maps a job's name to its run and status, ``machineless`` are those AWS found no working machine
+    for; ``digests`` maps a run to what its job learned, and how;
     ``prepared`` what went into a preparation (bytes, model.yaml, seed) to the digests that came out;
     ``tellings`` counts how often a run's last step began, ``alerts`` what it told people;
     ``strays`` names processes, ports and folders nobody refers to; ``canaries`` are values planted in data
@@ -37,6 +38,7 @@ class Evidence:
     tokens: list[Parked] = field(default_factory=list)
     executions: dict[str, tuple[str, str]] = field(default_factory=dict)
     jobs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    machineless: set[str] = field(default_factory=set)
     digests: dict[str, str] = field(default_factory=dict)
     prepared: dict[str, set[str]] = field(default_factory=dict)
     endpoint: dict[str, Any] | None = None

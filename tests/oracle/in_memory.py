@@ -46,9 +46,15 @@ def evidence_of(world: World, model: str) -> Evidence:
                 if name.startswith(f"{model}-")
             },
             jobs={
-                name: (name.removeprefix(prefix), job["TrainingJobStatus"])
+                name: (name.removeprefix(prefix).partition("-")[0], job["TrainingJobStatus"])
                 for name, job in sagemaker.jobs.items()
                 if name.startswith(prefix)
+            },
+            machineless={
+                name
+                for name, job in sagemaker.jobs.items()
+                if job["TrainingJobStatus"] == "Failed"
+                and job["FailureReason"].startswith(("CapacityError", "InternalServerError"))
             },
             digests=world.digests,
             prepared=world.prepared,

@@ -59,15 +59,16 @@ def nothing_lost(evidence: Evidence) -> Iterator[str]:
 
 def no_double_training(evidence: Evidence) -> Iterator[str]:
     statuses = {run.run_id: run.status for run in evidence.runs}
+    able = [run_id for name, (run_id, _) in evidence.jobs.items() if name not in evidence.machineless]
     trained = Counter(
         evidence.digests[run_id]
-        for run_id, _ in evidence.jobs.values()
+        for run_id in able
         if run_id in evidence.digests and statuses.get(run_id) not in WITHOUT_MODEL
     )
     for content, count in trained.items():
         if count > 1:
             yield f"I2 no double training: {count} jobs learned {content}"
-    for run_id, count in Counter(run_id for run_id, _ in evidence.jobs.values()).items():
+    for run_id, count in Counter(able).items():
         if count > 1:
             yield f"I2 no double training: run {run_id} has {count} jobs"
 

@@ -105,6 +105,13 @@ BROKEN: dict[str, tuple[str, Callable[[Evidence], dict[str, object]]]] = {
     "a dead letter": ("I1", lambda e: {"dead_letters": 1}),
     "two jobs that learned the same": ("I2", lambda e: {"digests": {"r1": "one", "r2": "one"}}),
     "two jobs of one run": ("I2", lambda e: {"jobs": {**e.jobs, "e-r2-again": ("r2", "Completed")}}),
+    "two jobs of one run, the other of which found a machine": (
+        "I2",
+        lambda e: {
+            "jobs": {**e.jobs, "e-r2-2": ("r2", "Completed"), "e-r2-3": ("r2", "Failed")},
+            "machineless": {"e-r2-3"},
+        },
+    ),
     "a failed request": ("I3", lambda e: {"wrong_answers": 1}),
     "no endpoint": ("I3", lambda e: {"endpoint": None}),
     "another config": ("I4", lambda e: {"endpoint": {"EndpointConfigName": "e-r1"}}),
