@@ -18,12 +18,17 @@ $(VENV)/.ready: requirements.lock requirements-demo.txt pyproject.toml
 
 setup: $(VENV)/.ready ## Create .venv from the lock file
 
-COMPILE := $(BIN)/uv pip compile --quiet --no-emit-index-url --no-header --no-annotate --python-version 3.11
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
 
-lock: setup ## Recompile every pinned requirements file
+# The last are their own source; --upgrade forgets the digests of the version before.
+lock: setup ## Recompile every hashed requirements file but the demo's; Node's lock is npm's
 	$(COMPILE) src/requirements.in -o src/requirements.txt
-	$(COMPILE) --generate-hashes --extra local --extra dev pyproject.toml -o requirements.lock
-	$(COMPILE) --generate-hashes requirements-sam.in -o requirements-sam.txt
+	$(COMPILE) --extra local --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) requirements-sam.in -o requirements-sam.txt
+	for name in checkov tools; do $(COMPILE) scan/requirements-$$name.in -o scan/requirements-$$name.txt || exit 1; done
+	for file in requirements-bootstrap.txt functions/*/requirements.txt; do \
+	  grep -o '^[a-z].*==[^ ]*' $$file | $(COMPILE) --upgrade - -o $$file || exit 1; \
+	done
 
 demo: setup ## Turn the whole loop twice on real data, here
 	$(BIN)/python examples/flights/demo.py
