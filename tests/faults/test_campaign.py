@@ -8,11 +8,14 @@ import pytest
 from .cases import BAD_INPUT, CASES, LATER, LOAD, MISSING, PARTLY, UNTRIED
 
 TESTS = Path(__file__).parents[1]
+QUOTES_CASES = TESTS / "campaign" / "test_table.py"
+"""Its tests write a small test file, whose marks prove nothing."""
 MARK = re.compile(r"pytest\.mark\.case\(\"([A-Z]{2}-\d\d)\"\)")
 
 
 def marked() -> set[str]:
-    texts = (path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
+    paths = (path for path in TESTS.rglob("test_*.py") if path != QUOTES_CASES)
+    texts = (path.read_text(encoding="utf-8") for path in paths)
     return {case for text in texts for case in MARK.findall(text)}
 
 
@@ -34,7 +37,8 @@ def test_every_case_has_a_test_or_is_owned_up_to(case: str) -> None:
 def test_the_lists_name_no_other_cases_and_no_test_invents_one() -> None:
     known = CASES.keys() | LATER.keys() | BAD_INPUT.keys() | LOAD.keys()
 
-    assert MISSING.keys() | PARTLY.keys() <= CASES.keys()
+    assert MISSING.keys() <= CASES.keys()
+    assert PARTLY.keys() <= known
     assert not MISSING.keys() & PARTLY.keys()
     assert not UNTRIED.keys() & marked()
     assert {case for case in marked() if not case.startswith("OR-")} <= known
