@@ -1,5 +1,7 @@
+# ruff: noqa: N803
 """Every Task state of the shipped machine against every error, generated from the ASL and run in memory."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +17,10 @@ STEPS = {
     name: Machine._step(state) if "Parameters" in state else state["Resource"]
     for name, state in TASKS.items()
 }
+WAITING = {STEPS[name] for name, state in TASKS.items() if "Parameters" in state}
 REACHED = [name for name in TASKS if name != "RecordFailure"]
+DECIDING = {"DataArrival", "Preprocessing", "TrainingLaunch", "EvaluationGate", "Approval"}
+"""States without whose answer no model may serve: what Spark prepared is read from its files."""
 TRANSIENT = [
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
@@ -33,6 +38,7 @@ class Broken(World):
         self.more = {"PreprocessingLaunch": LARGE, "Approval": ASKING}.get(state, "")
         self.errors: dict[str, list[str]] = {}
         self.answers: dict[str, Any] = {}
+        self.machine.send_task_success = self._called_back  # type: ignore[method-assign]
 
     broken = 0
 
@@ -42,7 +48,13 @@ class Broken(World):
         if names:
             raise type(names.pop(0), (Exception,), {})("said so")
         answer = super()._invoke(step, payload)
-        return self.answers.pop(step, answer)
+        return answer if step in WAITING else self.answers.pop(step, answer)
+
+    def _called_back(self, *, taskToken: str, output: str) -> dict[str, Any]:
+        """Answer a state that waits: with nonsense, where a test told so."""
+        (state,) = {one.state for one in self.machine.running() if one.token == taskToken} or {""}
+        answer = self.answers.pop(STEPS.get(state, ""), json.loads(output))
+        return Machine.send_task_success(self.machine, taskToken=taskToken, output=json.dumps(answer))
 
 
 @pytest.fixture(autouse=True)
@@ -117,15 +129,16 @@ def test_where_retries_end_the_run_fails_and_a_person_may_repeat_it(state: str, 
 
 @pytest.mark.case("SF-05")
 @pytest.mark.parametrize("answer", [{}, None, {"outcome": None}, {"outcome": 7}, "text", [1]])
-@pytest.mark.parametrize("state", ["DataArrival", "Preprocessing", "EvaluationGate"])
+@pytest.mark.parametrize("state", REACHED)
 def test_an_answer_of_another_shape_never_ends_in_states_runtime(state: str, answer: Any) -> None:
-    world = Broken()
+    world = Broken(state)
     world.answers[STEPS[state]] = answer
 
     turned(world)
 
+    assert not world.answers, f"{state} was never answered for"
     assert not only(world)[1].startswith("States.")
-    assert world.ledger.champions.get("parcels") is None
+    assert (world.ledger.champions.get("parcels") is None) or state not in DECIDING
     assert_world(world)
 
 

@@ -11,6 +11,10 @@ from driftwheel.ledger.objects import Delivered, Objects
 from .conftest import Context, World
 
 RUN = "runs/flights/0f3c5a9be17d2468"
+LONGEST_KEY_BYTES = 1_024
+LONGEST_PLAIN = "n" * (LONGEST_KEY_BYTES - len("data/flights/.csv")) + ".csv"
+LONGEST = "🚀" + LONGEST_PLAIN[4:]
+"""Names with which a key is as long as S3 lets it be."""
 Events = Callable[[str], dict[str, Any]]
 
 
@@ -104,12 +108,26 @@ def test_a_version_deleted_before_it_was_read_refuses_the_run_with_a_reason(
 
 @pytest.mark.case("EV-07")
 @pytest.mark.parametrize(
-    "name", ["with space.csv", "a+b.csv", "50%2B.csv", "Zürich.csv", "e\u0301.csv", "🚀.csv"]
+    "name",
+    ["with space.csv", "a+b.csv", "50%2B.csv", "Zürich.csv", "e\u0301.csv", "🚀.csv", LONGEST, LONGEST_PLAIN],
+    ids=lambda name: name[:12],
 )
-def test_raw_keys_are_read_as_they_are(world: World, event: Events, context: Context, name: str) -> None:
-    freeze(world, world.put(world.landing, f"data/flights/{name}", b"x\n1\n") | {"role": "source"})
+def test_raw_keys_are_read_as_they_are_and_set_aside_whole(
+    world: World, event: Events, context: Context, name: str
+) -> None:
+    key, bad = f"data/flights/{name}", f"data/flights/{name[:-5]}.csv"
+    freeze(
+        world,
+        world.put(world.landing, key, b"x\n1\n") | {"role": "source"},
+        world.put(world.landing, bad, b"") | {"role": "source"},
+    )
 
-    assert world.load("data_arrival").handler(event("data_arrival"), context)["objects"] == 1
+    section = world.load("data_arrival").handler(event("data_arrival"), context)
+
+    assert (section["outcome"], section["objects"]) == ("ready", 1)
+    assert states(world) == {key: "pending", bad: "quarantined"}
+    kept = world.client("s3").list_objects_v2(Bucket=world.artifacts, Prefix="quarantine/")["Contents"]
+    assert [len(each["Key"].encode()) <= LONGEST_KEY_BYTES for each in kept] == [True]
 
 
 @pytest.mark.case("EV-01")

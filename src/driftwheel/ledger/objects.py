@@ -5,6 +5,7 @@ is (key, versionId), or its ETag and sequencer in an unversioned bucket; never t
 leads one back: a quarantined version is pending again by ``reopen``.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
@@ -20,6 +21,9 @@ PENDING = "Pending"
 
 Only pending versions have the attribute, so that a decision reads what is new, however much lies there.
 """
+
+LONGEST_KEY_BYTES = 800
+"""What of a key stands in a sort key as it is; its digest (64 bytes) and a version must fit behind it."""
 
 STANDING: frozenset[str] = frozenset({"pending", "used", "duplicate"})
 """States of versions whose bytes count."""
@@ -42,7 +46,7 @@ class Delivered:
     @property
     def sk(self) -> str:
         """Its sort key: the object version."""
-        return f"{self.key}#{self.version}"
+        return f"{short(self.key)}#{self.version}"
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,8 @@ class Objects:
 
     def of_key(self, model: str, key: str) -> list[ObjectRow]:
         """Every version of a key that was ever delivered."""
-        return [_row(item) for item in self._table.query(_pk(model), f"{key}#")]
+        rows = (_row(item) for item in self._table.query(_pk(model), f"{short(key)}#"))
+        return [row for row in rows if row.key == key]  # a#b is another key than a
 
     def pending(self, model: str) -> list[ObjectRow]:
         """Every version a run may be started for, oldest first; labels alone start none."""
@@ -190,6 +195,18 @@ def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
         if standing:
             found.append(next((row for row in standing if row.etag == ordered[0].etag), ordered[0]))
     return found
+
+
+def short(key: str) -> str:
+    """Write a key so that it fits a sort key, which holds 1,024 bytes, together with a version.
+
+    >>> short("data/flights/june.csv"), len(short("x" * 1_024))
+    ('data/flights/june.csv', 865)
+    """
+    whole = key.encode()
+    if len(whole) <= LONGEST_KEY_BYTES:
+        return key
+    return f"{whole[:LONGEST_KEY_BYTES].decode(errors='ignore')}~{hashlib.sha256(whole).hexdigest()}"
 
 
 def later(one: str, other: str) -> bool:

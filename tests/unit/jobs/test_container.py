@@ -1,4 +1,6 @@
+import csv
 import gzip
+import io
 import json
 
 import numpy as np
@@ -187,6 +189,19 @@ def test_predictions_are_the_same_bytes_and_no_spreadsheet_runs_them(tmp_path):
         "a,1.0,0.5,0.1,'=cmd|'/c calc'!A1,-1.5",
         "b,0.0,0.25,nan,,2",
     ]
+
+
+@pytest.mark.case("SE-08")
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"], ids=repr)
+def test_whatever_a_spreadsheet_takes_for_a_formula_stays_a_text(tmp_path, start):
+    formula = f"{start}1+cmd|'/c calc'!A1"
+    rows = [HoldoutRow("a", 1.0, {"carrier": formula, "delay": -1.5})]
+
+    write_predictions(tmp_path / "p.gz", rows, np.array([0.5]), Champion("absent"), ["carrier", "delay"])
+
+    text = gzip.decompress((tmp_path / "p.gz").read_bytes()).decode()
+    (cells,) = [*csv.reader(io.StringIO(text, newline=""))][1:]
+    assert cells == ["a", "1.0", "0.5", "", f"'{formula}", "-1.5"]
 
 
 def test_json_never_holds_nan(tmp_path):

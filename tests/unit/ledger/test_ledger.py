@@ -191,6 +191,29 @@ def test_a_used_version_stays_in_the_data_set_until_a_newer_one_replaces_it(tabl
     assert [row.version for row in current(objects.of_model("flights"))] == ["v2"]
 
 
+@pytest.mark.case("EV-07")
+@pytest.mark.parametrize("other", ["x" * 1_023 + "y", "x" * 1_023, "é" * 512])
+def test_the_longest_keys_are_told_apart_and_keep_their_versions(table: Table, other: str) -> None:
+    objects = Objects(table)
+    one = replace(FIRST, key="x" * 1_024)
+
+    for delivered in (one, replace(one, version="v2", etag="e2", sequencer="02"), replace(one, key=other)):
+        objects.deliver(delivered)
+
+    assert [row.state for row in objects.of_key(one.model, one.key)] == ["superseded", "pending"]
+    assert [row.key for row in objects.of_key(one.model, other)] == [other]
+
+
+def test_a_key_that_goes_on_after_another_is_no_version_of_it(table: Table) -> None:
+    objects = Objects(table)
+    longer = replace(FIRST, key=f"{FIRST.key}#2", version="v9", sequencer="FF")
+
+    objects.deliver(longer)
+    objects.deliver(FIRST)
+
+    assert [row.state for row in objects.of_model(FIRST.model)] == ["pending", "pending"]
+
+
 def test_a_settled_object_keeps_its_first_state(table: Table) -> None:
     objects = Objects(table)
     objects.deliver(FIRST)

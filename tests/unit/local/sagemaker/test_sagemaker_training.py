@@ -1,6 +1,7 @@
 """Training jobs: real processes on the /opt/ml contract, with AWS's names, statuses and refusals."""
 
 import json
+import signal
 import socket
 
 import boto3
@@ -172,15 +173,16 @@ def test_a_failure_file_becomes_the_failure_reason_cut_to_1024_characters(accoun
 
 
 @pytest.mark.case("SM-13")
-def test_a_crash_without_failure_file_names_the_command(account):
-    account.train(mode="crash")
+@pytest.mark.parametrize(("mode", "code"), [("crash", 1), ("segfault", -signal.SIGSEGV)])
+def test_a_crash_without_failure_file_names_the_command(account, mode, code):
+    account.train(mode=mode)
 
     reason = account.trained()["FailureReason"]
 
     assert reason.startswith(
-        'AlgorithmError: ExecuteUserScriptError:\nCommand "python -m trainer --mode crash'
+        f'AlgorithmError: ExecuteUserScriptError:\nCommand "python -m trainer --mode {mode}'
     )
-    assert reason.endswith("exit code: 1")
+    assert reason.endswith(f"exit code: {code}")
 
 
 @pytest.mark.case("SM-10")

@@ -30,6 +30,8 @@ if arguments.mode == "fail":
     sys.exit(3)
 if arguments.mode == "crash":
     raise ValueError("no such thing")
+if arguments.mode == "segfault":
+    os.kill(os.getpid(), signal.SIGSEGV)
 if arguments.mode == "patient":
     signal.signal(signal.SIGTERM, finish)
     print("waiting")
