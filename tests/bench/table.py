@@ -2,6 +2,7 @@
 """A DynamoDB table in memory: the five operations and the conditions the ledger uses, one item at a time."""
 
 import copy
+import operator
 import re
 import threading
 from decimal import Decimal
@@ -10,7 +11,8 @@ from typing import Any
 from .faults import Faults, refused
 
 Item = dict[str, Any]
-TERM = re.compile(r"(attribute_exists|attribute_not_exists)\(\s*(\S+?)\s*\)|(\S+) (=|<=) (\S+)")
+TERM = re.compile(r"(attribute_exists|attribute_not_exists)\(\s*(\S+?)\s*\)|(\S+) (=|<=|<>) (\S+)")
+COMPARISONS = {"=": operator.eq, "<=": operator.le, "<>": operator.ne}
 
 
 class MemoryTable:
@@ -130,9 +132,7 @@ class MemoryTable:
         return answer
 
     @staticmethod
-    def _check(
-        item: Item | None, condition: str, names: dict[str, str], values: Item, operation: str
-    ) -> None:
+    def _check(item: Item | None, condition: str, names: dict[str, str], values: Item, called: str) -> None:
         if not condition:
             return
         holds = []
@@ -143,9 +143,8 @@ class MemoryTable:
                 holds.append(present == (function == "attribute_exists"))
                 continue
             value = (item or {}).get(names[left])
-            known = value is not None
-            holds.append(known and (value == values[right] if comparison == "=" else value <= values[right]))
+            holds.append(value is not None and COMPARISONS[comparison](value, values[right]))
         assert holds, condition
         assert not (" OR " in condition and " AND " in condition), condition
         if not (any(holds) if " OR " in condition else all(holds)):
-            raise refused("ConditionalCheckFailedException", operation)
+            raise refused("ConditionalCheckFailedException", called)

@@ -28,19 +28,22 @@ class Leases:
     def acquire(self, model: str, run_id: str, *, now: int, seconds: int) -> Lease | None:
         """Take the lease when it is free, expired or already ours; None when another run holds it.
 
-        Our own lease is extended under its old token: a run that crashed while starting goes on as itself.
+        Our own lease is extended under its old token: a run that crashed while starting goes on as itself,
+        and of two triggers that start one run at once neither takes it from the other.
         """
-        held = self.get(model)
-        item = self._table.update(
-            "LEASE",
-            model,
-            {"run_id": run_id, "expires_at": now + seconds},
-            condition="attribute_not_exists( #run_id ) OR #run_id = :free "
-            "OR #run_id = :mine OR #expires_at <= :now",
-            values={"free": "", "mine": run_id, "now": now},
-            add={"fence": 0 if held and held.run_id == run_id else 1},
-        )
-        return Lease(model, run_id, item["fence"], item["expires_at"]) if item else None
+        changes = {"run_id": run_id, "expires_at": now + seconds}
+        # Whose the lease is when it is written decides about the fence, not whose it was when it was read.
+        for condition, values, fences in (
+            ("attribute_not_exists( #run_id ) OR #run_id = :free", {"free": ""}, 1),
+            ("#run_id = :mine", {"mine": run_id}, 0),
+            ("#expires_at <= :now AND #run_id <> :mine", {"now": now, "mine": run_id}, 1),
+        ):
+            item = self._table.update(
+                "LEASE", model, changes, condition=condition, values=values, add={"fence": fences}
+            )
+            if item:
+                return Lease(model, run_id, item["fence"], item["expires_at"])
+        return None
 
     def get(self, model: str) -> Lease | None:
         """Read who holds the lease; an expired holder is still shown."""

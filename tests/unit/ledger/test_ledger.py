@@ -274,6 +274,41 @@ def test_a_lease_is_reentrant_for_its_own_run_and_free_after_release(table: Tabl
     assert leases.acquire("flights", "run-2", now=1001, seconds=60) is not None
 
 
+class Meeting(Table):
+    """A table whose first answer waits until both have asked."""
+
+    def __init__(self, table: Table, barrier: threading.Barrier) -> None:
+        super().__init__(table._resource)
+        self._barrier, self._met = barrier, False
+
+    def get(self, pk: str, sk: str) -> Any:
+        found = super().get(pk, sk)
+        self._meet()
+        return found
+
+    def update(self, *arguments: Any, **named: Any) -> Any:
+        self._meet()
+        return super().update(*arguments, **named)
+
+    def _meet(self) -> None:
+        if not self._met:
+            self._met = True
+            self._barrier.wait(10)
+
+
+@pytest.mark.case("EV-02")
+def test_two_triggers_that_start_one_run_at_once_hold_one_lease(table: Table) -> None:
+    barrier = threading.Barrier(2)
+    holders = [Leases(Meeting(table, barrier)) for _ in range(2)]
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda leases: leases.acquire("flights", "run-1", now=100, seconds=60), holders)
+
+    assert one is not None
+    assert one == other
+    Leases(table).check("flights", "run-1", one.fence)
+
+
 def champion(sequence: int, run_id: str) -> ChampionRow:
     return ChampionRow(
         "flights", sequence, run_id, "endpoint", "config", "s3://m", "arn", "s3://b", "now", "better"
