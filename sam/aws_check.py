@@ -57,7 +57,12 @@ def main(region: str, flights: Path, weather: Path, *, yes: bool) -> None:
         click.echo(f"STILL BILLED: {line}")
     if billed:
         raise SystemExit(1)
-    click.echo("nothing billed is left; the KMS key is deleted in 7 days, log groups went with the stack")
+    click.echo("nothing of the stack is billed by the hour; its KMS key is deleted in 7 days")
+    click.echo(
+        "left: the logs of its jobs and endpoints, in groups below /aws/sagemaker/ that SageMaker made and "
+        "keeps for good, and the stack aws-sam-cli-managed-default with its bucket, which `sam deploy "
+        "--resolve-s3` makes once in a region for all that is deployed so"
+    )
 
 
 def _run(*command: str) -> None:
@@ -128,12 +133,23 @@ def _named(client: Client, operation: str, key: str, name: str, stack: str) -> l
     return [one[name] for page in pages for one in page[key] if one[name].startswith(f"{stack}-")]
 
 
+def _at_work(client: Client, stack: str) -> Iterator[tuple[str, str, str]]:
+    """List the kind, name and status of every job whose machines still run."""
+    for kind in ("Training", "Processing"):
+        operation, key, name = f"list_{kind.lower()}_jobs", f"{kind}JobSummaries", f"{kind}JobName"
+        for job in _named(client, operation, key, name, stack):
+            describe = getattr(client("sagemaker"), f"describe_{kind.lower()}_job")
+            status = describe(**{name: job})[f"{kind}JobStatus"]
+            if status in {"InProgress", "Stopping"}:
+                yield kind, job, status
+
+
 def _delete_serving(client: Client, stack: str) -> Iterator[str]:
     sagemaker = client("sagemaker")
-    for job in _named(client, "list_training_jobs", "TrainingJobSummaries", "TrainingJobName", stack):
-        if sagemaker.describe_training_job(TrainingJobName=job)["TrainingJobStatus"] == "InProgress":
-            sagemaker.stop_training_job(TrainingJobName=job)
-            yield f"training job {job} stopped"
+    for kind, job, status in _at_work(client, stack):
+        if status == "InProgress":
+            getattr(sagemaker, f"stop_{kind.lower()}_job")(**{f"{kind}JobName": job})
+            yield f"{kind.lower()} job {job} stopped"
     for endpoint in _named(client, "list_endpoints", "Endpoints", "EndpointName", stack):
         with suppress(WaiterError):  # an update cannot be deleted, an endpoint that failed can
             sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=endpoint)
@@ -203,10 +219,7 @@ def still_billed(client: Client, stack: str) -> list[str]:
     found = [
         f"endpoint {name}" for name in _named(client, "list_endpoints", "Endpoints", "EndpointName", stack)
     ]
-    for job in _named(client, "list_training_jobs", "TrainingJobSummaries", "TrainingJobName", stack):
-        status = client("sagemaker").describe_training_job(TrainingJobName=job)["TrainingJobStatus"]
-        if status in {"InProgress", "Stopping"}:
-            found.append(f"training job {job} ({status})")
+    found += [f"{kind.lower()} job {job} ({status})" for kind, job, status in _at_work(client, stack)]
     found += [
         f"bucket {bucket['Name']}"
         for bucket in client("s3").list_buckets()["Buckets"]

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -117,6 +117,26 @@ def test_the_stack_keeps_what_people_decided(asked: Loop) -> None:
     assert "complaints" in reasons
 
 
+def busy(loop: Loop, name: str) -> Callable[[], str]:
+    """Start a processing job that would work for an hour; answers its status when called."""
+    sagemaker = loop.client("sagemaker")
+    cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}
+    sagemaker.create_processing_job(
+        ProcessingJobName=name,
+        RoleArn="arn:aws:iam::123456789012:role/sagemaker",
+        AppSpecification={
+            "ImageUri": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0",
+            "ContainerEntrypoint": ["python3", "-c", "import time; time.sleep(3600)"],
+        },
+        ProcessingResources={"ClusterConfig": cluster},
+    )
+
+    def status() -> str:
+        return str(sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"])
+
+    return status
+
+
 @pytest.mark.case("OP-01")
 def test_what_the_loop_made_is_taken_down_until_nothing_is_billed(asked: Loop) -> None:
     if asked.ledger.champions.get("parcels") is None:  # tried by itself: nothing was approved yet
@@ -142,14 +162,20 @@ def test_what_the_loop_made_is_taken_down_until_nothing_is_billed(asked: Loop) -
     def client(service: str) -> Any:
         return theirs.get(service) or asked.client(service)
 
-    assert any(line.startswith("endpoint ") for line in still_billed(client, "driftwheel"))
-
     asked.judged = False
+    processing = busy(asked, "driftwheel-busy")
+
+    billed = still_billed(client, "driftwheel")
+    assert any(line.startswith("endpoint ") for line in billed)
+    assert "processing job driftwheel-busy (InProgress)" in billed
+
     said = list(take_down(client, "driftwheel", lambda: told.append("stack")))
 
+    asked.until(lambda: processing() == "Stopped", 60, "the job stops")
     left = still_billed(client, "driftwheel")
     assert told == ["stack", key]
     assert f"endpoint {asked.endpoint_name}" in said
+    assert "processing job driftwheel-busy stopped" in said
     assert not [line for line in left if not line.startswith(("schedule ", "alarm "))], left
     assert not [line for line in left if line.endswith(("-5xx", "-latency"))], left
     with pytest.raises(ClientError, match="Could not find"):
