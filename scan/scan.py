@@ -1,7 +1,7 @@
 """`make scan`: every scanner over the template, as written and as CloudFormation receives it, and the code.
 
-Each scanner runs in its own environment below .scan. Ends with 1 when a rule that must pass does not, unless
-the template accepts it with a reason, and when it accepts something that no scanner says any more.
+cfn-lint and statelint are .venv's, the others lie below .scan. Ends with 1 when a rule that must pass does
+not, unless the template accepts it with a reason, and when it accepts what no scanner says any more.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Deployment: move the endpoint to the challenger; the callback verifies and ends the wait.
 
-The one function that may change what serves, so it also puts right what is not as the ledger says.
+The one function that may create or move what serves, so it also puts right what is not as the ledger says.
 """
 
 from datetime import UTC, datetime

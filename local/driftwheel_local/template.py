@@ -87,7 +87,7 @@ def read_template(path: Path) -> dict[str, Any]:
     Raises TemplateError naming the file for anything that is not a template with known sections.
     """
     try:
-        body = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  (a SafeLoader)
+        body = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise TemplateError(
             f"{path}: cannot be read ({error.strerror}); pass an existing template"

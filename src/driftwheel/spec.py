@@ -447,7 +447,7 @@ def load_spec(text: str | bytes, name: str = "model.yaml") -> ModelSpec:
     Raises SpecInvalid with one line per wrong field: where it is, what is wrong, what was given.
     """
     try:
-        document: Any = yaml.load(text, Loader=Yaml12Loader)  # noqa: S506  # a SafeLoader
+        document: Any = Yaml12Loader(text).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecInvalid(f"{name} is not YAML: {error}") from error
     if not isinstance(document, dict):

@@ -16,8 +16,8 @@ def may(role: str, action: str, resource: str, **context: str) -> bool:
     return decide(roles()[role], Need(action, resource, context)) == "allowed"
 
 
-def who(action: str, resource: str) -> set[str]:
-    return {role for role in roles() if may(role, action, resource)}
+def who(action: str, resource: str, **context: str) -> set[str]:
+    return {role for role in roles() if may(role, action, resource, **context)}
 
 
 @pytest.mark.case("SE-13")
@@ -34,6 +34,15 @@ def test_only_deployment_creates_what_serves() -> None:
         assert who(f"sagemaker:{action}", ENDPOINT) == {"DeploymentFunctionRole"}
     assert who("sagemaker:CreateEndpointConfig", CONFIG) == {"DeploymentFunctionRole"}
     assert who("sagemaker:CreateModel", f"{SAGEMAKER}:model/driftwheel-m") == {"DeploymentFunctionRole"}
+
+
+@pytest.mark.case("SE-13")
+def test_the_sweep_too_deletes_what_serves_but_only_what_carries_the_stacks_tag() -> None:
+    tag = "aws:resourcetag/driftwheel:stack"
+    deleters = {"DeploymentFunctionRole", "SweepFunctionRole"}
+
+    assert who("sagemaker:DeleteEndpoint", ENDPOINT, **{tag: "driftwheel"}) == deleters
+    assert who("sagemaker:DeleteEndpoint", ENDPOINT, **{tag: "another"}) == {"DeploymentFunctionRole"}
 
 
 @pytest.mark.case("SE-13")

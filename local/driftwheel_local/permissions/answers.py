@@ -3,9 +3,9 @@
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
+from html import escape
 from http import HTTPStatus
 from typing import Any
-from xml.sax.saxutils import escape
 
 from driftwheel_local.permissions.gate import Denied, Gate
 from driftwheel_local.permissions.requests import call_of, caller_of, needs_body
@@ -20,12 +20,12 @@ def denial(denied: Denied, method: str = "POST") -> Answer:
     """Answer status, headers and body of a refusal, in the words and form of the service asked."""
     message = denied.message
     if denied.call.protocol == "rest-xml":
-        error = f"<Error><Code>AccessDenied</Code><Message>{escape(message)}</Message></Error>"
+        error = f"<Error><Code>AccessDenied</Code><Message>{escape(message, quote=False)}</Message></Error>"
         body = b"" if method == "HEAD" else f'<?xml version="1.0" encoding="UTF-8"?>{error}'.encode()
         return HTTPStatus.FORBIDDEN, {"Content-Type": "application/xml"}, body
     if denied.call.protocol == "query":
         code = "AuthorizationError" if denied.call.service == "sns" else "AccessDenied"
-        error = f"<Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message>"
+        error = f"<Type>Sender</Type><Code>{code}</Code><Message>{escape(message, quote=False)}</Message>"
         body = f"<ErrorResponse><Error>{error}</Error><RequestId>local</RequestId></ErrorResponse>".encode()
         return HTTPStatus.FORBIDDEN, {"Content-Type": "text/xml"}, body
     if denied.call.protocol == "cbor":
