@@ -1,4 +1,4 @@
-"""The twelve mutants: planted one by one into a copy of the source, each must turn a named case red."""
+"""The twelve mutants: planted one by one into a copy of the source, each must turn a test of a case red."""
 
 import os
 import shutil
@@ -189,9 +189,21 @@ def judged(tree: Path, mutant: Mutant) -> Verdict:
 
 
 def tested(tree: Path, tests: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
-    """Run tests against the copy's own source."""
+    """Run those tests that stand for a case against the copy's own source."""
     places = os.pathsep.join(str(tree / name) for name in ("src", "local", "cli"))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf", *tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "case",
+        "-p",
+        "no:cacheprovider",
+        "--tb=no",
+        "-rf",
+        *tests,
+    ]
     return subprocess.run(
         command,
         cwd=tree,

@@ -74,6 +74,7 @@ CREATES = {
     "endpoint_config": (CONFIG, ["EndpointConfigName"]),
     "endpoint": (ENDPOINT | {"Tags": TAGS}, ["EndpointName"]),
 }
+DESCRIBED = [*CREATES, "model_package"]
 FAULTS: list[list[Fault]] = [["throttle", "throttle"], ["500"], ["reset"]]
 
 
@@ -112,14 +113,13 @@ def test_a_creation_that_meets_faults_makes_one_resource(
 
 @pytest.mark.case("SM-01")
 @pytest.mark.parametrize("faults", FAULTS, ids=str)
-@pytest.mark.parametrize("operation", ["model", "endpoint_config", "endpoint"])
+@pytest.mark.parametrize("operation", DESCRIBED)
 def test_a_description_that_meets_faults_is_asked_for_again(
     boundary: Boundary, operation: str, faults: list[Fault]
 ) -> None:
-    request, names = CREATES[operation]
-    boundary.plan[f"Describe{camel(operation)}"] = list(faults)
+    boundary.plan[f"Describe{camel(operation)}"] = [*faults, "ok"]
 
-    found = existing(boto3.client("sagemaker"), operation, {name: request[name] for name in names})
+    found = existing(boto3.client("sagemaker"), operation, {f"{camel(operation)}Name": "driftwheel-x"})
 
     assert found is not None
     assert boundary.attempts[f"Describe{camel(operation)}"] == len(faults) + 1
@@ -153,13 +153,16 @@ def test_what_no_retry_mends_is_asked_once_and_said_in_awss_words(
     assert boundary.attempts == {f"Create{camel(operation)}": 1}
 
 
-def test_every_creation_the_product_sends_is_tried_here() -> None:
-    text = "".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "src" / "driftwheel" / "steps").glob("*.py")
-    )
+def test_every_creation_and_description_the_product_sends_is_tried_here() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
 
-    sent = set(re.findall(r"create_once\(\s*(?:clients\.sagemaker|client),\s*\"(\w+)\"", text))
-    assert sent - {"model_package_group", "model_package"} == set(CREATES)
+    sent = {
+        call: set(re.findall(rf"\b{call}\(\s*[\w.]+,\s*\"(\w+)\"", text))
+        for call in ("create_once", "existing")
+    }
+    assert sent["create_once"] == set(CREATES)
+    assert sent["existing"] < set(DESCRIBED)
+    assert set(CREATES) < set(DESCRIBED)  # a creation that is refused describes what stands in its way
 
 
 @pytest.mark.case("SM-02")

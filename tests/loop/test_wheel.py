@@ -85,6 +85,7 @@ def test_worse_data_is_trained_and_rejected_and_the_champion_stays(loop: Loop, p
     assert loop.predict(parcels.rows(1), "still-there")
 
 
+@pytest.mark.case("EV-12")
 def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     loop: Loop, parcels: Parcels
 ) -> None:
@@ -109,6 +110,10 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     run = loop.ended(4)
 
     assert (run.status, run.kind) == ("promoted", "drift"), run.outcome
+    states = loop.client("stepfunctions")
+    listed = states.list_executions(stateMachineArn=loop.names["state_machine_arn"])["executions"]
+    kinds = [each.kind for each in loop.runs()]
+    assert (len(listed), kinds) == (4, ["drift", "arrival", "arrival", "arrival"]), "outputs start no run"
     after = loop.ledger.champions.get("parcels")
     assert after is not None
     assert (after.sequence, after.endpoint) == (before.sequence + 1, before.endpoint)

@@ -1,8 +1,10 @@
 """The house's own rules: one word per step, arrows that point one way, a state machine that cannot hang."""
 
 import ast
+import copy
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ ROOT = Path(__file__).parents[2]
 STEPS = sorted(path.stem for path in (ROOT / "events").glob("*.json"))
 DEFINITION = json.loads((ROOT / "statemachine" / "model_loop.asl.json").read_text(encoding="utf-8"))
 TASKS = {name: state for name, state in DEFINITION["States"].items() if state["Type"] == "Task"}
+
+BEATING = {"PreprocessingLaunch", "TrainingLaunch", "Deployment"}
+"""States that wait for what the reconciler looks after: it sends their heartbeats."""
 
 
 class Loader(yaml.SafeLoader):
@@ -57,25 +62,73 @@ def test_a_task_state_is_named_after_its_function_and_its_section(name: str) -> 
     assert state["ResultPath"].removeprefix("$.") in Run.model_fields
 
 
+TRANSIENT = {
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+}
+
+
+def unsound(name: str, state: dict[str, Any]) -> Iterator[str]:
+    """Say what a Task state lacks."""
+    if "TimeoutSeconds" not in state and "TimeoutSecondsPath" not in state:
+        yield "no timeout"
+    if name in BEATING and "HeartbeatSeconds" not in state:
+        yield "no heartbeat"
+    if not any(set(retry["ErrorEquals"]) >= TRANSIENT for retry in state.get("Retry", [])):
+        yield "no retry of a transient error"
+    for retry in state.get("Retry", []):
+        if retry.get("BackoffRate", 1) <= 1 or not retry.get("MaxDelaySeconds"):
+            yield "a retry without backoff or its bound"
+        if retry.get("JitterStrategy") != "FULL":
+            yield "a retry without jitter"
+    last = state.get("Catch", [{}])[-1]
+    if last.get("ErrorEquals") != ["States.ALL"]:
+        yield "not every error is caught"
+    if last.get("Next") != ("RunFailed" if name == "RecordFailure" else "RecordFailure"):
+        yield "a fault is caught by another state than the one that records it"
+
+
 @pytest.mark.case("SF-03")
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_state_is_bounded_retries_transient_errors_and_catches_the_rest(name: str) -> None:
-    state = TASKS[name]
-    transient = {
-        "Lambda.ServiceException",
-        "Lambda.AWSLambdaException",
-        "Lambda.SdkClientException",
-        "Lambda.TooManyRequestsException",
-    }
+    assert [*unsound(name, TASKS[name])] == []
 
-    assert "TimeoutSeconds" in state or "TimeoutSecondsPath" in state
-    assert any(transient <= set(retry["ErrorEquals"]) for retry in state["Retry"])
-    for retry in state["Retry"]:
-        assert retry["BackoffRate"] > 1
-        assert retry["MaxDelaySeconds"]
-        assert retry["JitterStrategy"] == "FULL"
-    assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
-    assert state["Catch"][-1]["Next"] == ("RunFailed" if name == "RecordFailure" else "RecordFailure")
+
+@pytest.mark.case("SF-03")
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        ({"TimeoutSecondsPath": None}, "no timeout"),
+        ({"HeartbeatSeconds": None}, "no heartbeat"),
+        ({"Retry": None}, "no retry of a transient error"),
+        ({"Retry.ErrorEquals": [*TRANSIENT][1:]}, "no retry of a transient error"),
+        ({"Retry.BackoffRate": 1.0}, "a retry without backoff or its bound"),
+        ({"Retry.MaxDelaySeconds": None}, "a retry without backoff or its bound"),
+        ({"Retry.JitterStrategy": "NONE"}, "a retry without jitter"),
+        ({"Catch.ErrorEquals": ["States.Timeout"]}, "not every error is caught"),
+        ({"Catch.Next": "RunFailed"}, "a fault is caught by another state than the one that records it"),
+    ],
+    ids=str,
+)
+def test_a_state_machine_that_breaks_a_rule_is_found_out(change: dict[str, Any], lacks: str) -> None:
+    broken = copy.deepcopy(TASKS["TrainingLaunch"])
+    for path, value in change.items():
+        part, _, member = path.partition(".")
+        for place in broken[part] if member else [broken]:
+            place.pop(member or part)
+            place.update({member or part: value} if value is not None else {})
+
+    assert lacks in {*unsound("TrainingLaunch", broken)}
+
+
+@pytest.mark.case("SF-03")
+def test_a_state_that_waits_for_a_job_or_an_endpoint_fails_when_nobody_looks_after_it() -> None:
+    waiting = {name for name, state in TASKS.items() if "waitForTaskToken" in state["Resource"]}
+
+    assert waiting - BEATING == {"Approval"}  # a person sends no heartbeat; approval_seconds bounds it
+    assert waiting >= BEATING
 
 
 def test_every_error_the_state_machine_names_is_one_we_raise() -> None:

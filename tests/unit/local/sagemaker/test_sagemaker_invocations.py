@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import re
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -145,6 +147,42 @@ def test_a_container_that_dies_on_a_request_is_an_error_and_comes_back(served):
         lambda alive: alive == [True],
     )
     assert served.predict({"value": 1}) == {"sum": 2}
+
+
+@pytest.mark.case("DE-15")
+@pytest.mark.parametrize(("instances", "most"), [(1, None), (2, 4)])
+def test_a_kill_under_load_costs_what_was_asked_meanwhile_and_no_record(account, instances, most):
+    account.endpoint(capture=100, InitialInstanceCount=instances)
+    answers, failures, recovered = [], [], threading.Event()
+
+    def ask():
+        while not recovered.is_set():
+            try:
+                answers.append(account.predict({"value": 1}))
+            except ClientError as error:
+                failures.append(error.response["Error"]["Code"])
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            account.until(lambda: len(answers), lambda count: count > 40)
+            variant = account.world.endpoints.find("scores").fleet.variants["main"]
+            killed = variant.hosts[0]
+            os.kill(killed._process.pid, signal.SIGKILL)
+            account.until(
+                lambda: [host for host in list(variant.hosts) if host is not killed and host.is_alive()],
+                lambda alive: len(alive) == instances,
+            )
+            seen, before = len(failures), len(answers)
+            account.until(lambda: len(answers), lambda count: count > before + 40)
+        finally:
+            recovered.set()
+    for each in asking:
+        each.result()
+
+    assert {answer["sum"] for answer in answers} == {2}
+    assert len(failures) <= (seen + 4 if most is None else most)  # one in flight for each who asks
+    assert len(captured(account)) == len(answers)
 
 
 def test_every_invocation_is_measured(served):
