@@ -262,6 +262,23 @@ def test_markers_are_ignored_by_rule_and_recorded(world: World, states: Any, sen
     assert [row.state for row in Objects(world.table).of_model("flights")] == ["ignored"]
 
 
+@pytest.mark.case("EV-12")
+@pytest.mark.parametrize("key", ["other/a.csv", "runs/flights/r1/data.json", "quarantine/flights/v1/a.csv"])
+def test_what_lies_elsewhere_belongs_to_nobody_and_starts_nothing(
+    world: World, states: Any, send: Send, key: str
+) -> None:
+    send(register(world))
+
+    answer = send(created(world, key))
+
+    send(TICK, seconds=600)
+    assert answer == {"batchItemFailures": []}
+    assert executions(states) == []
+    assert Objects(world.table).of_model("flights") == []
+    (row,) = Objects(world.table).of_model("nobody")
+    assert (row.state, row.reason) == ("ignored", "not under data/ or labels/")
+
+
 def test_data_dropped_before_its_model_is_adopted_when_the_model_comes(
     world: World, states: Any, send: Send
 ) -> None:

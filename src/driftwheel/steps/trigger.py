@@ -238,8 +238,10 @@ def _take_object(event: ObjectCreated, ledger: Ledger, objects: Objects, now: st
         received=now,
     )
     ledger.objects.deliver(delivered)
-    if ignored(key) or not key.startswith((DATA, LABELS)):
-        ledger.objects.settle(delivered, "ignored", "a marker, a folder or a half-written file")
+    elsewhere = not key.startswith((DATA, LABELS))
+    if elsewhere or ignored(key):
+        marker = "a marker, a folder or a half-written file"
+        ledger.objects.settle(delivered, "ignored", f"not under {DATA} or {LABELS}" if elsewhere else marker)
         return []
     return [owner.model] if owner else []
 
