@@ -51,7 +51,7 @@ contract: setup ## Hold the local stack to AWS's contract; ENDPOINT=aws asks YOU
 campaign: setup ## Run every case of the fault campaign at its full size and write its table (under 30 minutes)
 	CAMPAIGN=full $(BIN)/python -m pytest -p tests.campaign.table --campaign-table docs/reliability.md -m case --numprocesses 2 --dist loadfile
 
-mutants: setup ## Plant the twelve mutants one by one; each must turn a test red; writes their table
+mutants: setup ## Plant the twelve mutants one by one; each must turn a test of a case red; writes their table
 	$(BIN)/python -m tests.campaign.plant --table docs/reliability.md
 
 SAM_VENV := .sam-venv
