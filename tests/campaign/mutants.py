@@ -36,7 +36,7 @@ MUTANTS = (
         "src/driftwheel/ledger/table.py",
         'self._resource.put_item, Item=stored(item), ConditionExpression="attribute_not_exists(pk)"',
         "self._resource.put_item, Item=stored(item)",
-        (LEDGER, WALKS),
+        (LEDGER,),
     ),
     Mutant(
         "M2",
