@@ -44,7 +44,7 @@ CASES = {
     "DE-02": "the new model's container does not start",
     "DE-03": "a rollback without a reason",
     "DE-04": "every endpoint status has a path and a bound",
-    "DE-05": "wrong answers to the smoke test, an alarm set by hand; no canary fails, is slow or constant",
+    "DE-05": "a canary that answers faults, slowly, wrongly",
     "DE-06": "a challenger that fails late in its baking",
     "DE-07": "a crash between UpdateEndpoint and the champion's move",
     "DE-08": "two challengers for one endpoint",
@@ -142,7 +142,7 @@ MISSING: dict[str, str] = {}
 """Priority-1 cases without a test, and why. May only shrink: a case that gets its test must leave."""
 
 PARTLY = {
-    "DE-05": "wrong answers to the smoke test, an alarm set by hand; no canary fails, is slow or constant",
+    "DE-05": "faults and slowness ring alarms; the probe finds wrong and constant answers, after the bake",
     "DE-15": "with one instance every request fails until it is replaced: no number is stated",
     "EV-07": "as EventBridge words keys; S3's own, URL-encoded notifications are not taken",
     "LD-01": "in memory, on one thread; rows, training and the gate's statistics are stood in for",

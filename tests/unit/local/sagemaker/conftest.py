@@ -5,7 +5,7 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -168,10 +168,18 @@ class Account:
         )
         return content
 
-    def model(self, name: str, offset: int = 0, *, broken: bool = False, **environment: str) -> None:
-        """Create a model of the small server."""
+    def model(
+        self,
+        name: str,
+        offset: int = 0,
+        *,
+        broken: bool = False,
+        trouble: Mapping[str, object] | None = None,
+        **environment: str,
+    ) -> None:
+        """Create a model of the small server; ``trouble`` is what it does with every request."""
         artefact = {
-            "model.json": json.dumps({"offset": offset, "broken": broken}),
+            "model.json": json.dumps({"offset": offset, "broken": broken, **(trouble or {})}),
             "code/server.py": (DATA / "server.py").read_text(),
         }
         self.sagemaker.create_model(

@@ -30,6 +30,9 @@ def input_fn(body, content_type):
 
 
 def predict_fn(data, model):
+    if model.get("fails"):
+        raise RuntimeError("this model answers nobody")
+    time.sleep(model.get("slow", 0))
     if "refuse" in data:
         return flask.Response(json.dumps({"error": "field temp"}), status=400, mimetype="application/json")
     if "raise" in data:
