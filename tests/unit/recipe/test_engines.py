@@ -126,8 +126,9 @@ def assert_same(spark, duck):
     assert near(one, other | {"captured": one["captured"] or other["captured"]})
 
 
-def test_three_engines_give_one_digest_of_the_flights(flights, tmp_path):
-    found = flights.compare(tmp_path, every=100)
+def test_three_engines_give_one_digest_of_the_flights_on_two_workers(flights, tmp_path):
+    with cluster(tmp_path) as master:
+        found = flights.compare(tmp_path, every=100, master=master)
 
     assert len({result.digest for result in found}) == 1
     assert [result.engine for result in found] == ["DuckDB", "Spark", "row by row"]
@@ -229,53 +230,53 @@ def traffic():
     return {"captures": captures, "labels": [labels_of(labels)]}
 
 
-def test_the_pinned_holdout_windows_captured_rows_joins_and_formats_are_alike_on_spark(flights, tmp_path):
-    left = {"prefix": "data/depots/", "on": ["depot"], "format": "parquet"}
-    lines = JOINED | {"source": BASE["source"] | {"format": "jsonl"}, "enrich": [left]}
-    depots = {"d.parquet": ("enrich-0", parquet(DEPOTS))}
+@pytest.fixture(scope="module")
+def twins(flights, tmp_path_factory):
     with flights.spark("local[1]") as session:
-        twins = Twins(session, tmp_path)
-        files = depots | {"a.jsonl": ("source", jsonl(range(400)))}
-        champion, first = twins.prepare(ModelSpec.model_validate(lines), files, spark=False)
-        told = twins.rolled(champion, first)
-
-        files |= {"b.jsonl": ("source", jsonl(range(380, 500)))}
-        sliding = ModelSpec.model_validate(lines | {"window": {"policy": "sliding", "days": 12}})
-        _, kept = twins.prepare(sliding, files, traffic, **told)
-        assert (kept.holdout_digest, kept.rolled_over) == (first.holdout_digest, False)
-        assert kept.rows["captured"] == 42
-        assert kept.rows["outside_window"] > 100
-        assert kept.rows["duplicates"] > 10
-
-        # by stratum, from Parquet, joined rows alone; what the champion was trained on may not judge it
-        taught = [champion / f"{split}.parquet" for split in ("train", "validation")]
-        weights = {"weight": [n / 8 for n in range(700)]}
-        texts = {n: [line[n] for line in shipments(range(700))] for n in ("id", "at", "depot", "late")}
-        rolled = lines | {
-            "source": BASE["source"] | {"format": "parquet"},
-            "enrich": [left | {"how": "inner"}],
-            "split": {"by": "stratified"},
-        }
-        files = depots | {"a.parquet": ("source", parquet(texts | weights))}
-        duck, new = twins.prepare(
-            ModelSpec.model_validate(rolled), files, **told, taught=taught, rollover=True
-        )
-        assert new.rolled_over
-        judges = set(holdout_keys(duck / "holdout.jsonl.gz"))
-        assert not judges & {key for path in taught for key in pq.read_table(path)["__key"].to_pylist()}
+        yield Twins(session, tmp_path_factory.mktemp("twins"))
 
 
-def test_two_workers_roll_the_flights_holdout_over_as_duckdb_does(flights, tmp_path):
+def test_a_holdout_by_time_rolls_over_alike_on_spark(flights, twins, tmp_path):
     sources = flights.write_sources(tmp_path / "dropped", every=100)
     head, *lines = sources["source"].read_text(encoding="utf-8").splitlines(keepends=True)
     rows = sorted(lines, key=lambda line: [int(part) for part in line.split(",")[1:3]])  # by month and day
     sky = ("enrich-0", text(sources["enrich-0"].read_text(encoding="utf-8")))
     files = {"a.csv": ("source", text(head + "".join(rows[:1500]))), "w.csv": sky}
-    with cluster(tmp_path) as master, flights.spark(master) as session:
-        twins = Twins(session, tmp_path / "twins")
-        champion, first = twins.prepare(flights.SPEC, files, spark=False)
-        files |= {"b.csv": ("source", text(head + "".join(rows[1500:])))}
-        _, new = twins.prepare(flights.SPEC, files, **twins.rolled(champion, first), rollover=True)
+    champion, first = twins.prepare(flights.SPEC, files, spark=False)
+    files |= {"b.csv": ("source", text(head + "".join(rows[1500:])))}
+    _, new = twins.prepare(flights.SPEC, files, **twins.rolled(champion, first), rollover=True)
 
     assert (new.rolled_over, new.holdout_digest == first.holdout_digest) == (True, False)
     assert new.rows["holdout"] > 300
+
+
+def test_the_pinned_holdout_windows_captured_rows_joins_and_formats_are_alike_on_spark(twins):
+    left = {"prefix": "data/depots/", "on": ["depot"], "format": "parquet"}
+    lines = JOINED | {"source": BASE["source"] | {"format": "jsonl"}, "enrich": [left]}
+    depots = {"d.parquet": ("enrich-0", parquet(DEPOTS))}
+    files = depots | {"a.jsonl": ("source", jsonl(range(400)))}
+    champion, first = twins.prepare(ModelSpec.model_validate(lines), files, spark=False)
+    told = twins.rolled(champion, first)
+
+    files |= {"b.jsonl": ("source", jsonl(range(380, 500)))}
+    sliding = ModelSpec.model_validate(lines | {"window": {"policy": "sliding", "days": 12}})
+    _, kept = twins.prepare(sliding, files, traffic, **told)
+    assert (kept.holdout_digest, kept.rolled_over) == (first.holdout_digest, False)
+    assert kept.rows["captured"] == 42
+    assert kept.rows["outside_window"] > 100
+    assert kept.rows["duplicates"] > 10
+
+    # by stratum, from Parquet, joined rows alone; what the champion was trained on may not judge it
+    taught = [champion / f"{split}.parquet" for split in ("train", "validation")]
+    weights = {"weight": [n / 8 for n in range(700)]}
+    texts = {n: [line[n] for line in shipments(range(700))] for n in ("id", "at", "depot", "late")}
+    rolled = lines | {
+        "source": BASE["source"] | {"format": "parquet"},
+        "enrich": [left | {"how": "inner"}],
+        "split": {"by": "stratified"},
+    }
+    files = depots | {"a.parquet": ("source", parquet(texts | weights))}
+    duck, new = twins.prepare(ModelSpec.model_validate(rolled), files, **told, taught=taught, rollover=True)
+    assert new.rolled_over
+    judges = set(holdout_keys(duck / "holdout.jsonl.gz"))
+    assert not judges & {key for path in taught for key in pq.read_table(path)["__key"].to_pylist()}
