@@ -47,8 +47,8 @@ def double_text(value: float | None) -> str | None:
 class SparkWorkspace(Workspace):
     """The tables as views of a session; what is kept is Parquet in ``scratch``.
 
-    Spark persists a frame together with the plan that made it, and compares that with every later query: over
-    the recipe's long expressions the driver would spend more time on plans than on rows.
+    Spark persists a frame together with the plan that made it, and compares that with every later query: with
+    the recipe's long expressions a small data set takes twice as long.
     """
 
     session: Any
