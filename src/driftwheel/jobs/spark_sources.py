@@ -187,8 +187,9 @@ def _csv(
     if is_plain(plain):
         pieces = list(_pieces(plain, first, 2))
     else:  # one reader must see it all; first the whole is checked, as for DuckDB
-        for _ in moves(file, plain, shape.delimiter, len(header)):
-            pass
+        with plain.open("rb") as stream:
+            for _ in moves(file, stream, shape.delimiter, len(header)):
+                pass
         pieces = [Piece(str(plain), 0, plain.stat().st_size, 1)]
     reading = Reading(file.number, "csv", tuple(columns), facts.columns, shape.delimiter)
     frame = _text_frame(session, pieces, reading, facts)

@@ -3,7 +3,8 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,18 +110,19 @@ class HoldoutRow:
 def read_holdout(path: Path) -> list[HoldoutRow]:
     """Read ``holdout.jsonl.gz``; raises ArtifactInvalid naming the line that is wrong."""
     rows = []
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            entry = json.loads(line)
-            rows.append(HoldoutRow(str(entry["key"]), float(entry["label"]), dict(entry["record"])))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArtifactInvalid(f"{path.name} line {number} is no holdout row") from error
+    with closing(_lines(path)) as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line)
+                rows.append(HoldoutRow(str(entry["key"]), float(entry["label"]), dict(entry["record"])))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ArtifactInvalid(f"{path.name} line {number} is no holdout row") from error
     if not rows:
         raise ArtifactInvalid(f"{path.name} has no rows")
     return rows
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path) -> Generator[str, None, None]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as stream:
             yield from stream

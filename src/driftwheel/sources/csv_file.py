@@ -143,7 +143,9 @@ def read_header(file: SourceFile, plain: Path, delimiter: str, wanted: Collectio
 
 def _header(file: SourceFile, plain: Path, delimiter: str) -> list[str]:
     try:
-        names = [name.strip() for name in next(csv.reader(lines_of(file, plain), delimiter=delimiter), [])]
+        with plain.open("rb") as stream:
+            header = next(csv.reader(lines_of(file, stream), delimiter=delimiter), [])
+        names = [name.strip() for name in header]
     except csv.Error:
         names = []
     if not any(names):

@@ -4,7 +4,7 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from driftwheel.recipe.literals import quote
 from driftwheel.sources.file import SourceFile
@@ -30,9 +30,9 @@ def check_records(connection: Any, file: SourceFile, plain: Path, delimiter: str
         return False
     staged = plain.with_name(f"{plain.name}.moved")
     try:
-        with staged.open("w", encoding="ascii") as out:
+        with plain.open("rb") as stream, staged.open("w", encoding="ascii") as out:
             rows = 0
-            for row in moves(file, plain, delimiter, fields):
+            for row in moves(file, stream, delimiter, fields):
                 out.write(",".join(map(str, row)) + "\n")
                 rows += 1
         connection.execute(
@@ -43,22 +43,24 @@ def check_records(connection: Any, file: SourceFile, plain: Path, delimiter: str
     return rows > 0
 
 
-def lines_of(file: SourceFile, plain: Path) -> Iterator[str]:
-    """Give the lines of a file as text, for Python's reader."""
+def lines_of(file: SourceFile, stream: BinaryIO) -> Iterator[str]:
+    """Give the lines of a file as text, for Python's reader.
+
+    The caller opens the file: a generator that did so would keep it open after a refusal half way.
+    """
     csv.field_size_limit(LONGEST_LINE)  # an unclosed quote must not swallow the rest of a large file
-    with plain.open("rb") as stream:
-        number = 0
-        while line := stream.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE and number == 1:
-                raise Unreadable(
-                    "line-too-long",
-                    f"{file.key}: the header is longer than {LONGEST_LINE} bytes",
-                    key=file.key,
-                    line=1,
-                    hint="is this a text file with one record a line?",
-                )
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
+    number = 0
+    while line := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE and number == 1:
+            raise Unreadable(
+                "line-too-long",
+                f"{file.key}: the header is longer than {LONGEST_LINE} bytes",
+                key=file.key,
+                line=1,
+                hint="is this a text file with one record a line?",
+            )
+        yield line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
 
 
 def is_plain(plain: Path) -> bool:
@@ -76,9 +78,9 @@ def is_plain(plain: Path) -> bool:
         return not quoted or not any(line.count(b'"') % 2 for line in stream)
 
 
-def moves(file: SourceFile, plain: Path, delimiter: str, fields: int) -> Iterator[tuple[int, int, int]]:
+def moves(file: SourceFile, stream: BinaryIO, delimiter: str, fields: int) -> Iterator[tuple[int, int, int]]:
     """Give record, shift and blanks wherever they change; a record of several lines must be whole."""
-    reader = csv.reader(lines_of(file, plain), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines_of(file, stream), delimiter=delimiter, strict=True)
     number = last = blanks = shift = 0
     while True:
         record, broken, unclosed = [""], False, False

@@ -43,9 +43,15 @@ def read(engine: Any, tmp_path: Path) -> Load:
             return load(engine, SourceFile(path, "data/m/a.csv", number), source, WANTED, "source")
         finally:
             assert [p.name for p in tmp_path.iterdir()] == [path.name]
+            assert still_open(path) == []  # a refusal holds its frames, and with them what they opened
             path.unlink()
 
     return call
+
+
+def still_open(path: Path) -> list[Path]:
+    """Name the process's open descriptors of a file."""
+    return [link for link in Path("/proc/self/fd").iterdir() if link.exists() and link.samefile(path)]
 
 
 def rows(engine: Any) -> list[tuple[Any, ...]]:
