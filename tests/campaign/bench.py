@@ -63,6 +63,10 @@ class Bench(Loop):
             unfinished.write_text(at, encoding="utf-8")
             unfinished.rename(self.aimed / point)
 
+    def still_aimed(self) -> set[str]:
+        """Name the points nobody has reached since they were aimed at."""
+        return {each.name for each in self.aimed.iterdir() if not each.suffix}
+
     def judge(self) -> int:
         """Hold the test's own model and what all share to the invariants; at the end, every model."""
         return self.judge_models(self.newest)

@@ -1,12 +1,14 @@
 """The running stack: ``kill -9`` at every hook and step, at each stage of a model; load while it moves."""
 
 import re
+import subprocess
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from driftwheel_cli.main import cli
 from tests.loop.conftest import Parcels
 
 from .bench import Bench, file, spec_for
@@ -17,12 +19,12 @@ from .conftest import FULL, Record, tell
 SOURCE = ROOT / "src" / "driftwheel"
 AIMS = KILLED_TOGETHER if FULL else (("after_create_job@training_launch",),)
 CLIENTS = (1, 2, 4, 8, 16) if FULL else (2,)
-QUIET_SECONDS = 10.0 if FULL else 1.0
+QUIET_SECONDS = 2.5 if FULL else 1.0
+"""Before each deployment."""
 SWAPS = 10 if FULL else 1
 """Deployments for each number of clients."""
 MOST_TIMES_SLOWER = 3
-"""The campaign's own factor, against the same load while another endpoint is deployed to: at AWS a new fleet
-starts on machines of its own; here it takes the processors of those who ask, whichever endpoint it is for."""
+COMMAND = Path(sys.executable).with_name("driftwheel")
 
 
 def test_the_matrix_has_every_point_at_every_stage_that_passes_it() -> None:
@@ -88,11 +90,11 @@ def test_a_function_that_is_killed_there_costs_a_retry_and_nothing_else(
     record_property("count kill -9 of a function", 2 * len(points))
 
 
-def twice_promoted(bench: Bench, besides: str = "") -> str:
+def twice_promoted(bench: Bench) -> str:
     """A model with a champion and one to go back to: one of the crash matrix, if there was one."""
     for spec in bench.ledger.models.all():
         last = bench.ledger.champions.get(spec.model)
-        if spec.model != besides and last and last.sequence > 1:
+        if last and last.sequence > 1:
             return spec.model
     parcels, model = Parcels(), bench.model()
     for sequence, rows in ((1, 1_000), (2, 1_500)):
@@ -103,9 +105,13 @@ def twice_promoted(bench: Bench, besides: str = "") -> str:
 
 
 def swap(bench: Bench, model: str) -> Span:
-    """Bring the other champion back, as a person would; give when that began and ended."""
+    """Bring the other champion back, as a person would; give when that began and ended.
+
+    In a process of its own: in this one it would hold up the clients while it imports and makes its own.
+    """
     before, began = bench.champion(model).sequence, time.monotonic()
-    cli.main(["--local", str(bench.folder), "rollback", model, "--reason", "load"], standalone_mode=False)
+    command = [str(COMMAND), "--local", str(bench.folder), "rollback", model, "--reason", "load"]
+    subprocess.run(command, check=True)
     assert bench.champion(model).sequence == before + 1
     return began, time.monotonic()
 
@@ -117,17 +123,15 @@ def test_no_request_fails_and_each_is_captured_while_the_model_is_exchanged(
 ) -> None:
     bench.newest = [model := twice_promoted(bench)]
     champion = bench.champion(model)
-    bystander = twice_promoted(bench, besides=model) if FULL else ""
-    own: list[Span] = []
-    others: list[Span] = []
+    quiet: list[Span] = []
+    swaps: list[Span] = []
     with running(bench, champion, clients) as load:
         began = time.monotonic()
-        time.sleep(QUIET_SECONDS)
-        quiet = [(began, time.monotonic())]
-        for _ in range(SWAPS):
-            own.append(swap(bench, model))
-            if bystander and len(own) % 2:
-                others.append(swap(bench, bystander))
+        for _ in range(SWAPS):  # in turns: what else the machine does meets both alike
+            paused = time.monotonic()
+            time.sleep(QUIET_SECONDS)
+            quiet.append((paused, time.monotonic()))
+            swaps.append(swap(bench, model))
         ended = time.monotonic()
 
     record_property("count requests while models were exchanged under load", len(load.seconds))
@@ -137,13 +141,11 @@ def test_no_request_fails_and_each_is_captured_while_the_model_is_exchanged(
     captured = f"capture/{model}/"
     bench.until(lambda: bench.captured(load.name, captured) >= len(load.seconds), 30, "all is captured")
     assert bench.captured(load.name, captured) == len(load.seconds)
-    said = [
-        f"{clients} clients, {ended - began:.0f} s: {len(load.seconds):,} requests, 0 failed, all captured",
-        f"p99 {load.slowest_percent(quiet) * 1000:.0f} ms quiet",
-        f"{load.slowest_percent(own) * 1000:.0f} ms during {SWAPS} deployments",
-    ]
-    if others:
-        said.append(f"{load.slowest_percent(others) * 1000:.0f} ms during {len(others)} to another endpoint")
-    record_property("said", ", ".join(said))
-    if others:
-        assert load.slowest_percent(own) <= MOST_TIMES_SLOWER * load.slowest_percent(others)
+    slow_quiet, slow = load.slowest_percent(quiet), load.slowest_percent(swaps)
+    record_property(
+        "said",
+        f"{clients} clients, {ended - began:.0f} s: {len(load.seconds):,} requests, 0 failed, all captured, "
+        f"p99 {slow_quiet * 1000:.0f} ms quiet, {slow * 1000:.0f} ms during {SWAPS} deployments",
+    )
+    if FULL:  # a small seed has too few requests for a slowest percent
+        assert slow <= MOST_TIMES_SLOWER * slow_quiet

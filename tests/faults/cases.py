@@ -147,7 +147,6 @@ PARTLY = {
     "EV-07": "as EventBridge words keys; S3's own, URL-encoded notifications are not taken",
     "LD-01": "in memory, on one thread; rows, training and the gate's statistics are stood in for",
     "LD-02": "a tenth of LD-01, in memory, on one thread, with the same stand-ins",
-    "LD-07": "held to another endpoint's deployment, not to quiet; two processors serve and ask",
     "LD-11": "the load in memory, on one thread, with stand-ins; on the running stack one model at a time",
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
     "OP-03": "endpoints, runs, refusals, access and connection; not each failure of the other cases",
