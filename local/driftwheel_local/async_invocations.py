@@ -62,6 +62,8 @@ class AsyncInvocations:
         retry_seconds: tuple[float, float],
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in folder.glob("*.part"):  # never accepted, or there as it was before
+            unfinished.unlink()
         self._folder = folder
         self._find = find
         self._run = run

@@ -82,7 +82,12 @@ class PendingDeliveries:
         (self._folder / f"{delivery.identity}.json").unlink(missing_ok=True)
 
     def load(self) -> list[Delivery]:
-        """Answer what an earlier stack accepted and did not bring, oldest first."""
+        """Answer what an earlier stack accepted and did not bring, oldest first.
+
+        What it had not written whole was never accepted, and goes.
+        """
+        for unfinished in self._folder.glob(".*"):
+            unfinished.unlink()
         found = [
             Delivery(**json.loads(path.read_text(encoding="utf-8"))) for path in self._folder.glob("*.json")
         ]

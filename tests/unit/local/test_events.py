@@ -355,6 +355,7 @@ def test_what_waits_for_a_retry_at_the_end_is_brought_by_the_next_stack(aws, bus
     first.close()
     assert "kept for the next start" in caplog.text
     assert len(files(tmp_path)) == 1
+    (tmp_path / ".cut-off").touch()  # a kill in the middle of writing
 
     second = Deliveries(aws, clock, tmp_path)
     second.resume()

@@ -617,6 +617,7 @@ def test_accepted_events_survive_a_killed_stack(new_stack):
         FunctionName="later", Environment={"Variables": {"FLAG": "1"}}
     )
     first.close()
+    (events / "cut-off.part").write_text("{")  # a kill in the middle of writing
 
     restarted = first.another_runner()
 
