@@ -1,0 +1,131 @@
+"""LD-01 and LD-11 on the running stack: many files of many data sets, told twice and out of order."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.loop.conftest import Parcels
+from tests.oracle.on_stack import Scene
+
+from .bench import PATIENCE_SECONDS, QUIET, Bench
+from .conftest import FULL, Record, tell
+
+MODELS, KEYS = (5, 10) if FULL else (2, 5)
+"""Each key is written twice. The whole load, 1,000 object versions, is that of the stack in memory."""
+ROWS = 200
+SPEC = QUIET.replace("quiet_seconds: 1", f"quiet_seconds: {15 if FULL else 3}")
+CUTS = (False, True) if FULL else (True,)
+REPEATED = 0.3
+BATCH = 10
+"""Messages in a request: SQS's most."""
+
+
+@pytest.fixture
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A stack of its own: an endpoint for each model is all that an account's quota allows."""
+    bench = Bench(tmp_path_factory.mktemp("flood"))
+    bench.up()
+    yield bench
+    bench.down()
+
+
+def flood(bench: Bench, models: list[str]) -> dict[str, dict[str, str]]:
+    """Write every key of every model twice, in turns, and tell the trigger of it all at once.
+
+    The stack's own rule is off meanwhile and a rule of the test's keeps the events; then three of ten are
+    told twice, and all in any order. Answers the newest version of each key, by model.
+    """
+    events, sqs, names = bench.client("events"), bench.client("sqs"), bench.names
+    rule = next(each for each in events.list_rules()["Rules"] if each["Name"].endswith("object-created"))
+    kept = sqs.create_queue(QueueName="kept-events")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=kept, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="kept", EventPattern=rule["EventPattern"])
+    events.put_targets(Rule="kept", Targets=[{"Id": "kept", "Arn": arn}])
+    events.disable_rule(Name=rule["Name"])
+
+    parcels, newest = {model: Parcels() for model in models}, {model: {} for model in models}
+    for _ in range(2):
+        for number in range(KEYS):
+            for model in models:
+                key = f"data/{model}/{number}.csv"
+                newest[model][key] = bench.drop(key, parcels[model].csv(parcels[model].rows(ROWS)))
+    told = [*read(bench, kept, 2 * KEYS * len(models))]
+    events.enable_rule(Name=rule["Name"])
+    events.remove_targets(Rule="kept", Ids=["kept"])
+    events.delete_rule(Name="kept")
+    sqs.delete_queue(QueueUrl=kept)
+
+    dice = random.Random(4)
+    told += dice.sample(told, round(REPEATED * len(told)))
+    dice.shuffle(told)
+    for first in range(0, len(told), BATCH):
+        batch = enumerate(told[first : first + BATCH])
+        entries = [{"Id": str(number), "MessageBody": body} for number, body in batch]
+        assert not sqs.send_message_batch(QueueUrl=names["arrival_queue_url"], Entries=entries).get("Failed")
+    return newest
+
+
+def read(bench: Bench, url: str, count: int) -> list[str]:
+    """Read so many messages of a queue."""
+    sqs, found = bench.client("sqs"), []
+
+    def all_there() -> bool:
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=BATCH).get("Messages", []):
+            found.append(message["Body"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return len(found) >= count
+
+    bench.until(all_there, PATIENCE_SECONDS, f"{count} events are kept")
+    return found
+
+
+def learned(bench: Bench, model: str) -> dict[str, str]:
+    """Name the versions the champion of a model was trained on, by key."""
+    spec = bench.ledger.models.get(model)
+    assert spec is not None
+    frozen = Scene(bench, spec).documents[bench.champion(model).run_id]["frozen"]
+    return {each["key"]: each["version"] for each in frozen["objects"]}
+
+
+def power_cut(bench: Bench) -> int:
+    """Kill everything once half of the models have a run, start it again; give the trainings in flight."""
+    states, machine = bench.client("stepfunctions"), bench.names["state_machine_arn"]
+
+    def at_the_peak() -> bool:
+        listed = states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        return len(listed) >= MODELS / 2
+
+    bench.until(at_the_peak, PATIENCE_SECONDS, "half of the models have a run")
+    jobs = bench.client("sagemaker").list_training_jobs(StatusEquals="InProgress", MaxResults=100)
+    bench.kill()
+    bench.up()
+    return len(jobs["TrainingJobSummaries"])
+
+
+@pytest.mark.case("LD-01")
+@pytest.mark.case("LD-11")
+@pytest.mark.parametrize("cut", CUTS, ids=lambda cut: "killed at the peak" if cut else "undisturbed")
+def test_a_flood_ends_with_each_champion_on_the_newest_complete_set(
+    own: Bench, cut: bool, record_property: Record
+) -> None:
+    models = [own.model(SPEC) for _ in range(MODELS)]
+    newest = flood(own, models)
+    in_flight = power_cut(own) if cut else 0
+
+    own.newest = models
+    own.settle()
+
+    counts = sum((own.counted(model) for model in models), Counter[str]())
+    for model in models:
+        assert learned(own, model) == newest[model]
+        rows = own.ledger.objects.of_model(model)
+        assert len(rows) == 2 * KEYS
+        assert {row.version for row in rows if row.state == "used"} == set(newest[model].values())
+        assert {row.state for row in rows} == {"used", "superseded"}
+    assert counts["deliveries to the running stack"] >= round((1 + REPEATED) * 2 * KEYS * MODELS)
+    assert counts["trainings on the running stack"] <= 2 * MODELS + in_flight
+    tell(record_property, counts)
+    record_property("count kill -9 of the whole stack", int(cut))
+    record_property("said", f"{2 * KEYS * MODELS:,} objects of {MODELS} data sets on the running stack")
