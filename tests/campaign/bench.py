@@ -15,7 +15,7 @@ from driftwheel.ledger.runs import RunRow
 from tests.loop.conftest import SPEC, Loop, Parcels
 from tests.oracle.on_stack import Scene
 
-from .build import BUILT, OF_APPROVAL, OF_SPARK, made
+from .build import BUILT, DARK, OF_APPROVAL, OF_SPARK, made
 
 VISIBILITY_SECONDS = 361
 """After so long a message whose function was killed is delivered again."""
@@ -62,6 +62,11 @@ class Bench(Loop):
             unfinished = self.aimed / f".{point}"
             unfinished.write_text(at, encoding="utf-8")
             unfinished.rename(self.aimed / point)
+
+    def light(self) -> None:
+        """Start the stack again after a power cut."""
+        (self.aimed / DARK).rmdir()
+        self.up()
 
     def still_aimed(self) -> set[str]:
         """Name the points nobody has reached since they were aimed at."""

@@ -68,6 +68,9 @@ KILLED_TOGETHER = (
 STARTING_SECONDS = 3
 """The lease of a run that is being started lasts so long here, and 300 s as shipped."""
 
+DARK = "dark.now"
+"""A folder beside the aims while the whole stack is down."""
+
 HOOKS = '''
 """Kills the process, or the whole stack, that first reaches a point somebody aimed at."""
 
@@ -82,10 +85,15 @@ def reach(point):
     (AIMED / f"{{point}}.seen").touch()
     hit = AIMED / f"{{point}}.hit"
     try:
+        whole = (AIMED / point).read_text() == "stack"
+        if whole:
+            (AIMED / "{dark}").mkdir()  # the stack ends once, whoever else gets somewhere meanwhile
         (AIMED / point).rename(hit)  # one process alone takes the aim
     except FileNotFoundError:
         return
-    os.kill(os.getppid() if hit.read_text() == "stack" else os.getpid(), signal.SIGKILL)
+    except FileExistsError:
+        signal.pause()
+    os.kill(os.getppid() if whole else os.getpid(), signal.SIGKILL)
     signal.pause()
 '''
 
@@ -108,7 +116,7 @@ def made(target: Path, aimed: Path, environment: Mapping[str, str]) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in COPIED:
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
-    (target / "src" / f"{MODULE}.py").write_text(HOOKS.format(variable=VARIABLE), encoding="utf-8")
+    (target / "src" / f"{MODULE}.py").write_text(HOOKS.format(variable=VARIABLE, dark=DARK), encoding="utf-8")
     for step in STEPS:
         app = target / "functions" / step / "app.py"
         app.write_text(app.read_text(encoding="utf-8") + WRAPPED.format(step=step), encoding="utf-8")

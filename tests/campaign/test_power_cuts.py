@@ -50,7 +50,7 @@ def cut_power(bench: Bench, left: int) -> None:
     bench.until(is_down, PATIENCE_SECONDS, f"the stack ends, {left} to come")
     bench.kill()
     assert len(bench.still_aimed()) == left
-    bench.up()
+    bench.light()
 
 
 if CUTS:  # an empty list of cases would be a skip

@@ -241,7 +241,8 @@ class Loop:
     def _ended(self) -> None:
         assert self.process is not None
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # of a line it did not live to read
+            self.process.stdin.close()
         self.process.wait(STOP_SECONDS)
 
     def client(self, service: str) -> Any:
