@@ -6,14 +6,21 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto.sagemaker.models import sagemaker_backends
 
 from driftwheel.algorithms.images import image_uri
-from driftwheel.aws.sagemaker import create_once, existing, update_endpoint
+from driftwheel.aws.sagemaker import (
+    clear_failed_endpoint,
+    create_once,
+    existing,
+    stop_job,
+    update_endpoint,
+)
 from driftwheel.errors import CapacityExceeded
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.objects import Objects
@@ -27,6 +34,7 @@ from tests.bench.table import MemoryTable
 from tests.security.iam import KEY
 
 from .conftest import ROOT, Context, World
+from .test_evaluation_gate import predictions, write_output
 
 ROLE = "arn:aws:iam::123456789012:role/driftwheel-sagemaker"
 IMAGE = image_uri("xgboost", "us-east-1")
@@ -135,6 +143,67 @@ def test_an_update_that_meets_faults_is_sent_again(boundary: Boundary, faults: l
     assert boundary.executed["UpdateEndpoint"] == 1
 
 
+REGISTERING = (
+    "DescribeModelPackageGroup",
+    "CreateModelPackageGroup",
+    "CreateModelPackage",
+    "UpdateModelPackage",
+)
+
+
+@pytest.mark.case("SM-01")
+@pytest.mark.parametrize("faults", FAULTS, ids=str)
+@pytest.mark.parametrize("operation", REGISTERING)
+def test_a_registration_that_meets_faults_makes_one_approved_version(
+    world: World,
+    boundary: Boundary,
+    event: Callable[[str], Any],
+    context: Context,
+    operation: str,
+    faults: list[Fault],
+) -> None:
+    write_output(world, predictions(0.5, None))
+    boundary.plan[operation] = [*faults]
+
+    section = world.load("evaluation_gate").handler(event("evaluation_gate"), context)
+
+    assert boundary.attempts[operation] == len(faults) + 1
+    assert [boundary.executed[each] for each in REGISTERING] == [1, 1, 1, 1]
+    package = world.client("sagemaker").describe_model_package(ModelPackageName=section["model_package_arn"])
+    assert package["ModelApprovalStatus"] == "Approved"
+
+
+@pytest.mark.case("SM-01")
+@pytest.mark.parametrize("faults", FAULTS, ids=str)
+@pytest.mark.parametrize("kind", ["training", "processing"])
+def test_a_stop_that_meets_faults_is_sent_again(
+    boundary: Boundary, kind: Literal["training", "processing"], faults: list[Fault]
+) -> None:
+    client, (request, (name,)) = boto3.client("sagemaker"), CREATES[f"{kind}_job"]
+    getattr(client, f"create_{kind}_job")(**request)
+    (job,) = getattr(sagemaker_backends["123456789012"]["us-east-1"], f"{kind}_jobs").values()
+    setattr(job, f"{kind}_job_status", "InProgress")  # moto's are done at once
+    boundary.plan[f"Stop{kind.title()}Job"] = [*faults, "ok"]
+
+    assert stop_job(client, kind, request[name])
+
+    assert boundary.attempts[f"Stop{kind.title()}Job"] == len(faults) + 1
+    assert boundary.executed[f"Stop{kind.title()}Job"] == 1
+
+
+@pytest.mark.case("SM-01")
+@pytest.mark.parametrize("faults", FAULTS, ids=str)
+def test_a_deletion_that_meets_faults_is_sent_again(boundary: Boundary, faults: list[Fault]) -> None:
+    boundary.plan["DeleteEndpoint"] = [*faults, "ok"]
+
+    with pytest.raises(CapacityExceeded, match="is being deleted"):
+        clear_failed_endpoint(
+            boto3.client("sagemaker"), {"EndpointName": "driftwheel-e", "EndpointStatus": "Failed"}
+        )
+
+    assert boundary.executed["DeleteEndpoint"] == 1
+
+
 @pytest.mark.case("SM-14")
 @pytest.mark.parametrize("fault", ["denied", "expired", "skewed"])
 @pytest.mark.parametrize("operation", CREATES)
@@ -153,7 +222,7 @@ def test_what_no_retry_mends_is_asked_once_and_said_in_awss_words(
     assert boundary.attempts == {f"Create{camel(operation)}": 1}
 
 
-def test_every_creation_and_description_the_product_sends_is_tried_here() -> None:
+def test_every_call_the_product_sends_is_tried_here() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
 
     sent = {
@@ -162,6 +231,11 @@ def test_every_creation_and_description_the_product_sends_is_tried_here() -> Non
     }
     assert sent["create_once"] == set(CREATES)
     assert sent["existing"] < set(DESCRIBED)
+    called = set(
+        re.findall(r"\.((?:create|update|delete)_(?:model|endpoint|training|processing)\w*)\(", text)
+    )
+    tried = {camel(call) for call in called}
+    assert tried == {"UpdateEndpoint", "DeleteEndpoint", *REGISTERING} - {"DescribeModelPackageGroup"}
     assert set(CREATES) < set(DESCRIBED)  # a creation that is refused describes what stands in its way
 
 
