@@ -24,7 +24,7 @@ BATCH = 10
 
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A stack of its own: an endpoint for each model is all that an account's quota allows."""
+    """A stack of its own: its rule is off for a while, and everything on it is judged."""
     bench = Bench(tmp_path_factory.mktemp("flood"))
     bench.up()
     yield bench
@@ -37,7 +37,7 @@ def flood(bench: Bench, models: list[str]) -> dict[str, dict[str, str]]:
     The stack's own rule is off meanwhile and a rule of the test's keeps the events; then three of ten are
     told twice, and all in any order. Answers the newest version of each key, by model.
     """
-    events, sqs, names = bench.client("events"), bench.client("sqs"), bench.names
+    events, sqs = bench.client("events"), bench.client("sqs")
     rule = next(each for each in events.list_rules()["Rules"] if each["Name"].endswith("object-created"))
     kept = sqs.create_queue(QueueName="kept-events")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=kept, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -51,19 +51,19 @@ def flood(bench: Bench, models: list[str]) -> dict[str, dict[str, str]]:
             for model in models:
                 key = f"data/{model}/{number}.csv"
                 newest[model][key] = bench.drop(key, parcels[model].csv(parcels[model].rows(ROWS)))
-    told = [*read(bench, kept, 2 * KEYS * len(models))]
+    told = read(bench, kept, 2 * KEYS * len(models))
     events.enable_rule(Name=rule["Name"])
     events.remove_targets(Rule="kept", Ids=["kept"])
     events.delete_rule(Name="kept")
     sqs.delete_queue(QueueUrl=kept)
 
-    dice = random.Random(4)
+    dice, arrivals = random.Random(4), bench.names["arrival_queue_url"]
     told += dice.sample(told, round(REPEATED * len(told)))
     dice.shuffle(told)
     for first in range(0, len(told), BATCH):
         batch = enumerate(told[first : first + BATCH])
         entries = [{"Id": str(number), "MessageBody": body} for number, body in batch]
-        assert not sqs.send_message_batch(QueueUrl=names["arrival_queue_url"], Entries=entries).get("Failed")
+        assert not sqs.send_message_batch(QueueUrl=arrivals, Entries=entries).get("Failed")
     return newest
 
 
