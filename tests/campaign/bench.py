@@ -183,11 +183,10 @@ class Bench(Loop):
 
     def may_jump(self) -> bool:
         """Whether no state would time out: runs that are at work wait for a token, which takes hours."""
-        states, machine = self.client("stepfunctions"), self.names["state_machine_arn"]
-        listed = states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        states = self.client("stepfunctions")
         pages = [
             states.get_execution_history(executionArn=one["executionArn"], reverseOrder=True, maxResults=1)
-            for one in listed
+            for one in self.running()
         ]
         # One that was started just now has no event yet.
         return all([event["type"] for event in page["events"]] == ["TaskSubmitted"] for page in pages)

@@ -51,7 +51,13 @@ def flood(bench: Bench, models: list[str]) -> dict[str, dict[str, str]]:
             for model in models:
                 key = f"data/{model}/{number}.csv"
                 newest[model][key] = bench.drop(key, parcels[model].csv(parcels[model].rows(ROWS)))
-    told = read(bench, kept, 2 * KEYS * len(models))
+    told: list[str] = []
+
+    def all_kept() -> bool:
+        told.extend(bench.taken(kept))
+        return len(told) >= 2 * KEYS * len(models)
+
+    bench.until(all_kept, PATIENCE_SECONDS, "the events of the flood are kept")
     events.enable_rule(Name=rule["Name"])
     events.remove_targets(Rule="kept", Ids=["kept"])
     events.delete_rule(Name="kept")
@@ -67,20 +73,6 @@ def flood(bench: Bench, models: list[str]) -> dict[str, dict[str, str]]:
     return newest
 
 
-def read(bench: Bench, url: str, count: int) -> list[str]:
-    """Read so many messages of a queue."""
-    sqs, found = bench.client("sqs"), []
-
-    def all_there() -> bool:
-        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=BATCH).get("Messages", []):
-            found.append(message["Body"])
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return len(found) >= count
-
-    bench.until(all_there, PATIENCE_SECONDS, f"{count} events are kept")
-    return found
-
-
 def learned(bench: Bench, model: str) -> dict[str, str]:
     """Name the versions the champion of a model was trained on, by key."""
     spec = bench.ledger.models.get(model)
@@ -91,13 +83,8 @@ def learned(bench: Bench, model: str) -> dict[str, str]:
 
 def power_cut(bench: Bench) -> int:
     """Kill everything once half of the models have a run, start it again; give the trainings in flight."""
-    states, machine = bench.client("stepfunctions"), bench.names["state_machine_arn"]
-
-    def at_the_peak() -> bool:
-        listed = states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
-        return len(listed) >= MODELS / 2
-
-    bench.until(at_the_peak, PATIENCE_SECONDS, "half of the models have a run")
+    peak = "half of the models have a run"
+    bench.until(lambda: len(bench.running()) >= MODELS / 2, PATIENCE_SECONDS, peak)
     jobs = bench.client("sagemaker").list_training_jobs(StatusEquals="InProgress", MaxResults=100)
     bench.kill()
     bench.up()

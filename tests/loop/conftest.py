@@ -167,11 +167,23 @@ class Loop:
             sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
 
     def _hear(self) -> None:
+        for body in self.taken(self._inbox):
+            self.alerts.append(json.loads(body)["Message"])
+
+    def taken(self, url: str) -> Iterator[str]:
+        """Give what lies in a queue now; each message goes when the next one is asked for."""
         sqs = self.client("sqs")
-        while messages := sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10).get("Messages"):
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
-                self.alerts.append(json.loads(message["Body"])["Message"])
-                sqs.delete_message(QueueUrl=self._inbox, ReceiptHandle=message["ReceiptHandle"])
+                yield message["Body"]
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    def running(self) -> list[dict[str, Any]]:
+        """The executions at work, as Step Functions lists them."""
+        states, machine = self.client("stepfunctions"), self.names["state_machine_arn"]
+        listed = states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")
+        executions: list[dict[str, Any]] = listed["executions"]
+        return executions
 
     def is_up(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -192,9 +204,7 @@ class Loop:
             names = [f"ApproximateNumberOf{each}" for each in counts]
             told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
             found += [f"{name} {told[name]} in {url}" for name in names if told[name] != "0"]
-        machine = self.names["state_machine_arn"]
-        listed = self.client("stepfunctions").list_executions(stateMachineArn=machine, statusFilter="RUNNING")
-        found += [one["name"] for one in listed["executions"]]
+        found += [one["name"] for one in self.running()]
         for spec in self.ledger.models.all():
             lease = self.ledger.leases.get(spec.model)
             if lease is not None and lease.expires_at > self.now():

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.unit.descriptors import still_open
 
 from driftwheel.algorithms import XGBoostTraining
 from driftwheel.algorithms.request import TrainingJob
@@ -163,8 +164,11 @@ def test_a_damaged_holdout_names_its_line(tmp_path, text):
     path = tmp_path / "holdout.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"key": "a", "label": 1, "record": {}}\n' + text.encode()))
 
-    with pytest.raises(ArtifactInvalid, match="line 2"):
+    with pytest.raises(ArtifactInvalid, match="line 2") as refused:
         read_holdout(path)
+
+    assert refused.tb  # which holds the frames, and with them what they opened
+    assert still_open(path) == []
 
 
 @pytest.mark.case("SE-08")

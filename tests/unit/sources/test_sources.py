@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.unit.descriptors import still_open
 
 from driftwheel.sources.file import BadLine, Loaded, SourceFile
 from driftwheel.sources.kinds import load
@@ -47,11 +48,6 @@ def read(engine: Any, tmp_path: Path) -> Load:
             path.unlink()
 
     return call
-
-
-def still_open(path: Path) -> list[Path]:
-    """Name the process's open descriptors of a file."""
-    return [link for link in Path("/proc/self/fd").iterdir() if link.exists() and link.samefile(path)]
 
 
 def rows(engine: Any) -> list[tuple[Any, ...]]:
