@@ -12,9 +12,11 @@ from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.findings import Finding, Findings
 from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.models import Models
 from driftwheel.ledger.objects import Objects
 from driftwheel.ledger.runs import Runs, Status
 from driftwheel.run import Run
+from driftwheel.spec import ModelSpec
 
 from .conftest import ACCOUNT, REGION, Context, World
 
@@ -290,6 +292,27 @@ def test_data_dropped_before_its_model_is_adopted_when_the_model_comes(
 
     assert len(executions(states)) == 1
     assert [row.state for row in Objects(world.table).of_model("nobody")] == ["superseded"]
+
+
+def test_a_model_that_comes_while_its_data_is_entered_adopts_it_too(
+    world: World, states: Any, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data, asked = register(world), created(world, "data/flights/a.csv"), Models.all
+
+    def overtaken(models: Models) -> list[ModelSpec]:
+        """Another trigger registers the model behind this one's back, right after it looked."""
+        found = asked(models)
+        monkeypatch.setattr(Models, "all", asked)
+        send(model)
+        return found
+
+    monkeypatch.setattr(Models, "all", overtaken)
+    send(data)
+    send(TICK, seconds=600)
+
+    assert [row.state for row in Objects(world.table).of_model("nobody")] == ["superseded"]
+    assert [row.state for row in Objects(world.table).of_model("flights")] == ["pending"]
+    assert len(executions(states)) == 1
 
 
 def test_a_wrong_model_yaml_is_refused_with_its_fields_and_the_old_one_counts(

@@ -237,12 +237,17 @@ def _take_object(event: ObjectCreated, ledger: Ledger, objects: Objects, now: st
         sequencer=found.sequencer,
         received=now,
     )
-    ledger.objects.deliver(delivered)
+    entered = ledger.objects.deliver(delivered)
     elsewhere = not key.startswith((DATA, LABELS))
     if elsewhere or ignored(key):
         marker = "a marker, a folder or a half-written file"
         ledger.objects.settle(delivered, "ignored", f"not under {DATA} or {LABELS}" if elsewhere else marker)
         return []
+    if owner is None:
+        # Its model may have been registered meanwhile, and have looked for orphans before this one was there.
+        owner = owner_of(key, ledger.models.all())
+        if owner and (spec := ledger.models.get(owner.model)):
+            adopt(spec, ledger.objects, [entered])
     return [owner.model] if owner else []
 
 
