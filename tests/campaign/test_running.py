@@ -11,7 +11,7 @@ import pytest
 
 from tests.loop.conftest import Parcels
 
-from .bench import Bench, file, spec_for
+from .bench import PATIENCE_SECONDS, Bench, file, spec_for
 from .build import KILLED_TOGETHER, OF_APPROVAL, OF_SPARK, PASSED, POINTS, ROOT, STAGED, STEPS
 from .clients import Prober, Span, running
 from .conftest import FULL, Record, tell
@@ -111,7 +111,7 @@ def swap(bench: Bench, model: str) -> Span:
     """
     before, began = bench.champion(model).sequence, time.monotonic()
     command = [str(COMMAND), "--local", str(bench.folder), "rollback", model, "--reason", "load"]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, timeout=PATIENCE_SECONDS)
     assert bench.champion(model).sequence == before + 1
     return began, time.monotonic()
 

@@ -2,8 +2,8 @@
 
 import json
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -57,39 +57,29 @@ def cluster(folder):
     import pyspark
 
     home = Path(pyspark.__file__).parent
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     java = [shutil.which("java"), "-Xmx256m", "-cp", f"{home}/jars/*"]
-    name = "org.apache.spark.deploy"
+    place = ["--host", "127.0.0.1", "--webui-port", "0"]
     env = os.environ | {
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": sys.executable,
     }
     env["SPARK_SCALA_VERSION"] = "2.12"  # else a worker looks for Spark's own build folders
-    master = [*java, f"{name}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
-    worker = [
-        *java,
-        f"{name}.worker.Worker",
-        "--host",
-        "127.0.0.1",
-        "--webui-port",
-        "0",
-        "-c",
-        "1",
-        "-m",
-        "700m",
-    ]
+    log = folder / "cluster.log"
     processes = []
+
+    def start(role, *arguments):
+        command = [*java, f"org.apache.spark.deploy.{role.lower()}.{role}", *place, *arguments]
+        with log.open("ab") as stream:
+            processes.append(subprocess.Popen(command, env=env, stdout=stream, stderr=stream))
+
     try:
-        with (folder / "cluster.log").open("wb") as log:
-            processes.append(subprocess.Popen(master, env=env, stdout=log, stderr=log))
-            wait_for(port, folder / "cluster.log")
-            for n in range(2):
-                place = ["-d", str(folder / f"worker-{n}"), f"spark://127.0.0.1:{port}"]
-                processes.append(subprocess.Popen([*worker, *place], env=env, stdout=log, stderr=log))
-        yield f"spark://127.0.0.1:{port}"
+        start("Master", "--port", "0")
+        master = said(log, r"Starting Spark master at (\S+)", 1)[0]
+        for n in range(2):
+            start("Worker", "-c", "1", "-m", "700m", "-d", str(folder / f"worker-{n}"), master)
+        said(log, r"(Registering worker)", 2)  # a job that nobody works on would wait for ever
+        yield master
     finally:
         for process in reversed(processes):
             process.terminate()
@@ -97,13 +87,13 @@ def cluster(folder):
             process.wait(20)
 
 
-def wait_for(port, log):
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+def said(log, words, times):
+    """Wait until a log has said something so many times; give what it said."""
+    deadline = time.monotonic() + 60
+    while len(found := re.findall(words, log.read_text())) < times:
+        assert time.monotonic() < deadline, f"Spark's cluster did not start: {log.read_text()[-2000:]}"
         time.sleep(0.1)
-    pytest.fail(f"the Spark master did not start: {log.read_text()[-2000:]}")
+    return found
 
 
 def content(folder, split):
