@@ -75,16 +75,11 @@ def load(connection, recipe, rows):
     )
 
 
-def declarations(cell, examples):
-    """One declaration for all its examples, or one for each."""
-    found = codes(cell)
-    return found * len(examples) if len(found) == 1 else found
-
-
-CLEANING = [
+CLEANING = [  # semicolons part what each declaration makes of its examples
     (rule, declared, *pair)
-    for rule, cell, examples in table("Cleaning")
-    for declared, pair in zip(declarations(cell, pairs(examples)), pairs(examples), strict=True)
+    for rule, declarations, examples in table("Cleaning")
+    for declared, group in zip(codes(declarations), examples.split("; "), strict=True)
+    for pair in pairs(group)
 ]
 
 
