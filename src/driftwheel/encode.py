@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Declared(BaseModel):
     """One encoding; ``driftwheel.recipe.encodings`` says what each computes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Ordinal(Declared):

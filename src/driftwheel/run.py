@@ -15,9 +15,9 @@ MAXIMUM_BYTES = 200_000
 
 
 class Record(BaseModel):
-    """A frozen piece of the run that refuses fields it does not know."""
+    """A frozen piece of the run that refuses fields it does not know; built when used, as ``spec.Part``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Started(Record):
@@ -126,8 +126,11 @@ class DeploymentSection(Record):
 class Run(Record):
     """One turn of the wheel.
 
-    ``model_config`` forbids unknown fields, so a state that attaches a section nobody declared fails here.
+    Unknown fields are forbidden, so a state that attaches a section nobody declared fails here.
     """
+
+    # Every step reads one: built while the function starts, not within its first run.
+    model_config = ConfigDict(defer_build=False)
 
     version: Literal[1] = 1
     model: str

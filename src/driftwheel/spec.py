@@ -4,9 +4,8 @@ Every field is refused when misspelt (``extra="forbid"``); the message names the
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from driftwheel.algorithms import Training, XGBoostTraining
@@ -28,9 +27,12 @@ Number = int | float
 
 
 class Part(BaseModel):
-    """A frozen piece of ``model.yaml`` that refuses fields it does not know."""
+    """A frozen piece of ``model.yaml`` that refuses fields it does not know.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    A validator of its own is built when one is first asked for: most parts are only read within a whole.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Source(Part):
@@ -430,26 +432,14 @@ class ModelSpec(Part):
         return {self.source.prefix: "source"} | {e.prefix: f"enrich-{i}" for i, e in enumerate(self.enrich)}
 
 
-class Yaml12Loader(yaml.SafeLoader):
-    """YAML as people mean it: ``on``, ``no``, ``yes`` and ``off`` stay text (Norway is not false)."""
-
-
-Yaml12Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-Yaml12Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
-
-
 def load_spec(text: str | bytes, name: str = "model.yaml") -> ModelSpec:
     """Read a ``model.yaml``.
 
     Raises SpecInvalid with one line per wrong field: where it is, what is wrong, what was given.
     """
-    try:
-        document: Any = Yaml12Loader(text).get_single_data()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecInvalid(f"{name} is not YAML: {error}") from error
+    from driftwheel.yaml12 import read_yaml  # noqa: PLC0415  # most functions and checks read no model.yaml
+
+    document = read_yaml(text, name)
     if not isinstance(document, dict):
         raise SpecInvalid(f"{name} must be a mapping that starts with 'model: <name>'")
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from driftwheel.spec import Yaml12Loader
+from driftwheel.yaml12 import Yaml12Loader
 from driftwheel_local import template
 
 from .code_rules import faults

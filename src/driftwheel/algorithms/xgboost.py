@@ -67,7 +67,7 @@ class XGBoostTraining(BaseModel):
     or its machine failed (InternalServerError).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     algorithm: Literal["xgboost"] = "xgboost"
     hyperparameters: dict[str, Number | str | bool] = {}

@@ -12,7 +12,8 @@ class Settings(BaseModel):
     The field ``artifact_bucket`` is read from ``ARTIFACT_BUCKET``. Raises ValidationError by name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A function reads one of these classes and need not build the others.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     stack: str
     table: str

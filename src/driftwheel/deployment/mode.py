@@ -26,7 +26,7 @@ class Mode(BaseModel, ABC):
     person is told; ``redeploy`` puts the champion back.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     mode: str
     bake_seconds: int = Field(300, ge=0, le=3600)

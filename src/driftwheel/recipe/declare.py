@@ -1,16 +1,20 @@
 """What ``recipe.json`` says: the declaration of ``model.yaml``, checked and compiled once, free of SQL."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftwheel.encode import DateParts
 from driftwheel.errors import SpecInvalid
 from driftwheel.recipe.column_rule import declare_column
 from driftwheel.recipe.encodings import ENCODINGS
-from driftwheel.recipe.expression import Expression, Node, parse_expression
 from driftwheel.recipe.literals import collapse, fold
 from driftwheel.recipe.row import VERSION
 from driftwheel.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from driftwheel.recipe.expression import Expression
+
+Node = list[Any]
 
 LARGEST = 20_000
 """Nodes of one feature with the earlier features it reads written out: more would choke the SQL planner."""
@@ -76,9 +80,9 @@ def _features(spec: ModelSpec, names: dict[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def _parse(text: str, names: Mapping[str, str], place: str, spec: ModelSpec) -> Expression:
+def _parse(text: str, names: Mapping[str, str], place: str, spec: ModelSpec) -> "Expression":
     try:
-        return parse_expression(text, names, place)
+        return _expression(text, names, place)
     except SpecInvalid as error:
         later = [
             name for name in spec.features if name not in names and f"'{name}' is no column" in str(error)
@@ -86,6 +90,13 @@ def _parse(text: str, names: Mapping[str, str], place: str, spec: ModelSpec) -> 
         if later:
             raise SpecInvalid(f"{place}: '{later[0]}' is a later feature; write it above this one") from error
         raise
+
+
+def _expression(text: str, names: Mapping[str, str], place: str) -> "Expression":
+    # A model without expressions needs no parser of SQL; a function pays for it with the first that has some.
+    from driftwheel.recipe.expression import parse_expression  # noqa: PLC0415  # sqlglot is slow to import
+
+    return parse_expression(text, names, place)
 
 
 def _date_parts(spec: ModelSpec) -> list[dict[str, Any]]:
@@ -152,24 +163,25 @@ def _size(node: Node, sizes: Mapping[str, int]) -> int:
 
 def _target(spec: ModelSpec, names: Mapping[str, str]) -> dict[str, Any]:
     target = spec.target
+    node: Node = ["column", target.column]
     if target.expression is None:
-        parsed = Expression(["column", target.column], names[target.column], [target.column])
-        place = "target.column"
+        place, kind, reads = "target.column", names[target.column], [target.column]
     else:
         place = "target.expression"
-        parsed = parse_expression(target.expression, names, place)
+        parsed = _expression(target.expression, names, place)
+        node, kind, reads = parsed.node, parsed.type, parsed.reads
     wanted = {"binary": {"boolean", "number"}, "regression": {"number"}}[target.kind]
-    if parsed.type not in wanted:
+    if kind not in wanted:
         remedy = (
             "write a comparison, for example answer = 'yes'"
             if target.kind == "binary"
             else "it must be a number"
         )
-        raise SpecInvalid(f"{place}: a {target.kind} target cannot be a {parsed.type}; {remedy}")
+        raise SpecInvalid(f"{place}: a {target.kind} target cannot be a {kind}; {remedy}")
     return {
         "column": target.column,
         "kind": target.kind,
-        "type": parsed.type,
-        "expression": parsed.node,
-        "reads": parsed.reads,
+        "type": kind,
+        "expression": node,
+        "reads": reads,
     }

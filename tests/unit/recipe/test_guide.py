@@ -14,7 +14,8 @@ from driftwheel.recipe.encodings import ENCODINGS
 from driftwheel.recipe.expression import READERS
 from driftwheel.recipe.fit import DuckRows, fit
 from driftwheel.recipe.row import FieldError, load_recipe
-from driftwheel.spec import Column, ModelSpec, Yaml12Loader
+from driftwheel.spec import Column, ModelSpec
+from driftwheel.yaml12 import Yaml12Loader
 
 TEXT = (Path(__file__).parents[3] / "docs/recipe.md").read_text(encoding="utf-8")
 CELL = re.compile(r"(?<!\\)\|")
