@@ -1,8 +1,10 @@
 """Deployment: move the endpoint to the challenger; the callback verifies and ends the wait.
 
-The one function that may create or move what serves, so it also puts right what is not as the ledger says.
+The one function that may create or move what serves, so it also puts right what is not as the ledger says,
+on a schedule; what people were to be told and were not, it tells them then.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,9 +16,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from driftwheel.aws.settings import DeploymentSettings
 from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.outbox import Alert, Outbox
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Suspended
+from driftwheel.steps.alerts import tell
 from driftwheel.steps.deployment import Clients, Site, deploy
 from driftwheel.steps.restoration import Ledger, restore_all
 from driftwheel.steps.waiting import Waiting
@@ -26,7 +30,7 @@ logger = Logger(service="deployment")
 tracer = Tracer(service="deployment")
 table = Table(boto3.resource("dynamodb").Table(settings.table))
 clients = Clients(boto3.client("sagemaker"), boto3.client("cloudwatch"))
-sns = boto3.client("sns")
+outbox, sns = Outbox(table), boto3.client("sns")
 site = Site(
     settings.stack,
     settings.artifact_bucket,
@@ -39,7 +43,7 @@ site = Site(
 @tracer.capture_lambda_handler
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Serve a run, or at the schedule's tick put endpoints right."""
+    """Serve a run, or at the schedule's tick put endpoints right and tell what was not told."""
     return tidy() if event.get("kind") == "restore" else exchange(event, context)
 
 
@@ -55,11 +59,18 @@ def exchange(event: Suspended, context: LambdaContext) -> dict[str, Any]:
 
 
 def tidy() -> dict[str, Any]:
-    """Look at every model's endpoint once, and tell a person what a person must know."""
-    done = restore_all(settings.stack, clients.sagemaker, Ledger.of(table), datetime.now(UTC))
+    """Tell what lies in the outbox, look at every model's endpoint once, and tell what is new."""
+    now = datetime.now(UTC)
+    tell_all(outbox.take(now), now)
+    done = restore_all(settings.stack, clients.sagemaker, Ledger.of(table), now)
     for restored in done:
         logger.info("restoration", extra={"model": restored.model, "done": restored.sentence})
-        if restored.is_news:
-            subject = f"{restored.model}: its endpoint is not as it should be"
-            sns.publish(TopicArn=settings.alert_topic_arn, Subject=subject, Message=restored.sentence)
+    tell_all((restored.alert for restored in done if restored.alert), now)
     return {restored.model: restored.sentence for restored in done}
+
+
+def tell_all(alerts: Iterable[Alert], now: datetime) -> None:
+    """Tell each; what SNS refuses waits for a later tick."""
+    for alert in alerts:
+        if why := tell(alert, outbox, sns, settings.alert_topic_arn, now):
+            logger.warning("alert is told later", extra={"alert": alert.key, "why": why})

@@ -14,7 +14,8 @@ from driftwheel.aws.objects import Objects
 from driftwheel.aws.settings import OutcomeSettings
 from driftwheel.ledger.table import Table
 from driftwheel.run import Run
-from driftwheel.steps.record_outcome import Ledger, alert_of, record
+from driftwheel.steps.alerts import tell
+from driftwheel.steps.record_outcome import Ledger, record
 
 settings = OutcomeSettings.from_env()
 logger = Logger(service="record_outcome")
@@ -32,12 +33,13 @@ sqs, sns = boto3.client("sqs"), boto3.client("sns")
 def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     """Record the outcome, tell a person when it is bad news, and let the trigger look again."""
     logger.append_keys(model=event.model, run_id=event.run_id)
-    outcome = record(event, datetime.now(UTC).isoformat(), objects, ledger, settings.artifact_bucket)
+    now = datetime.now(UTC)
+    outcome = record(event, now.isoformat(), objects, ledger, settings.artifact_bucket)
     metrics.add_dimension("model", event.model)
     metrics.add_metric(f"Runs{outcome.status.title()}", MetricUnit.Count, 1)
-    if alert := alert_of(event, outcome, ledger.runs):
-        sns.publish(TopicArn=settings.alert_topic_arn, Subject=alert[0], Message=alert[1])
     woken = {"kind": "run_finished", "model": event.model, "run_id": event.run_id}
     sqs.send_message(QueueUrl=settings.arrival_queue_url, MessageBody=json.dumps(woken))
+    if outcome.alert and (why := tell(outcome.alert, ledger.outbox, sns, settings.alert_topic_arn, now)):
+        logger.warning("alert is told later", extra={"alert": outcome.alert.key, "why": why})
     logger.info("run ended", extra={"status": outcome.status})
     return {"status": outcome.status, "sentence": outcome.sentence}

@@ -9,8 +9,9 @@ import contextlib
 import hashlib
 import json
 import random
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,10 +23,12 @@ from driftwheel.aws.objects import Objects
 from driftwheel.digest import digest
 from driftwheel.layout import RunLayout, S3Uri
 from driftwheel.ledger.objects import Objects as ObjectLedger
+from driftwheel.ledger.outbox import Alert, Outbox
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import EvaluationGateSection, PreprocessingSection, Run
 from driftwheel.steps import (
+    alerts,
     approval,
     data_arrival,
     deployment,
@@ -40,7 +43,7 @@ from driftwheel.triggers.messages import Nudge, parse
 from tests.security.iam import NAMES
 
 from .buckets import MemoryS3
-from .faults import Faults, Killed
+from .faults import Faults, Killed, refused
 from .machine import MACHINE, Execution, Machine
 from .sagemaker import StrictSageMaker, score_of
 from .table import MemoryTable
@@ -107,6 +110,7 @@ class World:
         self.said: list[str] = []
         self.counts: Counter[str] = Counter()
         self.dropped: dict[str, int] = {}
+        self.sns_refuses = False
 
     @contextlib.contextmanager
     def hooked(self) -> Iterator["World"]:
@@ -180,8 +184,7 @@ class World:
             if queue is self.arrivals:
                 self._consider(message.body)
             elif message.body.get("kind") == "restore":
-                ledger = restoration.Ledger.of(self.table)
-                restoration.restore_all("driftwheel", self.sagemaker, ledger, self.now)
+                self._tidy()
             else:
                 clients = job_callback.Clients(self.sagemaker, self.sagemaker, self.machine, self, "arrival")
                 woken = job_callback.Ledger.of(self.table)
@@ -415,13 +418,32 @@ class World:
         ledger = record_outcome.Ledger.of(self.table)
         self.tellings[run.model, run.run_id] += 1
         outcome = record_outcome.record(run, self.now.isoformat(), self.objects, ledger, ARTIFACTS)
-        if outcome.status in {"failed", "refused", "rejected"}:
-            self.alerts[run.model, run.run_id] += 1
-            self.said.append(outcome.sentence)
         self.send_message(
             QueueUrl="arrival", MessageBody=json.dumps({"kind": "run_finished", "model": run.model})
         )
+        self._tell([outcome.alert] if outcome.alert else [])
         return {"status": outcome.status, "sentence": outcome.sentence}
+
+    def _tidy(self) -> None:
+        self._tell(Outbox(self.table).take(self.now))
+        ledger = restoration.Ledger.of(self.table)
+        done = restoration.restore_all("driftwheel", self.sagemaker, ledger, self.now)
+        self._tell(restored.alert for restored in done if restored.alert)
+
+    def _tell(self, told: Iterable[Alert]) -> None:
+        for alert in told:
+            if alerts.tell(alert, Outbox(self.table), self, "topic", self.now) and not self.sns_refuses:
+                model, run_id, _ = alert.key.split("#")
+                self.tellings[model, run_id] += 1  # SNS took it, and the ledger could not note that
+
+    def publish(self, *, TopicArn: str, Subject: str, Message: str) -> None:
+        """Take an alert, as SNS does."""
+        assert TopicArn == "topic"
+        if self.sns_refuses:
+            raise refused("InternalError", "Publish")
+        self.said.append(Message)
+        if run := re.search(r"run (\S+) (?:failed|refused|rejected)\.", Message):
+            self.alerts[Subject.partition(":")[0], run[1]] += 1
 
     def _execution_ended(self, execution: Execution) -> None:
         detail = {"executionArn": execution.arn, "name": execution.name, "status": execution.status}

@@ -151,6 +151,5 @@ PARTLY = {
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
     "OP-03": "endpoints, runs, refusals, access and connection; not each failure of the other cases",
     "SE-16": "digests, secrets, bandit; pip-audit asked databases of 2024-10 and 2026-04, no newer ones",
-    "SF-06": "the run ends with its first error; an alert that SNS refuses is not sent again",
 }
 """Cases of any list whose tests show less than the campaign asks, as far as we know."""

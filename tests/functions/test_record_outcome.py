@@ -1,9 +1,11 @@
 """RecordOutcome as shipped."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Leases
@@ -197,6 +199,66 @@ def test_that_a_model_cannot_be_improved_is_told_once(
     module.handler(run, context)
 
     assert sent == subjects
+
+
+class Topic:
+    """SNS, which refuses while it has a reason, and the subjects of what it took."""
+
+    def __init__(self, *reasons: Exception) -> None:
+        self.reasons = list(reasons)
+        self.took: list[str] = []
+
+    def publish(self, **request: str) -> None:
+        if self.reasons:
+            raise self.reasons.pop(0)
+        self.took.append(request["Subject"])
+
+
+@pytest.mark.case("SF-06")
+@pytest.mark.parametrize(
+    "reason",
+    [
+        ClientError({"Error": {"Code": "InternalError", "Message": "down"}}, "Publish"),
+        EndpointConnectionError(endpoint_url="https://sns"),
+    ],
+    ids=["refused", "unreachable"],
+)
+def test_an_alert_that_sns_refuses_fails_nothing_and_the_restoration_tick_tells_it_once(
+    running: World, event: Events, context: Context, monkeypatch: pytest.MonkeyPatch, reason: Exception
+) -> None:
+    run = without(event("record_outcome"), "deployment")
+    run["failure"] = {"Error": "TrainingFailed", "Cause": "no"}
+    topic = Topic(reason, reason)
+    for step in ("record_outcome", "deployment"):
+        monkeypatch.setattr(running.load(step), "sns", topic)
+
+    answers = [end(running, run, context) for _ in range(2)]
+
+    assert [status for status, _, _ in answers] == ["failed", "failed"]
+    assert [message["kind"] for message in running.messages()] == ["run_finished"] * 2
+    restore = running.load("deployment").handler
+    restore({"kind": "restore"}, context)
+    assert (topic.took, len(topic.reasons)) == ([], 1)  # its writer may still be at work
+    monkeypatch.setattr("driftwheel.ledger.outbox.HELD", timedelta(0))
+    took = [(restore({"kind": "restore"}, context), len(topic.took))[1] for _ in range(3)]
+    assert took == [0, 1, 1]
+
+
+def test_an_alert_that_sns_took_is_not_told_by_the_tick(
+    running: World, event: Events, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = without(event("record_outcome"), "deployment")
+    run["failure"] = {"Error": "TrainingFailed", "Cause": "no"}
+    topic = Topic()
+    for step in ("record_outcome", "deployment"):
+        monkeypatch.setattr(running.load(step), "sns", topic)
+    monkeypatch.setattr("driftwheel.ledger.outbox.HELD", timedelta(0))
+
+    end(running, run, context)
+    end(running, run, context)
+    running.load("deployment").handler({"kind": "restore"}, context)
+
+    assert topic.took == ["flights: run failed"]
 
 
 def test_a_training_that_never_reported_is_billed_at_most_its_limit(

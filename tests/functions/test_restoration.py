@@ -1,17 +1,19 @@
 """Restoration as the deployment function's schedule wakes it: what is put right, what is told, when not."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
+from driftwheel.ledger.outbox import Alert, Outbox
 from driftwheel.ledger.table import Table
 from driftwheel.spec import load_spec
 from driftwheel.steps.restoration import Ledger, Restored, fault_of, restore_all
@@ -19,6 +21,7 @@ from tests.security.boundary import acting_as
 
 from .conftest import Context, World
 from .test_job_callback import Recorder
+from .test_record_outcome import Topic
 
 SPEC = Path("examples/flights/model.yaml").read_text(encoding="utf-8")
 NOW = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)
@@ -102,7 +105,7 @@ def test_an_endpoint_whose_first_deployment_failed_is_removed_and_leaves_no_cham
 
     assert sagemaker.asked("delete_endpoint") == [{"EndpointName": ENDPOINT}]
     assert "there is no champion" in restored.sentence
-    assert not restored.is_news  # the run that failed has told it
+    assert restored.alert is None  # the run that failed has told it
     assert Champions(world.table).get("flights") is None
 
 
@@ -136,7 +139,7 @@ def test_a_deleted_endpoint_is_told_once_a_day_and_stays_deleted_unless_its_mode
     crown(world)
     sagemaker.answers["describe_endpoint"] = found
 
-    told = [look(now)[0].is_news for now in (NOW, NOW, datetime(2026, 1, 3, tzinfo=UTC))]
+    told = [look(now)[0].alert is not None for now in (NOW, NOW, datetime(2026, 1, 3, tzinfo=UTC))]
 
     assert told == [True, False, True]
     assert "when_deleted: redeploy" in look()[0].sentence
@@ -156,7 +159,7 @@ def test_a_deleted_endpoint_is_deployed_again_where_its_model_says_so(
     (request,) = sagemaker.asked("create_endpoint")
     assert (request["EndpointName"], request["EndpointConfigName"]) == (ENDPOINT, CONFIG)
     assert {"Key": "driftwheel:stack", "Value": "driftwheel"} in request["Tags"]
-    assert restored.is_news
+    assert restored.alert is not None
     assert Decisions(world.table).of_model("flights")[0].outcome == "deleted"
 
 
@@ -182,7 +185,7 @@ def test_without_its_config_a_champion_cannot_come_back_and_a_person_is_told(
     (restored,) = look()
 
     assert "driftwheel retrain flights" in restored.sentence
-    assert restored.is_news
+    assert restored.alert is not None
     assert changes(sagemaker) == []
 
 
@@ -195,7 +198,7 @@ def test_an_endpoint_only_a_person_can_mend_is_told(
     crown(world)
     sagemaker.answers["describe_endpoint"] = described(status)
 
-    assert look()[0].is_news
+    assert look()[0].alert is not None
     assert changes(sagemaker) == []
 
 
@@ -207,7 +210,7 @@ def test_no_capacity_is_tried_again_later(world: World, look: Look, sagemaker: R
     (restored,) = look()
 
     assert "later" in restored.sentence
-    assert not restored.is_news
+    assert restored.alert is None
     assert Leases(world.table).get("flights") is None
 
 
@@ -229,3 +232,37 @@ def test_the_handler_tells_a_person(world: World, context: Context, monkeypatch:
 
     assert [set(answer) for answer in answers] == [{"flights"}] * 2
     assert [message["Subject"] for message in published] == ["flights: its endpoint is not as it should be"]
+
+
+@pytest.mark.case("SF-06")
+def test_news_that_sns_refuses_is_told_at_a_later_tick(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(world)
+    crown(world)
+    app = world.load("deployment")
+    topic = Topic(ClientError({"Error": {"Code": "InternalError", "Message": "down"}}, "Publish"))
+    monkeypatch.setattr(app, "sns", topic)
+    monkeypatch.setattr("driftwheel.ledger.outbox.HELD", timedelta(0))
+
+    took = [(app.handler({"kind": "restore"}, context), len(topic.took))[1] for _ in range(3)]
+
+    assert took == [0, 1, 1]
+    assert topic.took == ["flights: its endpoint is not as it should be"]
+
+
+@pytest.mark.case("SF-06")
+def test_what_lies_in_the_outbox_is_told_though_sagemaker_cannot_be_asked(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(world)
+    Outbox(world.table).put(Alert("flights#r1#failed", "flights: run failed", "said so"), NOW)
+    app = world.load("deployment")
+    topic = Topic()
+    monkeypatch.setattr(app, "sns", topic)
+    monkeypatch.setattr(app, "restore_all", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        app.handler({"kind": "restore"}, context)
+
+    assert topic.took == ["flights: run failed"]

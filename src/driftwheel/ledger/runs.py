@@ -1,7 +1,7 @@
 """The run index, and which run trained on which content."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from driftwheel.ledger.table import Table
@@ -64,13 +64,17 @@ class Runs:
         rows = [_run(item) for item in self._table.query(f"RUN#{model}")]
         return sorted(rows, key=lambda row: row.started_at, reverse=True)
 
-    def losses(self, model: str) -> int:
-        """Count the runs since the last promotion that brought no better model.
+    def losses(self, model: str, run_id: str, status: Status) -> int:
+        """Count the runs since the last promotion that brought no better model, ``run_id`` ending so.
 
         Rejected challengers, and what drift started that failed, was refused or found nothing new. A dropped
         file that cannot be read says nothing about retraining, an aborted run nothing about anything.
         """
-        return losses(self.of_model(model))
+        rows = self.of_model(model)
+        return losses(
+            replace(row, status=status) if (row.run_id, row.status) == (run_id, "running") else row
+            for row in rows
+        )
 
     def claim_data(self, model: str, data_digest: str, run_id: str) -> str:
         """Say which run owns this content: ours when it is new, ours, or its owner ended without a model."""

@@ -1,7 +1,7 @@
 """RecordOutcome and RecordFailure: how the run ended, said once, and everything it held given back."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.objects import Delivered, State
 from driftwheel.ledger.objects import Objects as ObjectLedger
+from driftwheel.ledger.outbox import Alert, Outbox
 from driftwheel.ledger.runs import Runs, Status
 from driftwheel.ledger.table import Table
 from driftwheel.run import Run, told
@@ -18,10 +19,11 @@ from driftwheel.run import Run, told
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, in one word and one sentence."""
+    """How a run ended, in one word and one sentence; ``alert`` is what its recorder still has to tell."""
 
     status: Status
     sentence: str
+    alert: Alert | None = None
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,17 @@ class Ledger:
     runs: Runs
     leases: Leases
     decisions: Decisions
+    outbox: Outbox
 
     @classmethod
     def of(cls, table: Table) -> "Ledger":
         """Open those parts of one table."""
         return cls(
-            objects=ObjectLedger(table), runs=Runs(table), leases=Leases(table), decisions=Decisions(table)
+            objects=ObjectLedger(table),
+            runs=Runs(table),
+            leases=Leases(table),
+            decisions=Decisions(table),
+            outbox=Outbox(table),
         )
 
 
@@ -66,9 +73,10 @@ def outcome_of(run: Run) -> Outcome:
 
 
 def record(run: Run, now: str, objects: Objects, ledger: Ledger, artifact_bucket: str) -> Outcome:
-    """Settle the run's objects, write ``run.json``, the decision and the index, release the lease.
+    """Settle the run's objects, write ``run.json``, the decision, the alert and the index, release the lease.
 
-    Every part may be repeated: a crash in between costs a retry, not a wrong word.
+    Every part may be repeated: a crash in between costs a retry, not a wrong word. The alert stands before
+    the index does, so that no run has ended of which nobody will hear.
     """
     outcome = outcome_of(run)
     settle_objects(run, outcome, objects, ledger.objects)
@@ -87,9 +95,11 @@ def record(run: Run, now: str, objects: Objects, ledger: Ledger, artifact_bucket
             run_id=run.run_id,
         )
     )
+    alert = alert_of(run, outcome, ledger.runs)
+    is_ours = alert is not None and ledger.outbox.put(alert, datetime.fromisoformat(now))
     ledger.runs.end(run.model, run.run_id, outcome.status, outcome.sentence, now, billed_seconds(run, now))
     ledger.leases.release(run.model, run.run_id, run.fence)
-    return outcome
+    return replace(outcome, alert=alert if is_ours else None)
 
 
 def billed_seconds(run: Run, now: str) -> int:
@@ -102,24 +112,28 @@ def billed_seconds(run: Run, now: str) -> int:
     return int(min(max(passed, 0), run.spec.training.max_runtime_seconds))
 
 
-def alert_of(run: Run, outcome: Outcome, runs: Runs) -> tuple[str, str] | None:
-    """Word the alert about a run that has ended, subject and line; None when a person has nothing to learn.
+def alert_of(run: Run, outcome: Outcome, runs: Runs) -> Alert | None:
+    """Word the alert about a run that ends; None when a person has nothing to learn.
 
     When ``give_up_after`` runs in a row brought no better model, that is said once; what drift tries after
     that stands in the ledger only.
     """
     if outcome.status not in {"failed", "refused", "rejected", "unchanged"}:
         return None
-    lost, patience = runs.losses(run.model), run.spec.triggers.give_up_after
+    lost, patience = runs.losses(run.model, run.run_id, outcome.status), run.spec.triggers.give_up_after
     if run.started.kind == "drift" and lost > patience:
         return None
+    key = f"{run.model}#{run.run_id}#{outcome.status}"
     line = f"{run.model}: run {run.run_id} {outcome.status}. {outcome.sentence}"
     if lost == patience:
-        return f"{run.model}: cannot improve", (
-            f"{run.model}: cannot improve: {lost} runs in a row brought no better model. Drift is now tried "
-            f"more and more rarely, once a week at least. Last: {line}"
+        subject = f"{run.model}: cannot improve"
+        return Alert(
+            key,
+            subject,
+            f"{subject}: {lost} runs in a row brought no better model. Drift is now tried "
+            f"more and more rarely, once a week at least. Last: {line}",
         )
-    return None if outcome.status == "unchanged" else (f"{run.model}: run {outcome.status}", line)
+    return None if outcome.status == "unchanged" else Alert(key, f"{run.model}: run {outcome.status}", line)
 
 
 def settle_objects(run: Run, outcome: Outcome, objects: Objects, ledger: ObjectLedger) -> None:

@@ -17,6 +17,7 @@ from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
+from driftwheel.ledger.outbox import Alert, Outbox
 from driftwheel.ledger.table import Table
 from driftwheel.spec import ModelSpec
 
@@ -36,20 +37,21 @@ class Ledger:
     champions: Champions
     leases: Leases
     decisions: Decisions
+    outbox: Outbox
 
     @classmethod
     def of(cls, table: Table) -> "Ledger":
         """Open those parts of one table."""
-        return cls(Models(table), Champions(table), Leases(table), Decisions(table))
+        return cls(Models(table), Champions(table), Leases(table), Decisions(table), Outbox(table))
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What was found and done; ``is_news`` when a person must hear of it and has not today."""
+    """What was found and done; ``alert`` when a person must hear of it, and it was not written today."""
 
     model: str
     sentence: str
-    is_news: bool
+    alert: Alert | None = None
 
 
 def restore_all(stack: str, sagemaker: Any, ledger: Ledger, now: datetime) -> list[Restored]:
@@ -72,11 +74,17 @@ def restore(spec: ModelSpec, stack: str, sagemaker: Any, ledger: Ledger, now: da
             return None
         sentence, is_news = _mend(spec, stack, champion, fault, endpoint, sagemaker)
     except CapacityExceeded as error:
-        return Restored(model, f"{model}: its endpoint is put right later: {error}", is_news=False)
+        return Restored(model, f"{model}: its endpoint is put right later: {error}")
     finally:
         ledger.leases.release(model, lease.run_id, lease.fence)
-    is_first = _note(model, champion, fault, sentence, ledger.decisions, now)
-    return Restored(model, f"{model}: {sentence}", is_news and is_first)
+    decision = _decision(model, champion, fault, sentence, now)
+    ledger.decisions.record(decision)
+    alert = Alert(
+        f"{model}#{decision.at}#{decision.id}",
+        f"{model}: its endpoint is not as it should be",
+        f"{model}: {sentence}",
+    )
+    return Restored(model, alert.message, alert if is_news and ledger.outbox.put(alert, now) else None)
 
 
 def fault_of(champion: ChampionRow | None, found: dict[str, Any] | None) -> Fault | None:
@@ -132,25 +140,18 @@ def _mend(
     return f"{gone}: {who} is deployed again", True
 
 
-def _note(
-    model: str,
-    champion: ChampionRow | None,
-    fault: Fault,
-    sentence: str,
-    decisions: Decisions,
-    now: datetime,
-) -> bool:
-    """Write it into the decision ledger; False when the same was written today."""
+def _decision(
+    model: str, champion: ChampionRow | None, fault: Fault, sentence: str, now: datetime
+) -> Decision:
+    """Word it for the decision ledger: of each fault once a day."""
     sequence = champion.sequence if champion else 0
-    return decisions.record(
-        Decision(
-            model=model,
-            at=now.date().isoformat(),
-            id=f"restoration-{sequence}-{fault}",
-            step="restoration",
-            outcome=fault,
-            reason=sentence,
-            numbers={"at": now.isoformat(), "sequence": sequence},
-            run_id=champion.run_id if champion else "",
-        )
+    return Decision(
+        model=model,
+        at=now.date().isoformat(),
+        id=f"restoration-{sequence}-{fault}",
+        step="restoration",
+        outcome=fault,
+        reason=sentence,
+        numbers={"at": now.isoformat(), "sequence": sequence},
+        run_id=champion.run_id if champion else "",
     )

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models, Owner, owner_of
 from driftwheel.ledger.objects import Delivered, Objects, current, later
+from driftwheel.ledger.outbox import HELD, KEPT_SECONDS, Alert, Outbox
 from driftwheel.ledger.runs import RunRow, Runs
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Parked, Tokens
@@ -425,3 +427,70 @@ def test_a_model_is_kept_as_its_owner_wrote_it(table: Table) -> None:
 
     kept = json.loads(table.get("MODELS", "flights")["spec"])  # type: ignore[index]
     assert kept == yaml.safe_load(written.replace(" on:", ' "on":'))  # YAML 1.1 reads a bare on as true
+
+
+ALERT = Alert("flights#run-1#failed", "flights: run failed", "flights: run run-1 failed. Said so.")
+THEN = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)
+LATER = THEN + HELD
+
+
+@pytest.mark.case("SF-06")
+def test_an_alert_is_its_writers_to_tell_and_nobody_elses_for_a_while(table: Table) -> None:
+    outbox = Outbox(table)
+
+    assert outbox.put(ALERT, THEN)
+    assert not outbox.put(ALERT, THEN)
+    assert list(outbox.take(LATER - timedelta(seconds=1))) == []
+    assert list(outbox.take(LATER)) == [ALERT]
+    assert list(outbox.take(LATER)) == []
+
+
+@pytest.mark.case("SF-06")
+def test_of_two_that_look_at_once_one_takes_an_alert(table: Table) -> None:
+    outbox = Outbox(table)
+    outbox.put(ALERT, THEN)
+    rows = list(table.query("ALERT"))
+    table.query = lambda _: iter(rows)  # type: ignore[method-assign, assignment]
+
+    assert [list(outbox.take(LATER)) for _ in range(2)] == [[ALERT], []]
+
+
+@pytest.mark.case("SF-06")
+def test_what_was_told_is_never_taken_nor_written_again_and_expires_without_its_text(table: Table) -> None:
+    outbox = Outbox(table)
+    outbox.put(ALERT, THEN)
+
+    outbox.told(ALERT, THEN)
+
+    assert list(outbox.take(LATER)) == []
+    assert not outbox.put(ALERT, LATER)
+    expires = int(THEN.timestamp()) + KEPT_SECONDS
+    assert table.get("ALERT", ALERT.key) == {
+        "pk": "ALERT",
+        "sk": ALERT.key,
+        "key": ALERT.key,
+        "expires": expires,
+    }
+
+
+@pytest.mark.case("SF-06")
+def test_every_alert_that_lies_there_is_given(table: Table) -> None:
+    outbox = Outbox(table)
+    others = [replace(ALERT, key=f"flights#run-{number}#failed") for number in range(3)]
+    for alert in others:
+        outbox.put(alert, THEN)
+    outbox.told(others[1], THEN)
+
+    assert list(outbox.take(LATER)) == [others[0], others[2]]
+
+
+@pytest.mark.parametrize(("own", "count"), [("running", 2), ("promoted", 0)])
+def test_a_run_that_is_ending_counts_as_it_ends_unless_it_has(table: Table, own: str, count: int) -> None:
+    runs = Runs(table)
+    runs.start(replace(RUN, run_id="run-0", started_at="2026-01-01T00:00:00Z"))
+    runs.end("flights", "run-0", "rejected", "lost", "t")
+    runs.start(replace(RUN, started_at="2026-01-02T00:00:00Z"))
+    if own != "running":
+        runs.end("flights", "run-1", "promoted", "better", "t")
+
+    assert runs.losses("flights", "run-1", "rejected") == count
