@@ -1,11 +1,22 @@
 """The demo's story at small size, on the shipped template: every line a claim of the README."""
 
 import json
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from driftwheel.capture import CaptureWriter, CapturingRuntime
+from driftwheel.deployment.endpoint import model_request, update_endpoint_request
+from driftwheel.jobs.artifact import MANIFEST, describe, extract
+from driftwheel.jobs.artifact import check as check_artifact
+from driftwheel.layout import S3Uri
+from driftwheel.spec import ModelSpec
+from driftwheel.steps.deployment import alarm_requests
 
 from .conftest import SPEC, Loop, Parcels
 
@@ -137,3 +148,74 @@ def test_a_poisoned_file_is_quarantined_with_its_reason_and_costs_no_training(
     assert row.state == "quarantined"
     assert "wrong-delimiter" in row.reason
     assert len(loop.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]) == before
+
+
+def changed(archive: bytes, folder: Path, answer: Callable[[float], float]) -> Path:
+    """Write a champion's artifact with other leaves in its trees, its digests put right."""
+    packed = folder / "model.tar.gz"
+    packed.write_bytes(archive)
+    extract(packed, model := folder / "model")
+    document = json.loads((model / "model.json").read_bytes())
+    for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
+        leaves = [number for number, child in enumerate(tree["left_children"]) if child == -1]
+        for number in leaves:
+            tree["split_conditions"][number] = answer(tree["split_conditions"][number])
+    (model / "model.json").write_text(json.dumps(document), encoding="utf-8")
+    manifest = json.loads((model / MANIFEST).read_bytes())
+    manifest["files"] = describe(model, manifest["files"])
+    (model / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    check_artifact(model)
+    with tarfile.open(packed, "w:gz") as tar:
+        tar.add(model, ".")
+    return packed
+
+
+@pytest.mark.case("DE-05")
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("wrong", lambda leaf: -leaf), ("constant", lambda _: 0.0)],
+    ids=["wrong", "constant"],
+)
+def test_a_canary_whose_model_answers_otherwise_than_in_training_gets_no_request(
+    loop: Loop, parcels: Parcels, tmp_path: Path, name: str, answer: Callable[[float], float]
+) -> None:
+    sagemaker, s3, endpoint = loop.client("sagemaker"), loop.client("s3"), loop.endpoint
+    before = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=before)
+    model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
+    where = S3Uri.parse(model["PrimaryContainer"]["ModelDataUrl"])
+    archive = s3.get_object(Bucket=where.bucket, Key=where.key)["Body"].read()
+    harmed = changed(archive, tmp_path, answer)
+    s3.upload_file(str(harmed), where.bucket, f"harmed/{name}/model.tar.gz")
+    request = model_request(
+        name=name,
+        image=model["PrimaryContainer"]["Image"],
+        model_data_url=f"s3://{where.bucket}/harmed/{name}/model.tar.gz",
+        role_arn=model["ExecutionRoleArn"],
+        tags={},
+    )
+    sagemaker.create_model(**request)
+    variants = [config["ProductionVariants"][0] | {"ModelName": name}]
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants)
+    mode = ModelSpec.model_validate(yaml.safe_load(CAPTURED_BY_CALLERS)).deployment
+    asked = parcels.rows(3)
+    right = loop.predict(asked, "right")
+
+    alarms = [alarm["AlarmName"] for alarm in alarm_requests(endpoint, "")]
+    update = update_endpoint_request(name=endpoint, config_name=name, mode=mode, alarms=alarms)
+    sagemaker.update_endpoint(**update)
+    answers, began = [], time.monotonic()
+    while sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] != "InService":
+        assert time.monotonic() - began < 60
+        answers.append(loop.predict(asked, "meanwhile"))
+
+    found = sagemaker.describe_endpoint(EndpointName=endpoint)
+    assert found["EndpointConfigName"] == before
+    assert len(answers) > 3
+    assert all(each == right for each in answers)
+    logs = loop.client("logs").filter_log_events(logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}")[
+        "events"
+    ]
+    assert any("its score differs from the one it had in training" in each["message"] for each in logs)
+    sagemaker.delete_endpoint_config(EndpointConfigName=name)
+    sagemaker.delete_model(ModelName=name)
