@@ -142,7 +142,7 @@ MISSING: dict[str, str] = {}
 """Priority-1 cases without a test, and why. May only shrink: a case that gets its test must leave."""
 
 PARTLY = {
-    "DE-05": "a server that answers wrongly though its golden records pass is found by the probe, after the bake",
+    "DE-05": "what a server answers wrongly though its golden records pass, the probe finds after the bake",
     "DE-15": "with one instance every request fails until it is replaced: no number is stated",
     "EV-07": "as EventBridge words keys; S3's own, URL-encoded notifications are not taken",
     "LD-01": "in memory, on one thread, with stand-ins; a tenth of it on the running stack",
