@@ -16,7 +16,7 @@ from driftwheel.aws.settings import TriggerSettings
 from driftwheel.jobs.code import bundle
 from driftwheel.ledger.table import Table
 from driftwheel.steps.trigger import Ledger, Wheel, reconsider, take
-from driftwheel.triggers.messages import Nudge, parse
+from driftwheel.triggers.messages import Nudge, batch, parse
 
 settings = TriggerSettings.from_env()
 logger = Logger(service="trigger")
@@ -54,4 +54,4 @@ def consider_message(record: SQSRecord) -> None:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Consider each message on its own; what fails comes back, the rest is done."""
-    return process_partial_response(event, consider_message, processor, context)
+    return process_partial_response(batch(event), consider_message, processor, context)

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from tests.security.boundary import acting_as, stand
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
+Send = Callable[..., dict[str, Any]]
 
 
 @dataclass
@@ -123,3 +125,73 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield world
         for module in world.loaded.values():
             sys.modules.pop(module.__name__, None)
+
+
+class Clock(datetime):
+    """Stands still until a test moves it."""
+
+    at = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return cls.at
+
+
+@pytest.fixture
+def states(world: World) -> Any:
+    """A state machine that accepts executions; nothing runs."""
+    client = world.client("stepfunctions")
+    definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    client.create_state_machine(
+        name="driftwheel-model-loop", definition=definition, roleArn=f"arn:aws:iam::{ACCOUNT}:role/r"
+    )
+    return client
+
+
+@pytest.fixture
+def send(world: World, states: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> Send:
+    """Hand the trigger a batch of message bodies at ``seconds`` after noon."""
+    module = world.load("trigger")
+    monkeypatch.setattr(module, "datetime", Clock)
+
+    def call(*bodies: Any, seconds: float = 0) -> dict[str, Any]:
+        Clock.at = datetime(2026, 1, 2, 12, 0, tzinfo=UTC) + timedelta(seconds=seconds)
+        records = [
+            {
+                "messageId": f"m{n}",
+                "receiptHandle": "r",
+                "body": body if isinstance(body, str) else json.dumps(body),
+                "eventSource": "aws:sqs",
+            }
+            for n, body in enumerate(bodies)
+        ]
+        answer: dict[str, Any] = module.handler({"Records": records}, context)
+        return answer
+
+    return call
+
+
+def created(world: World, key: str, body: bytes = b"x\n1\n", sequencer: str = "01") -> dict[str, Any]:
+    """Put an object and word its event as S3 does."""
+    put = world.put(world.landing, key, body)
+    object_ = {
+        "key": key,
+        "size": len(body),
+        "etag": put["etag"],
+        "version-id": put["version"],
+        "sequencer": sequencer,
+    }
+    return {
+        "version": "0",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "time": "2026-01-02T12:00:00Z",
+        "region": REGION,
+        "detail": {"bucket": {"name": world.landing}, "object": object_, "reason": "PutObject"},
+    }
+
+
+def executions(states: Any) -> list[Any]:
+    arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop"
+    listed: list[Any] = states.list_executions(stateMachineArn=arn)["executions"]
+    return listed

@@ -15,6 +15,16 @@ LONGEST_KEY_BYTES = 1_024
 LONGEST_PLAIN = "n" * (LONGEST_KEY_BYTES - len("data/flights/.csv")) + ".csv"
 LONGEST = "🚀" + LONGEST_PLAIN[4:]
 """Names with which a key is as long as S3 lets it be."""
+AWKWARD = [
+    "with space.csv",
+    "a+b.csv",
+    "50%2B.csv",
+    "Zürich.csv",
+    "e\u0301.csv",
+    "🚀.csv",
+    LONGEST,
+    LONGEST_PLAIN,
+]
 Events = Callable[[str], dict[str, Any]]
 
 
@@ -107,11 +117,7 @@ def test_a_version_deleted_before_it_was_read_refuses_the_run_with_a_reason(
 
 
 @pytest.mark.case("EV-07")
-@pytest.mark.parametrize(
-    "name",
-    ["with space.csv", "a+b.csv", "50%2B.csv", "Zürich.csv", "e\u0301.csv", "🚀.csv", LONGEST, LONGEST_PLAIN],
-    ids=lambda name: name[:12],
-)
+@pytest.mark.parametrize("name", AWKWARD, ids=lambda name: name[:12])
 def test_raw_keys_are_read_as_they_are_and_set_aside_whole(
     world: World, event: Events, context: Context, name: str
 ) -> None:

@@ -1,8 +1,5 @@
 """The trigger as shipped: what arrives is entered, one policy decides, one run starts per data set."""
 
-import json
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,84 +15,13 @@ from driftwheel.ledger.runs import Runs, Status
 from driftwheel.run import Run
 from driftwheel.spec import ModelSpec
 
-from .conftest import ACCOUNT, REGION, Context, World
+from .conftest import Send, World, created, executions
 
 SPEC = Path("examples/flights/model.yaml").read_text(encoding="utf-8")
-Send = Callable[..., dict[str, Any]]
-
-
-class Clock(datetime):
-    """Stands still until a test moves it."""
-
-    at = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
-
-    @classmethod
-    def now(cls, tz: Any = None) -> datetime:
-        return cls.at
-
-
-@pytest.fixture
-def states(world: World) -> Any:
-    """A state machine that accepts executions; nothing runs."""
-    client = world.client("stepfunctions")
-    definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
-    client.create_state_machine(
-        name="driftwheel-model-loop", definition=definition, roleArn=f"arn:aws:iam::{ACCOUNT}:role/r"
-    )
-    return client
-
-
-@pytest.fixture
-def send(world: World, states: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> Send:
-    """Hand the trigger a batch of message bodies at ``seconds`` after noon."""
-    module = world.load("trigger")
-    monkeypatch.setattr(module, "datetime", Clock)
-
-    def call(*bodies: Any, seconds: float = 0) -> dict[str, Any]:
-        Clock.at = datetime(2026, 1, 2, 12, 0, tzinfo=UTC) + timedelta(seconds=seconds)
-        records = [
-            {
-                "messageId": f"m{n}",
-                "receiptHandle": "r",
-                "body": body if isinstance(body, str) else json.dumps(body),
-                "eventSource": "aws:sqs",
-            }
-            for n, body in enumerate(bodies)
-        ]
-        answer: dict[str, Any] = module.handler({"Records": records}, context)
-        return answer
-
-    return call
-
-
-def created(world: World, key: str, body: bytes = b"x\n1\n", sequencer: str = "01") -> dict[str, Any]:
-    """Put an object and word its event as S3 does."""
-    put = world.put(world.landing, key, body)
-    object_ = {
-        "key": key,
-        "size": len(body),
-        "etag": put["etag"],
-        "version-id": put["version"],
-        "sequencer": sequencer,
-    }
-    return {
-        "version": "0",
-        "detail-type": "Object Created",
-        "source": "aws.s3",
-        "time": "2026-01-02T12:00:00Z",
-        "region": REGION,
-        "detail": {"bucket": {"name": world.landing}, "object": object_, "reason": "PutObject"},
-    }
 
 
 def register(world: World, text: str = SPEC) -> dict[str, Any]:
     return created(world, "models/flights/model.yaml", text.encode())
-
-
-def executions(states: Any) -> list[Any]:
-    arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop"
-    listed: list[Any] = states.list_executions(stateMachineArn=arn)["executions"]
-    return listed
 
 
 TICK = {"kind": "tick", "schedule": "arn", "scheduled_time": "2026-01-02T12:00:00Z"}

@@ -22,7 +22,14 @@ from driftwheel.ledger.runs import ENDED_WITHOUT_MODEL, RunRow, Runs, losses
 from driftwheel.ledger.table import Table
 from driftwheel.run import Champion, Limits, Run, Started, payload
 from driftwheel.spec import ModelSpec, load_spec
-from driftwheel.triggers.messages import DriftDetected, Nudge, ObjectCreated, ignored
+from driftwheel.triggers.messages import (
+    DriftDetected,
+    Message,
+    Notification,
+    NotificationTest,
+    ObjectCreated,
+    ignored,
+)
 from driftwheel.triggers.policy import decide
 from driftwheel.triggers.state import Answer, Refuse, Severity, Situation, Start, Wait
 from driftwheel.triggers.windows import drifted
@@ -80,12 +87,15 @@ class Decided:
     look_again: int | None
 
 
-def take(
-    message: ObjectCreated | DriftDetected | Nudge, ledger: Ledger, objects: Objects, now: str
-) -> list[str]:
-    """Enter a message in the ledger and name the models it concerns."""
+def take(message: Message, ledger: Ledger, objects: Objects, now: str) -> list[str]:
+    """Enter a message in the ledger and name the models it concerns, each once."""
     if isinstance(message, ObjectCreated):
         return _take_object(message, ledger, objects, now)
+    if isinstance(message, Notification):
+        events = (record.created() for record in message.records)
+        return list(dict.fromkeys(model for e in events for model in _take_object(e, ledger, objects, now)))
+    if isinstance(message, NotificationTest):
+        return []
     model = message.detail.model if isinstance(message, DriftDetected) else message.model
     return [model] if model else [spec.model for spec in ledger.models.all()]
 

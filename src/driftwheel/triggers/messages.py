@@ -1,9 +1,11 @@
 """What wakes the trigger: S3 and EventBridge events as AWS sends them, and our own short messages."""
 
+import json
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 IGNORED = re.compile(r"(^|/)(_SUCCESS|_temporary/.*|\.[^/]*|[^/]*\.(crc|tmp|part))$|/$")
 """Markers and half-written files that tools leave beside data; a key that ends with a slash is a folder."""
@@ -46,6 +48,63 @@ class ObjectCreated(Event):
     detail: ObjectCreatedDetail
 
 
+def decoded(key: str) -> str:
+    """Read a key as S3's own notifications write it; raises ValueError where it is no UTF-8.
+
+    >>> decoded("data/a+b%2Bc%252Bd.csv"), decoded("data/Z%C3%BCrich.csv")
+    ('data/a b+c%2Bd.csv', 'data/Zürich.csv')
+    """
+    return unquote_plus(key, errors="strict")
+
+
+class NotifiedObject(Event):
+    """An object version in S3's own words: the key is URL-encoded, an unversioned bucket's version null."""
+
+    key: Annotated[str, AfterValidator(decoded)]
+    size: int = 0
+    etag: str = Field("", alias="eTag")
+    version_id: Annotated[str, BeforeValidator(lambda given: given or "")] = Field("", alias="versionId")
+    sequencer: str = ""
+
+
+class NotifiedDetail(Event):
+    """What a record says of S3."""
+
+    bucket: Bucket
+    object: NotifiedObject
+
+
+class Record(Event):
+    """One object that came; a removal is refused, as ``Object Deleted`` is."""
+
+    source: Literal["aws:s3"] = Field(alias="eventSource")
+    name: str = Field(alias="eventName", pattern=r"^ObjectCreated:")
+    time: str = Field(alias="eventTime")
+    s3: NotifiedDetail
+
+    def created(self) -> ObjectCreated:
+        """Say the same as EventBridge would: both routes name one object version alike."""
+        found = S3Object(**self.s3.object.model_dump())
+        detail = ObjectCreatedDetail(bucket=self.s3.bucket, object=found)
+        return ObjectCreated(detail_type="Object Created", time=self.time, detail=detail)
+
+
+class Notification(Event):
+    """S3's own event notification, as a queue gets it from the bucket; one may carry several records.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html. A record that
+    is refused refuses its message, before any of it is entered.
+    """
+
+    records: tuple[Record, ...] = Field(alias="Records", min_length=1)
+
+
+class NotificationTest(Event):
+    """What S3 sends once to a queue that is to get its notifications: it says nothing."""
+
+    event: Literal["s3:TestEvent"] = Field(alias="Event")
+
+
 class DriftDetail(Event):
     """The detail of our ``Drift Detected``."""
 
@@ -66,10 +125,27 @@ class Nudge(Event):
     model: str | None = None
 
 
-def parse(body: dict[str, Any]) -> ObjectCreated | DriftDetected | Nudge:
+Message = ObjectCreated | Notification | NotificationTest | DriftDetected | Nudge
+
+
+def batch(event: dict[str, Any]) -> dict[str, Any]:
+    """Take the queue's batch as it is, and S3's own event, handed over without a queue, as one message.
+
+    `sam local generate-event s3 put` prints such an event.
+    """
+    if any(record.get("eventSource") == "aws:s3" for record in event["Records"]):
+        return {"Records": [{"messageId": "s3", "body": json.dumps(event), "eventSource": "aws:sqs"}]}
+    return event
+
+
+def parse(body: dict[str, Any]) -> Message:
     """Recognise a message; raises ValidationError for anything else, which ends in the dead-letter queue."""
     if "kind" in body:
         return Nudge.model_validate(body)
+    if "Records" in body:
+        return Notification.model_validate(body)
+    if "Event" in body:
+        return NotificationTest.model_validate(body)
     if body.get("detail-type") == "Drift Detected":
         return DriftDetected.model_validate(body)
     return ObjectCreated.model_validate(body)
