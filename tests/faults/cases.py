@@ -143,8 +143,6 @@ MISSING: dict[str, str] = {}
 
 PARTLY = {
     "DE-05": "what a server answers wrongly though its golden records pass, the probe finds after the bake",
-    "DE-15": "with one instance every request fails until it is replaced: no number is stated",
-    "EV-07": "as EventBridge words keys; S3's own, URL-encoded notifications are not taken",
     "LD-01": "in memory, on one thread, with stand-ins; a tenth of it on the running stack",
     "LD-02": "a tenth of LD-01, in memory, on one thread, with the same stand-ins",
     "LD-11": "in memory, on one thread, with stand-ins; a tenth of the load on the running stack",
