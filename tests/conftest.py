@@ -26,6 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Rewrite tests/security/permissions.md.",
     )
     parser.addoption(
+        "--update-status",
+        action="store_true",
+        help="Rewrite what tests/faults/status.md says of each failure that is tried.",
+    )
+    parser.addoption(
         "--asked",
         metavar="FILE",
         help="Write what each role asked for in this session to FILE, as JSON.",

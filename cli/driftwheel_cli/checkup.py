@@ -92,7 +92,7 @@ def of_stack(client: Client, names: Names) -> list[Finding]:
         _asked("no loop through our own outputs", lambda: _no_loop(client, names)),
         _asked("rules and schedules", lambda: _switched_on(client, names)),
         _asked("state machine waits by token", lambda: _no_sync(client, names)),
-        _asked("dead-letter queues", lambda: _dead_letters(client, names)),
+        dead_letters(client, names),
     ]
 
 
@@ -287,18 +287,47 @@ def _no_sync(client: Client, names: Names) -> Finding:
     return Finding(check, "ok", "no .sync integration")
 
 
+def dead_letters(client: Client, names: Names) -> Finding:
+    """Count what lies in the dead-letter queues."""
+    return _asked("dead-letter queues", lambda: _dead_letters(client, names))
+
+
 def _dead_letters(client: Client, names: Names) -> Finding:
-    check, sqs, waiting = "dead-letter queues", client("sqs"), []
+    check, sqs, waiting, ways = "dead-letter queues", client("sqs"), [], []
     for page in sqs.get_paginator("list_queues").paginate(QueueNamePrefix=f"{names.stack}-"):
         for url in page.get("QueueUrls", []):
             if "DeadLetterQueue" not in url:
                 continue
-            wanted = "ApproximateNumberOfMessages"
-            count = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[wanted])["Attributes"][wanted]
-            if int(count):
-                waiting.append(f"{count} in {url.rsplit('/', 1)[-1]}")
+            wanted = ["ApproximateNumberOfMessages", "QueueArn"]
+            found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]
+            if int(found[wanted[0]]):
+                waiting.append(f"{found[wanted[0]]} in {url.rsplit('/', 1)[-1]}")
+                ways.append(_way_back(url, found["QueueArn"]))
     if waiting:
-        return Finding(
-            check, "wrong", "; ".join(waiting), "driftwheel logs says why; redrive them once mended"
-        )
+        remedy = f"driftwheel logs says why; once that is mended: {'; '.join(ways)}"
+        return Finding(check, "wrong", "; ".join(waiting), remedy)
     return Finding(check, "ok", "empty")
+
+
+def _way_back(url: str, arn: str) -> str:
+    """Say how messages leave a dead-letter queue; SQS moves only those that came from a queue."""
+    if "EventDeadLetterQueue" in url:
+        return f"aws sqs receive-message --queue-url {url}, and send each again"
+    return f"aws sqs start-message-move-task --source-arn {arn}"
+
+
+def ringing(client: Client, names: Names) -> Finding:
+    """Name the alarms that ring: the stack's, and those that roll an endpoint's deployment back."""
+    return _asked("alarms", lambda: _ringing(client, names))
+
+
+def _ringing(client: Client, names: Names) -> Finding:
+    request = {"AlarmNamePrefix": f"{names.stack}-", "StateValue": "ALARM"}
+    pages = client("cloudwatch").get_paginator("describe_alarms").paginate(**request)
+    rings = [alarm for page in pages for alarm in page.get("MetricAlarms", [])]
+    if not rings:
+        return Finding("alarms", "ok", "none rings")
+    said = "; ".join(
+        f"{alarm['AlarmName']}: {alarm.get('AlarmDescription', '')}".rstrip(".") for alarm in rings
+    )
+    return Finding("alarms", "wrong", said, "driftwheel logs says more; each ends when its cause is mended")

@@ -3,7 +3,9 @@
 import json
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,12 +58,13 @@ class LocalStack(BaseModel):
 
 @dataclass(frozen=True)
 class Stack:
-    """One stack: its names, its clients and its ledger."""
+    """One stack: its names, its clients, its ledger and its clock."""
 
     session: Any
     names: Names
     endpoint_url: str | None = None
     clients: dict[str, Any] = field(default_factory=dict)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def client(self, service: str) -> Any:
         """Answer the one client of a service."""

@@ -13,10 +13,12 @@ from driftwheel_cli.arrivals import run_document
 from driftwheel_cli.connection import Options, Stack
 from driftwheel_cli.drift_answer import page_beside
 from driftwheel_cli.failures import CommandFailed
-from driftwheel_cli.rendering import print_facts, print_json, print_table, size, when
+from driftwheel_cli.rendering import print_facts, print_json, print_line, print_table, size, when
 from driftwheel_cli.sections import refusal_sentence, refusals, section_name, sentence, verdict
 from driftwheel_cli.situation import ModelStatus, status_of
-from driftwheel_cli.watching import StateEvent, last_document, watch_run
+from driftwheel_cli.stack_troubles import stack_troubles
+from driftwheel_cli.troubles import Trouble
+from driftwheel_cli.watching import StateEvent, progress_of, watch_run
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
@@ -30,22 +32,27 @@ RUN_COLUMNS = ("run", "model", "started (UTC)", "why", "status", "outcome")
 def status(options: Options, model: str | None, as_json: bool) -> None:
     """Say how the models are.
 
-    Champion, endpoint, run in flight, files waiting, last decision, last drift check.
+    Champion, endpoint, run in flight, files waiting, last decision, last drift check. Lines that begin with
+    an exclamation mark say what is wrong, the line below what to do.
 
     Example: driftwheel status flights
     """
     stack = options.open()
-    if model is not None:
-        found = status_of(stack, stack.spec(model))
-        if as_json:
-            print_json(asdict(found))
-        else:
-            print_facts(model, _status_facts(found))
-        return
-    every = [status_of(stack, spec) for spec in stack.models()]
+    every = [status_of(stack, spec) for spec in ([stack.spec(model)] if model else stack.models())]
+    of_stack = stack_troubles(stack)
     if as_json:
-        print_json([asdict(one) for one in every])
+        told = [asdict(one) for one in every]
+        beside = {"stack_troubles": [asdict(one) for one in of_stack]}
+        print_json(told[0] | beside if model else {"models": told} | beside)
         return
+    if model:
+        print_facts(model, _status_facts(every[0]))
+    else:
+        _list_models(every)
+    print_troubles([*(trouble for one in every for trouble in one.troubles), *of_stack])
+
+
+def _list_models(every: list[ModelStatus]) -> None:
     rows = [
         (
             one.model,
@@ -60,6 +67,14 @@ def status(options: Options, model: str | None, as_json: bool) -> None:
     ]
     columns = ("model", "champion", "metric", "endpoint", "in flight", "pending", "drift")
     print_table("models", columns, rows, empty="register one with driftwheel register model.yaml")
+
+
+def print_troubles(troubles: list[Trouble]) -> None:
+    """Print what is wrong, and under each thing what to do."""
+    for trouble in troubles:
+        # A line is ours to begin: what others wrote may not look like one.
+        for line in (f"! {trouble.about}: {trouble.wrong}", f"  do: {trouble.do}"):
+            print_line(line.replace("\n", "\\n"))
 
 
 @click.command()
@@ -179,7 +194,7 @@ def _show_run(stack: Stack, row: RunRow, *, as_json: bool) -> None:
     states = stack.client("stepfunctions")
     document = run_document(stack, row) if row.ended_at else {}
     try:
-        document = document or last_document(states, row.execution_arn)[0]
+        document = document or progress_of(states, row.execution_arn).document
         events = list(watch_run(states, row.execution_arn, follow=False))
     except ClientError as error:
         if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
@@ -261,15 +276,17 @@ def _status_facts(found: ModelStatus) -> dict[str, Any]:
     facts["endpoint"] = serving["name"]
     facts["endpoint status"] = serving["status"]
     if serving.get("config"):
-        facts["serves"] = serving["config"] + ("" if serving["as_wanted"] else "  NOT the champion's config")
+        facts["serves"] = serving["config"] + (
+            "" if serving["as_wanted"] or not champion else "  NOT the champion's config"
+        )
     if serving.get("reason"):
         facts["endpoint says"] = serving["reason"]
     facts["in flight"] = "nothing"
     if flight:
         why = f": {flight['reason']}" if flight["reason"] else ""
         facts["in flight"] = f"{flight['run_id']}, {flight['state'] or 'starting'}{why}"
-        if flight["state"] == "Approval":
-            facts["waits for you"] = f"driftwheel approve {flight['run_id']}, or reject"
+        for wait in flight["waits_for"]:
+            facts["waits for"] = f"{wait['arn'].rpartition(':')[2]} since {when(wait['since'])} UTC"
     facts["pending files"] = ", ".join(found.pending[:5]) or "none"
     if len(found.pending) > 5:
         facts["pending files"] += f" and {len(found.pending) - 5} more"

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -125,18 +125,32 @@ class _Reader:
         return None
 
 
-def last_document(stepfunctions: Any, execution_arn: str) -> tuple[dict[str, Any], str]:
-    """Read how far an execution is: the run as the last state left it, and the state it is in."""
+@dataclass(frozen=True)
+class Progress:
+    """How far an execution is: the run as the last state left it, and the state it is in.
+
+    ``faults`` are the failed attempts of that state so far, the last one being the newest.
+    """
+
+    document: dict[str, Any]
+    state: str
+    faults: tuple[StateEvent, ...] = ()
+
+
+def progress_of(stepfunctions: Any, execution_arn: str) -> Progress:
+    """Read how far an execution is."""
     described = stepfunctions.describe_execution(executionArn=execution_arn)
-    document, state = _document(described.get("input")) or {}, ""
+    found = Progress(_document(described.get("input")) or {}, "")
     for event in watch_run(stepfunctions, execution_arn, follow=False):
         if event.kind == "entered":
-            state = event.state
+            found = Progress(found.document, event.state)
         elif event.kind == "exited" and event.output:
-            document = event.output
+            found = Progress(event.output, found.state)
+        elif event.kind == "fault":
+            found = replace(found, faults=(*found.faults, event))
         elif event.kind == "ended":
-            state = ""
-    return document, state
+            found = Progress(found.document, "")
+    return found
 
 
 def message_of(cause: str) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,24 @@ class Execution:
     events: int = 2
     tries: Counter[int] = field(default_factory=Counter)
     answer: tuple[str, Any] | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Machine:
     """Executions, and the Step Functions client the product talks to."""
 
-    def __init__(self, faults: Faults, invoke: Callable[[str, Any], Any], ended: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        invoke: Callable[[str, Any], Any],
+        ended: Callable[..., None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.executions: dict[str, Execution] = {}
         self.largest_payload = 0
         self._states = definition()["States"]
         self._start = definition()["StartAt"]
-        self._faults, self._invoke, self._ended = faults, invoke, ended
+        self._faults, self._invoke, self._ended, self._now = faults, invoke, ended, now
         self._lock = threading.RLock()
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:
@@ -65,6 +73,9 @@ class Machine:
                 if known is not None:
                     raise refused("ExecutionAlreadyExists", "StartExecution")
                 self.executions[name] = Execution(name, arn, json.loads(input), self._start)
+                self._note(
+                    self.executions[name], "TaskStateEntered", stateEnteredEventDetails={"name": self._start}
+                )
                 self.largest_payload = max(self.largest_payload, len(input.encode()))
                 return {"executionArn": arn}
 
@@ -76,10 +87,18 @@ class Machine:
             name = executionArn.rpartition(":")[2]
             if name not in self.executions:
                 raise refused("ExecutionDoesNotExist", "DescribeExecution")
-            return {"status": self.executions[name].status}
+            found = self.executions[name]
+            return {"status": found.status, "input": json.dumps(found.data)}
 
         answer: dict[str, Any] = self._faults.call("DescribeExecution", execute)
         return answer
+
+    def get_execution_history(self, *, executionArn: str, **_: Any) -> dict[str, Any]:
+        return {"events": list(self.executions[executionArn.rpartition(":")[2]].history)}
+
+    def _note(self, execution: Execution, kind: str, **details: Any) -> None:
+        event = {"id": len(execution.history) + 1, "type": kind, "timestamp": self._now()}
+        execution.history.append(event | details)
 
     def send_task_success(self, *, taskToken: str, output: str) -> dict[str, Any]:
         return self._answer(taskToken, ("success", json.loads(output)), "SendTaskSuccess")
@@ -182,10 +201,12 @@ class Machine:
 
     def _enter(self, execution: Execution, name: str) -> None:
         execution.state, execution.tries, execution.token = name, Counter(), ""
+        self._note(execution, "TaskStateEntered", stateEnteredEventDetails={"name": name})
         execution.events += 2  # one state exited, one entered
 
     def _failed(self, execution: Execution, state: dict[str, Any], error: str, cause: str) -> None:
         execution.token, execution.answer = "", None
+        self._note(execution, "TaskFailed", taskFailedEventDetails={"error": error, "cause": cause})
         for number, retrier in enumerate(state.get("Retry", [])):
             if error in retrier["ErrorEquals"]:
                 execution.tries[number] += 1

@@ -160,7 +160,8 @@ class StrictSageMaker:
     def end_job(self, name: str, status: str = "Completed", reason: str = "") -> None:
         with self._lock:
             if self.jobs[name]["TrainingJobStatus"] == "InProgress":
-                self.jobs[name] |= {"TrainingJobStatus": status, "FailureReason": reason}
+                ended = {"TrainingJobStatus": status, "FailureReason": reason}
+                self.jobs[name] |= ended | {"TrainingEndTime": self._now()}
 
     def end_processing_job(self, name: str) -> None:
         with self._lock:

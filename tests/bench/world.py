@@ -92,7 +92,7 @@ class World:
         self.now = datetime(2026, 1, 2, tzinfo=UTC)
         self.s3, self.store = MemoryS3(self.faults), MemoryTable(self.faults)
         self.sagemaker = StrictSageMaker(self.faults, lambda: self.now, quota)
-        self.machine = Machine(self.faults, self._invoke, self._execution_ended)
+        self.machine = Machine(self.faults, self._invoke, self._execution_ended, lambda: self.now)
         self.table, self.objects = Table(self.store), Objects(self.s3)
         self.ledger = triggering.Ledger.of(self.table)
         self.wheel = triggering.Wheel(ARTIFACTS, MACHINE, CODE[0], 72, self.machine, self.objects)
@@ -111,6 +111,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.dropped: dict[str, int] = {}
         self.sns_refuses = False
+        self.ringing: list[str] = []
 
     @contextlib.contextmanager
     def hooked(self) -> Iterator["World"]:

@@ -375,7 +375,7 @@ def of_another_schema(document: dict[str, Any]) -> dict[str, Any]:
         (of_another_schema, "of another schema: the model does not read humid"),
     ],
 )
-def test_without_a_readable_baseline_there_is_an_error_and_no_decision(
+def test_without_a_readable_baseline_there_is_an_error_and_nothing_is_decided_but_to_say_so(
     live: World, event: Events, context: Context, damage: Any, complaint: str
 ) -> None:
     capture(live, rides(1_000, shift=15, seed=4))
@@ -388,7 +388,9 @@ def test_without_a_readable_baseline_there_is_an_error_and_no_decision(
         live.load("drift_check").handler(event("drift_check"), context)
 
     assert Findings(live.table).get("rides") is None
-    assert Decisions(live.table).of_model("rides") == []
+    (said,) = Decisions(live.table).of_model("rides")
+    assert (said.step, said.outcome) == ("drift_check", "unchecked")
+    assert complaint in said.reason
 
 
 @pytest.mark.case("DR-08")

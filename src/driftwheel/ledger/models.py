@@ -34,6 +34,11 @@ class Models:
         item = self._table.get("MODELS", model)
         return ModelSpec.model_validate_json(item["spec"]) if item else None
 
+    def registered_at(self, model: str) -> str:
+        """Say since when a model's spec counts; empty when it has none."""
+        item = self._table.get("MODELS", model)
+        return str(item["registered_at"]) if item else ""
+
     def all(self) -> list[ModelSpec]:
         """List every registered model."""
         return [ModelSpec.model_validate_json(item["spec"]) for item in self._table.query("MODELS")]

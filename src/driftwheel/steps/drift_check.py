@@ -29,6 +29,9 @@ from driftwheel.steps.trigger import situation_of
 from driftwheel.triggers.policy import decide
 from driftwheel.triggers.windows import remember
 
+UNCHECKED = "unchecked"
+"""Outcome of a check that could not be made, because what it compares with cannot be read."""
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -100,10 +103,18 @@ def survey(
         except DriftwheelError as error:
             found.failed.append(f"{due.spec.model}: {error}")
             ledger.checks.give_back(due.window)
+            if not due.aside:
+                ledger.decisions.record(_unchecked(due, str(error)))
         except Exception:
             ledger.checks.give_back(due.window)
             raise
     return found
+
+
+def _unchecked(due: Due, reason: str) -> Decision:
+    """Word that a check could not be made; its retry is the same decision."""
+    at, run_id = due.at.isoformat(), due.champion.run_id
+    return Decision(due.spec.model, at, "unchecked", "drift_check", UNCHECKED, reason, {}, run_id)
 
 
 def due_models(event: dict[str, Any], ledger: Ledger, now: datetime) -> Iterator[Due]:

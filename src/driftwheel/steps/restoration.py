@@ -98,6 +98,30 @@ def fault_of(champion: ChampionRow | None, found: dict[str, Any] | None) -> Faul
     return AT_REST.get(found["EndpointStatus"])
 
 
+def wrong(champion: ChampionRow | None, fault: Fault, endpoint: str) -> str:
+    """Say what is wrong with an endpoint."""
+    who = f"champion {champion.sequence}" if champion else "a champion"
+    said: dict[Fault, str] = {
+        "never_served": "failed at its first deployment, there is no champion",
+        "other_config": f"serves another config than that of {who}",
+        "deleted": f"was deleted, {who} does not serve",
+        "failed": f"failed, {who} does not serve",
+        "broken": "is out of order",
+    }
+    return f"endpoint {endpoint} {said[fault]}"
+
+
+def remedy(spec: ModelSpec, fault: Fault, *, has_config: bool) -> str:
+    """Say what is left to a person; empty when restoration mends it by itself."""
+    if fault in {"never_served", "other_config"}:
+        return ""
+    if fault == "broken":
+        return "delete it: it is then treated as one that was deleted"
+    if spec.deployment.when_deleted == "alert":
+        return "write `when_deleted: redeploy` under deployment and register the model to have it back"
+    return "" if has_config else f"its endpoint config is gone too: driftwheel retrain {spec.model}"
+
+
 def _look(
     model: str, stack: str, sagemaker: Any, ledger: Ledger
 ) -> tuple[ChampionRow | None, Fault | None, str]:
@@ -115,29 +139,24 @@ def _mend(
     sagemaker: Any,
 ) -> tuple[str, bool]:
     """Act on a fault; answer what a person may read, and whether a person must."""
+    found = wrong(champion, fault, endpoint)
     if champion is None:
         sagemaker.delete_endpoint(EndpointName=endpoint)
-        return f"endpoint {endpoint} is removed: its first deployment failed, there is no champion", False
-    who = f"champion {champion.sequence}"
+        return f"{found}: it is removed", False
     if fault == "other_config":
         update_endpoint(sagemaker, rollback_request(name=endpoint, config_name=champion.endpoint_config))
-        return f"{who} is put back on endpoint {endpoint}, which served another config", False
-    if fault == "broken":
-        return f"endpoint {endpoint} is out of order: a person must look at it", True
-    gone = f"endpoint {endpoint} " + ("was deleted" if fault == "deleted" else "failed")
-    if spec.deployment.when_deleted == "alert":
-        remedy = "write `when_deleted: redeploy` under deployment and register the model to have it back"
-        return f"{gone}, {who} does not serve: {remedy}", True
-    if existing(sagemaker, "endpoint_config", {"EndpointConfigName": champion.endpoint_config}) is None:
-        return f"{gone}, and so was the endpoint config of {who}: driftwheel retrain {spec.model}", True
+        return f"{found}: champion {champion.sequence} is put back", False
+    config = {"EndpointConfigName": champion.endpoint_config}
+    has_config = existing(sagemaker, "endpoint_config", config) is not None
+    if todo := remedy(spec, fault, has_config=has_config):
+        return f"{found}: {todo}", True
     if fault == "failed":
         sagemaker.delete_endpoint(EndpointName=endpoint)
-        return f"{gone}: it is deleted, and {who} deployed again at the next look", True
-    config = {"EndpointConfigName": champion.endpoint_config}
+        return f"{found}: it is deleted, and the champion deployed again at the next look", True
     tags = {"driftwheel:stack": stack, "driftwheel:model": spec.model}
     request = create_endpoint_request(name=endpoint, config_name=champion.endpoint_config, tags=tags)
     create_once(sagemaker, "endpoint", request, {"EndpointName": endpoint}, config)
-    return f"{gone}: {who} is deployed again", True
+    return f"{found}: it is deployed again", True
 
 
 def _decision(

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from driftwheel_cli.sections import refusal_sentence, sentence
-from driftwheel_cli.watching import StateEvent, last_document, watch_run
+from driftwheel_cli.watching import StateEvent, progress_of, watch_run
 
 from .conftest import SECTIONS, Recorder, World
 
@@ -81,9 +81,9 @@ def test_a_real_execution_tells_states_times_and_sections(world: World) -> None:
     exited = [e for e in events if e.kind == "exited"]
     assert [bool(sentence(e.state, e.output)) for e in exited] == [True, False, True]
     assert all(isinstance(e, StateEvent) and e.seconds >= 0 for e in events)
-    document, state = last_document(world.stack.client("stepfunctions"), run.execution_arn)
-    assert document["evaluation_gate"] == SECTIONS["evaluation_gate"]
-    assert state == ""
+    progress = progress_of(world.stack.client("stepfunctions"), run.execution_arn)
+    assert progress.document["evaluation_gate"] == SECTIONS["evaluation_gate"]
+    assert progress.state == ""
 
 
 def test_the_gate_is_worded_with_its_reason_and_intervals() -> None:

@@ -1,0 +1,41 @@
+"""What is wrong with a stack rather than with one of its models, and what to do about it."""
+
+from collections.abc import Iterator
+
+from driftwheel.layout import MODELS
+from driftwheel.steps.trigger import NOBODY
+from driftwheel_cli.capturing import of_callers
+from driftwheel_cli.checkup import dead_letters, ringing
+from driftwheel_cli.connection import Stack
+from driftwheel_cli.troubles import Trouble, several
+
+
+def stack_troubles(stack: Stack) -> list[Trouble]:
+    """List what is wrong beside the models: dead letters, alarms, files and declarations of nobody."""
+    looks = (dead_letters(stack.client, stack.names), ringing(stack.client, stack.names), *of_callers(stack))
+    found = [(f"{look.check}: {look.found}", look.remedy) for look in looks if look.state != "ok"]
+    found += [*_nobodys_files(stack), *_refused_models(stack)]
+    return [Trouble(stack.names.stack, wrong, do) for wrong, do in found]
+
+
+def _nobodys_files(stack: Stack) -> Iterator[tuple[str, str]]:
+    keys = [row.key for row in stack.ledger.objects.of_model(NOBODY) if row.state == "pending"]
+    if keys:
+        yield (
+            f"no registered model watches {several(keys)}",
+            ("register the model whose prefix they lie under; they are then its own"),
+        )
+
+
+def _refused_models(stack: Stack) -> Iterator[tuple[str, str]]:
+    """Declarations of models that have none which counts."""
+    known = {spec.model for spec in stack.models()}
+    keys = [entry["Key"] for entry in stack.objects.list(stack.names.landing_bucket, MODELS)]
+    names = {key.removeprefix(MODELS).removesuffix("/model.yaml") for key in keys}
+    for name in sorted(names - known):
+        refused = [d for d in stack.ledger.decisions.of_model(name) if d.outcome == "spec_refused"]
+        if refused:
+            yield (
+                f"{name} is not registered: {refused[0].reason}",
+                "mend its model.yaml and register it again",
+            )

@@ -1,0 +1,144 @@
+# ruff: noqa: N803
+"""OP-03: what ``driftwheel status`` says while each failure is active, held to ``status.md``."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from driftwheel.steps.deployment import alarm_requests
+from driftwheel_cli.connection import Names, Options, Stack
+from driftwheel_cli.main import cli
+from tests.bench.machine import MACHINE
+from tests.bench.world import ARTIFACTS, LANDING, World
+
+from .cases import CASES
+from .failures import ACTIVE, ENDPOINT, NOTHING, served
+
+SAID = Path(__file__).with_name("status.md")
+HEAD = """# What status says while a failure is active
+
+Written by `pytest tests/faults/test_status.py --update-status`. Run ids and times have stand-ins, cases of
+the campaign stand in brackets; `failures.py` says how each comes about, and which leave nothing to see.
+"""
+MET_HERE = {case for case in CASES if case[:2] in {"EV", "SF", "SM", "DE", "DR"}}
+
+
+class Queues:
+    """SQS and CloudWatch, as far as status asks them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get_paginator(self, operation: str) -> "Queues":
+        assert operation in {"list_queues", "describe_alarms"}
+        return self
+
+    def paginate(self, **request: str) -> list[dict[str, Any]]:
+        if "AlarmNamePrefix" in request:
+            alarms = alarm_requests(ENDPOINT, "topic")
+            return [{"MetricAlarms": [a for a in alarms if a["AlarmName"] in self._world.ringing]}]
+        return [
+            {
+                "QueueUrls": [
+                    "https://sqs/driftwheel-ArrivalQueue",
+                    "https://sqs/driftwheel-ArrivalDeadLetterQueue",
+                ]
+            }
+        ]
+
+    def get_queue_attributes(self, *, QueueUrl: str, **_: Any) -> dict[str, Any]:
+        arn = f"arn:aws:sqs:us-east-1:123456789012:{QueueUrl.rpartition('/')[2]}"
+        return {"Attributes": {"ApproximateNumberOfMessages": str(len(self._world.dead)), "QueueArn": arn}}
+
+
+def stack_of(world: World) -> Stack:
+    names = Names(
+        stack="driftwheel",
+        landing_bucket=LANDING,
+        artifact_bucket=ARTIFACTS,
+        table="ledger",
+        arrival_queue_url="arrival",
+        state_machine_arn=MACHINE,
+        drift_check_function="driftwheel-drift-check",
+    )
+    clients = {
+        "s3": world.s3,
+        "sagemaker": world.sagemaker,
+        "stepfunctions": world.machine,
+        "sqs": Queues(world),
+        "cloudwatch": Queues(world),
+    }
+    stack = Stack(None, names, clients=clients, now=lambda: world.now)
+    vars(stack)["table"] = world.table
+    return stack
+
+
+def asked(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    monkeypatch.setattr(Options, "open", lambda _options: stack_of(world))
+    with world.calm():
+        result = CliRunner().invoke(cli, ["status", *arguments])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def plain(text: str) -> str:
+    """Leave out what differs from day to day: run ids by their order, times, spaces at the end."""
+    names: dict[str, str] = {}
+    text = re.sub(r"\b[0-9a-f]{16}\b", lambda m: names.setdefault(m[0], f"<run {len(names) + 1}>"), text)
+    text = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?", "<time>", text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def sections() -> dict[str, str]:
+    text = SAID.read_text(encoding="utf-8") if SAID.exists() else ""
+    return dict(re.findall(r"^## (.+?)\n\n```\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL))
+
+
+def title(sentence: str) -> str:
+    cases = ACTIVE[sentence][0]
+    return sentence + (f" ({', '.join(cases)})" if cases else "")
+
+
+@pytest.mark.case("OP-03")
+@pytest.mark.parametrize("sentence", ACTIVE)
+def test_status_says_what_is_wrong_and_what_to_do(
+    sentence: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    world = ACTIVE[sentence][1]()
+    arguments = ["parcels"] if world.ledger.models.get("parcels") else []
+
+    said = plain(asked(world, monkeypatch, *arguments))
+    told = json.loads(asked(world, monkeypatch, *arguments, "--json"))
+
+    if request.config.getoption("--update-status"):
+        known = sections() | {title(sentence): said}
+        ordered = [f"## {t}\n\n```\n{known[t]}\n```\n" for t in map(title, ACTIVE) if t in known]
+        SAID.write_text("\n".join([HEAD, *ordered]), encoding="utf-8")
+    troubles = told.get("troubles", []) + told["stack_troubles"]
+    assert troubles
+    assert all(one["wrong"] and one["do"] for one in troubles)
+    assert said.count("\n! ") == said.count("\n  do: ") == len(troubles)
+    assert "\x1b" not in said
+    assert sections().get(title(sentence)) == said, "pytest --update-status rewrites it"
+
+
+@pytest.mark.case("OP-03")
+def test_a_model_in_order_has_nothing_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = served()
+
+    assert "! " not in asked(world, monkeypatch, "parcels")
+    told = json.loads(asked(world, monkeypatch, "--json"))
+    assert (told["models"][0]["troubles"], told["stack_troubles"]) == ([], [])
+
+
+@pytest.mark.case("OP-03")
+def test_every_failure_a_person_may_meet_is_shown_or_leaves_nothing_to_see() -> None:
+    shown = {case for cases, _ in ACTIVE.values() for case in cases}
+
+    assert shown | NOTHING.keys() == MET_HERE
+    assert not shown & NOTHING.keys()
+    assert sections().keys() == {title(sentence) for sentence in ACTIVE}
