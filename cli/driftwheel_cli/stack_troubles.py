@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from driftwheel.layout import MODELS
+from driftwheel.ledger.outbox import Outbox
 from driftwheel.steps.trigger import NOBODY
 from driftwheel_cli.capturing import of_callers
 from driftwheel_cli.checkup import dead_letters, ringing
@@ -11,10 +12,10 @@ from driftwheel_cli.troubles import Trouble, several
 
 
 def stack_troubles(stack: Stack) -> list[Trouble]:
-    """List what is wrong beside the models: dead letters, alarms, files and declarations of nobody."""
+    """List what is wrong beside the models: dead letters, alarms, what is nobody's, what nobody was told."""
     looks = (dead_letters(stack.client, stack.names), ringing(stack.client, stack.names), *of_callers(stack))
     found = [(f"{look.check}: {look.found}", look.remedy) for look in looks if look.state != "ok"]
-    found += [*_nobodys_files(stack), *_refused_models(stack)]
+    found += [*_nobodys_files(stack), *_refused_models(stack), *_untold(stack)]
     return [Trouble(stack.names.stack, wrong, do) for wrong, do in found]
 
 
@@ -39,3 +40,12 @@ def _refused_models(stack: Stack) -> Iterator[tuple[str, str]]:
                 f"{name} is not registered: {refused[0].reason}",
                 "mend its model.yaml and register it again",
             )
+
+
+def _untold(stack: Stack) -> Iterator[tuple[str, str]]:
+    untold = [alert.subject for alert in Outbox(stack.table).untold()]
+    if untold:
+        do = (
+            "nothing: it is tried again within minutes; if it stays, look at the alert topic's policy and key"
+        )
+        yield f"SNS did not take what people were to be told: {several(untold)}", do

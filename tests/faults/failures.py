@@ -200,6 +200,14 @@ def handler_failed() -> World:
     return until(world, lambda: not world.machine.running())
 
 
+@failure("SNS refuses the alert about a run", "SF-06")
+def untold() -> World:
+    world = Broken("Preprocessing")
+    world.sns_refuses = True
+    world.errors["preprocessing"] = ["ArtifactInvalid"]
+    return ended(dropped(world))
+
+
 @failure("somebody aborted the execution, and the ledger has not heard of it", "SF-10")
 def aborted() -> World:
     world = at_work(dropped(World()), "TrainingLaunch")

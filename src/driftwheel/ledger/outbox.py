@@ -48,6 +48,11 @@ class Outbox:
             ):
                 yield Alert(row["key"], row["subject"], row["message"])
 
+    def untold(self) -> list[Alert]:
+        """List what nobody could be told yet."""
+        rows = [row for row in self._table.query("ALERT") if "taken" in row]
+        return [Alert(row["key"], row["subject"], row["message"]) for row in rows]
+
     def told(self, alert: Alert, now: datetime) -> None:
         """Note that people were told."""
         self._table.update(
