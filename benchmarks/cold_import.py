@@ -39,6 +39,7 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "x",
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_TRACE_DISABLED": "true",
+    "LAMBDA_TASK_ROOT": "/var/task",  # without it X-Ray's library makes itself a client, as nowhere in Lambda
 }
 
 
