@@ -40,7 +40,10 @@ class Queues:
     def paginate(self, **request: str) -> list[dict[str, Any]]:
         if "AlarmNamePrefix" in request:
             alarms = alarm_requests(ENDPOINT, "topic")
-            return [{"MetricAlarms": [a for a in alarms if a["AlarmName"] in self._world.ringing]}]
+            states = ("OK", "ALARM")
+            rings = [states[alarm["AlarmName"] in self._world.ringing] for alarm in alarms]
+            told = [a | {"StateValue": state} for a, state in zip(alarms, rings, strict=True)]
+            return [{"MetricAlarms": told}]
         return [
             {
                 "QueueUrls": [
