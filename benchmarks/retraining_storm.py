@@ -173,8 +173,8 @@ class Stack:
             outcome = record_outcome.record(ended, due.isoformat(), self.objects, self.ends, ARTIFACTS)
             price = self.spec.triggers.cost_per_training_hour or 0.0
             self.month.cost[day] += price / 3_600 * record_outcome.billed_seconds(ended, due.isoformat())
-            if alert := record_outcome.alert_of(ended, outcome, self.ends.runs):
-                self.month.alerts[alert[0].partition(": ")[2]] += 1
+            if alert := outcome.alert:
+                self.month.alerts[alert.subject.partition(": ")[2]] += 1
             self.decide(due)
 
 
