@@ -6,7 +6,7 @@ Each check reads and changes nothing. ``unknown`` is an answer of its own: what 
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -296,7 +296,7 @@ def _dead_letters(client: Client, names: Names) -> Finding:
     check, sqs, waiting, ways = "dead-letter queues", client("sqs"), [], []
     for page in sqs.get_paginator("list_queues").paginate(QueueNamePrefix=f"{names.stack}-"):
         for url in page.get("QueueUrls", []):
-            if "DeadLetterQueue" not in url:
+            if not is_named_for(url.rpartition("/")[2], names.stack, "DeadLetterQueue"):
                 continue
             wanted = ["ApproximateNumberOfMessages", "QueueArn"]
             found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]
@@ -316,17 +316,35 @@ def _way_back(url: str, arn: str) -> str:
     return f"aws sqs start-message-move-task --source-arn {arn}"
 
 
-def ringing(client: Client, names: Names) -> Finding:
-    """Name the alarms that ring: the stack's, and those that roll an endpoint's deployment back."""
-    return _asked("alarms", lambda: _ringing(client, names))
+def is_named_for(name: str, stack: str, kind: str) -> bool:
+    """Tell whether CloudFormation gave a name for this stack: that of ``driftwheel-staging`` begins alike.
+
+    >>> queues = "dw-ArrivalDeadLetterQueue-1QK7", "dw-eu-ArrivalDeadLetterQueue-1QK7"
+    >>> [is_named_for(name, "dw", "DeadLetterQueue") for name in queues]
+    [True, False]
+    """
+    return re.fullmatch(rf"{re.escape(stack)}-[A-Za-z0-9]*{kind}(-[A-Za-z0-9]+)?", name) is not None
 
 
-def _ringing(client: Client, names: Names) -> Finding:
+def ringing(client: Client, names: Names, endpoints: Collection[str]) -> Finding:
+    """Name the alarms that ring: the stack's, and those that roll a deployment of its endpoints back."""
+    return _asked("alarms", lambda: _ringing(client, names, endpoints))
+
+
+def _ringing(client: Client, names: Names, endpoints: Collection[str]) -> Finding:
     request = {"AlarmNamePrefix": f"{names.stack}-", "StateValue": "ALARM"}
     pages = client("cloudwatch").get_paginator("describe_alarms").paginate(**request)
     alarms = [alarm for page in pages for alarm in page.get("MetricAlarms", [])]
     # The local stack knows no filter by prefix and state together, and gives all.
-    rings = [alarm for alarm in alarms if alarm["StateValue"] == "ALARM"]
+    rings = [
+        alarm
+        for alarm in alarms
+        if alarm["StateValue"] == "ALARM"
+        and (
+            is_named_for(alarm["AlarmName"], names.stack, "Alarm")
+            or alarm["AlarmName"].rpartition("-")[0] in endpoints
+        )
+    ]
     if not rings:
         return Finding("alarms", "ok", "none rings")
     said = "; ".join(

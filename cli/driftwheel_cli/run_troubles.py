@@ -64,7 +64,7 @@ def _job(stack: Stack, known: Known, wait: Parked) -> Words:
         do = "nothing: it goes on from its checkpoint; training.spot: false asks for machines that stay"
         yield f"{kind} {name} was interrupted: AWS took its spot machine", do
     since = datetime.fromisoformat(wait.parked_at)
-    if job.get(f"{member}Status") == "InProgress" and known.now - since > _longest(known.spec, wait.kind):
+    if job.get(f"{member}Status") == "InProgress" and known.now - since > _longest(known, wait.kind):
         do = f"nothing: its run gives it up within the hour; driftwheel logs {wait.run_id} says more"
         yield f"{kind} {name} is at work since {at(since)}, longer than max_runtime_seconds", do
     ended = job.get("TrainingEndTime") or job.get("ProcessingEndTime")
@@ -74,8 +74,10 @@ def _job(stack: Stack, known: Known, wait: Parked) -> Words:
         yield f"{found}, run {wait.run_id} has not heard of it", do
 
 
-def _longest(spec: ModelSpec, kind: Kind) -> timedelta:
-    """How long a job may take; a spot job may wait for machines as long again."""
+def _longest(known: Known, kind: Kind) -> timedelta:
+    """How long a job may take by its run's own model.yaml; a spot job may wait for machines as long again."""
+    declared = known.progress.document.get("spec")
+    spec = ModelSpec.model_validate(declared) if declared else known.spec
     if kind == "processing_job":
         return timedelta(seconds=spec.preprocessing.max_runtime_seconds)
     return timedelta(seconds=spec.training.max_runtime_seconds * (2 if spec.training.spot else 1))

@@ -16,6 +16,9 @@ from driftwheel_cli.sections import verdict
 from driftwheel_cli.troubles import Known, Trouble, troubles_of
 from driftwheel_cli.watching import Progress, progress_of
 
+DECISIONS = 2_000
+"""How many of the newest are looked through: a week of drift checks every five minutes."""
+
 
 @dataclass(frozen=True)
 class ModelStatus:
@@ -76,7 +79,7 @@ def _known(stack: Stack, spec: ModelSpec) -> Known:
         until=lease.expires_at if lease and held else 0,
         runs=ledger.runs.of_model(model),
         rows=ledger.objects.of_model(model),
-        decisions=ledger.decisions.of_model(model, limit=200),
+        decisions=ledger.decisions.of_model(model, limit=DECISIONS),
         finding=ledger.findings.get(model),
         progress=_progress(stack, run.execution_arn) if run else Progress({}, ""),
         waits=[wait for wait in stack.tokens.all() if held and (wait.model, wait.run_id) == (model, held)],

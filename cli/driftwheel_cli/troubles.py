@@ -16,6 +16,7 @@ from driftwheel.spec import ModelSpec
 from driftwheel.steps.drift_check import UNCHECKED
 from driftwheel.steps.notice import ACTIONS
 from driftwheel.steps.restoration import fault_of, remedy, wrong
+from driftwheel.steps.rollback import HOLDER
 from driftwheel.steps.trigger import situation_of
 from driftwheel.triggers.policy import decide
 from driftwheel.triggers.state import Wait
@@ -87,13 +88,15 @@ def _registration(stack: Stack, known: Known) -> Words:
 def _endpoint(stack: Stack, known: Known) -> Words:
     name, described, champion = known.endpoint, known.described or {}, known.champion
     fault = fault_of(champion, known.described)
-    if fault == "other_config" and known.waits:
-        return  # its run is at work: see run_troubles
+    deploying = any(wait.kind == "endpoint" for wait in known.waits) or known.in_flight.startswith(HOLDER)
+    if fault == "other_config" and deploying:
+        return  # what is at work puts it right: see run_troubles
     if fault is not None:
         config = {"EndpointConfigName": champion.endpoint_config if champion else name}
         has_config = existing(stack.client("sagemaker"), "endpoint_config", config) is not None
         why = f": {described['FailureReason']}" if described.get("FailureReason") else ""
-        do = remedy(known.spec, fault, has_config=has_config) or "nothing: it is put right within minutes"
+        soon = f"when {known.in_flight} has ended" if known.in_flight else "within minutes"
+        do = remedy(known.spec, fault, has_config=has_config) or f"nothing: it is put right {soon}"
         yield wrong(champion, fault, name) + why, do
     elif described and described["EndpointStatus"] != "InService" and not known.waits:
         since = described.get("LastModifiedTime", known.now)
@@ -109,7 +112,7 @@ def _endpoint(stack: Stack, known: Known) -> Words:
 def _files(known: Known) -> Words:
     latest: dict[str, ObjectRow] = {}
     for row in sorted(known.rows, key=lambda row: padded(row.sequencer)):
-        if row.state in {*STANDING, "quarantined", "ignored"}:
+        if row.state in {*STANDING, "quarantined", "rejected", "ignored"}:
             latest[row.key] = row
     aside = [row.reason for row in latest.values() if row.state == "quarantined"]
     if aside:

@@ -426,15 +426,15 @@ class World:
         return {"status": outcome.status, "sentence": outcome.sentence}
 
     def _tidy(self) -> None:
-        self._tell(Outbox(self.table).take(self.now))
         ledger = restoration.Ledger.of(self.table)
         done = restoration.restore_all("driftwheel", self.sagemaker, ledger, self.now)
         self._tell(restored.alert for restored in done if restored.alert)
+        self._tell(Outbox(self.table).take(self.now))
 
     def _tell(self, told: Iterable[Alert]) -> None:
         for alert in told:
             if alerts.tell(alert, Outbox(self.table), self, "topic", self.now) and not self.sns_refuses:
-                model, run_id, _ = alert.key.split("#")
+                model, run_id, *_ = alert.key.split("#")
                 self.tellings[model, run_id] += 1  # SNS took it, and the ledger could not note that
 
     def publish(self, *, TopicArn: str, Subject: str, Message: str) -> None:

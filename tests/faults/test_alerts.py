@@ -130,3 +130,32 @@ def test_a_failure_handler_that_dynamodb_throttles_hides_no_error_and_people_hea
     assert world.counts["invoked record_outcome"] == 1
     assert tick(world, 2) == [1, 1]
     assert_world(world)
+
+
+@pytest.mark.case("SF-06")
+@pytest.mark.parametrize(("body", "first"), [(b"1", "promoted"), (b"worse", "rejected")])
+def test_a_run_that_ended_and_whose_last_step_failed_is_not_told_of_as_failed(
+    monkeypatch: pytest.MonkeyPatch, body: bytes, first: str
+) -> None:
+    inner, errors = Leases.release, [refused("ThrottlingException", "UpdateItem")]
+
+    def throttled(*given: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return inner(*given)
+
+    monkeypatch.setattr(Leases, "release", throttled)
+    world = Broken()
+    world.register()
+    world.drop("parcels", "a.csv", body)
+    world.drain()
+    world.tick(10)
+    world.settle()
+
+    tick(world, 2)
+
+    assert not errors
+    [run] = world.ledger.runs.of_model("parcels")
+    assert run.status == first
+    assert [said for said in world.said if " failed. " in said] == []
+    assert len(world.said) == (first == "rejected")

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from driftwheel.steps.deployment import alarm_requests
 from driftwheel_cli.connection import Names, Options, Stack
 from driftwheel_cli.main import cli
+from tests.bench.faults import refused
 from tests.bench.machine import MACHINE
 from tests.bench.world import ARTIFACTS, LANDING, World
 
@@ -136,6 +137,21 @@ def test_a_model_in_order_has_nothing_wrong(monkeypatch: pytest.MonkeyPatch) -> 
     assert "! " not in asked(world, monkeypatch, "parcels")
     told = json.loads(asked(world, monkeypatch, "--json"))
     assert (told["models"][0]["troubles"], told["stack_troubles"]) == ([], [])
+
+
+@pytest.mark.case("OP-03")
+def test_what_an_operator_may_not_read_is_named_and_all_else_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def denied(_stack: Stack) -> list[tuple[str, str]]:
+        raise refused("AccessDenied", "ListObjectsV2")
+
+    monkeypatch.setattr("driftwheel_cli.stack_troubles._refused_models", denied)
+
+    said = asked(ACTIVE["a file lies where no model watches"][1](), monkeypatch, "parcels")
+
+    assert "not looked at: An error occurred (AccessDenied)" in said
+    assert "no registered model watches data/strangers/x.csv" in said
 
 
 @pytest.mark.case("OP-03")

@@ -243,7 +243,7 @@ def test_news_that_sns_refuses_is_told_at_a_later_tick(
     app = world.load("deployment")
     topic = Topic(ClientError({"Error": {"Code": "InternalError", "Message": "down"}}, "Publish"))
     monkeypatch.setattr(app, "sns", topic)
-    monkeypatch.setattr("driftwheel.ledger.outbox.HELD", timedelta(0))
+    monkeypatch.setattr("driftwheel.ledger.outbox.HELD", timedelta(microseconds=1))
 
     took = [(app.handler({"kind": "restore"}, context), len(topic.took))[1] for _ in range(3)]
 

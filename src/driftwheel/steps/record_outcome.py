@@ -95,7 +95,9 @@ def record(run: Run, now: str, objects: Objects, ledger: Ledger, artifact_bucket
             run_id=run.run_id,
         )
     )
-    alert = alert_of(run, outcome, ledger.runs)
+    row = ledger.runs.get(run.model, run.run_id)
+    # Of a run that ended before, the first word stands, and what it had people told.
+    alert = None if row is not None and row.ended_at else alert_of(run, outcome, ledger.runs)
     is_ours = alert is not None and ledger.outbox.put(alert, datetime.fromisoformat(now))
     ledger.runs.end(run.model, run.run_id, outcome.status, outcome.sentence, now, billed_seconds(run, now))
     ledger.leases.release(run.model, run.run_id, run.fence)
@@ -123,7 +125,7 @@ def alert_of(run: Run, outcome: Outcome, runs: Runs) -> Alert | None:
     lost, patience = runs.losses(run.model, run.run_id, outcome.status), run.spec.triggers.give_up_after
     if run.started.kind == "drift" and lost > patience:
         return None
-    key = f"{run.model}#{run.run_id}#{outcome.status}"
+    key = f"{run.model}#{run.run_id}"  # one alert for each run, whatever a failed RecordOutcome leads to
     line = f"{run.model}: run {run.run_id} {outcome.status}. {outcome.sentence}"
     if lost == patience:
         subject = f"{run.model}: cannot improve"

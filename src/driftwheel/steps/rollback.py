@@ -25,6 +25,9 @@ from driftwheel.steps.proof import prove
 LEASE_SECONDS = ROLLBACK_SECONDS + 600
 POLL_SECONDS = 2.0
 
+HOLDER = "rollback-"
+"""How the holder of a rollback's lease is called; a run's is its id."""
+
 
 @dataclass(frozen=True)
 class Clients:
@@ -115,7 +118,7 @@ def roll_back(
 
 
 def _lease(stands: ChampionRow, target: ChampionRow, ledger: Ledger, now: datetime) -> Lease:
-    holder = f"rollback-{stands.sequence}-{target.run_id}"
+    holder = f"{HOLDER}{stands.sequence}-{target.run_id}"
     lease = ledger.leases.acquire(stands.model, holder, now=int(now.timestamp()), seconds=LEASE_SECONDS)
     if lease is None:
         held = ledger.leases.get(stands.model)
