@@ -63,6 +63,10 @@ class Bench(Loop):
             unfinished.write_text(at, encoding="utf-8")
             unfinished.rename(self.aimed / point)
 
+    def is_dark(self) -> bool:
+        """Whether somebody has ended the whole stack, or is about to."""
+        return (self.aimed / DARK).exists()
+
     def light(self) -> None:
         """Start the stack again after a power cut."""
         (self.aimed / DARK).rmdir()
