@@ -20,8 +20,14 @@ from driftwheel.steps.deployment import alarm_requests
 
 from .conftest import SPEC, Loop, Parcels
 
-CAPTURED_BY_CALLERS = SPEC.replace("capture: 100", "capture: 100, captured_by: writer")
-"""The demo's turn learns from what the endpoint captured, this one from what its callers did."""
+TRAFFIC = 4_000
+CAPTURED_BY_CALLERS = SPEC.replace("capture: 100", "capture: 100, captured_by: writer").replace(
+    "drift: {minimum_rows: 200", f"drift: {{minimum_rows: {TRAFFIC}"
+)
+"""The demo's turn learns from what the endpoint captured, this one from what its callers did.
+
+A scheduled check that comes amid the traffic has too few rows: its window is the whole, whenever it comes.
+"""
 
 
 def check(loop: Loop) -> dict[str, Any]:
@@ -102,20 +108,22 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
 ) -> None:
     before = loop.ledger.champions.get("parcels")
     assert before is not None
-    traffic = parcels.rows(4_000, season=1)
+    traffic = parcels.rows(TRAFFIC, season=1)
     labels = ["inference_id,label"]
     s3, bucket = loop.client("s3"), loop.names["artifact_bucket"]
-    with CaptureWriter(s3, bucket, "parcels", loop.endpoint) as writer:
-        caller = CapturingRuntime(loop.client("sagemaker-runtime"), writer)
-        for start in range(0, len(traffic), 100):
-            batch = traffic[start : start + 100]
-            loop.predict(batch, f"req-{start}", caller)
-            labels += [f"req-{start}/{n},{int(row['late'] == 'true')}" for n, row in enumerate(batch)]
-    assert loop.captured("") == loop.captured("req-") == 40, "the endpoint captures nothing by itself"
-    # Twice, and the first ones corrected: the last word counts, and each row once.
+    batches = {start: traffic[start : start + 100] for start in range(0, TRAFFIC, 100)}
+    for start, batch in batches.items():
+        labels += [f"req-{start}/{n},{int(row['late'] == 'true')}" for n, row in enumerate(batch)]
+    # Before the traffic, so that no check comes between. Twice, and the first ones corrected: the last word
+    # counts, and each row once.
     wrong = [f"{row_id},{1 - int(label)}" for row_id, label in (line.split(",") for line in labels[1:101])]
     loop.drop("labels/parcels/early.csv", "\n".join([labels[0], *wrong]).encode())
     loop.drop("labels/parcels/late.csv", "\n".join(labels).encode())
+    with CaptureWriter(s3, bucket, "parcels", loop.endpoint) as writer:
+        caller = CapturingRuntime(loop.client("sagemaker-runtime"), writer)
+        for start, batch in batches.items():
+            loop.predict(batch, f"req-{start}", caller)
+    assert loop.captured("") == loop.captured("req-") == 40, "the endpoint captures nothing by itself"
 
     loop.until(lambda: check(loop)["severity"] == "major", 60, "the check calls it major drift")
     run = loop.ended(4)
@@ -130,8 +138,8 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     assert (after.sequence, after.endpoint) == (before.sequence + 1, before.endpoint)
     prefix = f"runs/parcels/{run.run_id}/preprocessing/profile.json"
     found = json.loads(s3.get_object(Bucket=bucket, Key=prefix)["Body"].read())["captured"]
-    assert (found["rows"], found["labelled"], found["corrected_labels"]) == (4_000, 4_000, 100)
-    assert sum(found["used"].values()) == 4_000
+    assert (found["rows"], found["labelled"], found["corrected_labels"]) == (TRAFFIC, TRAFFIC, 100)
+    assert sum(found["used"].values()) == TRAFFIC
 
 
 def test_a_poisoned_file_is_quarantined_with_its_reason_and_costs_no_training(
