@@ -294,7 +294,7 @@ def _status_facts(found: ModelStatus) -> dict[str, Any]:
         facts["last decision"] = f"{when(decision['at'])} {decision['outcome']}: {decision['reason']}"
     if drift:
         facts["last drift check"] = (
-            f"{when(drift['at'])} {drift['fault'] or drift['severity']}, "
+            f"{when(drift['at'])} {drift['fault'].rstrip('.') or drift['severity']}, "
             f"{drift['labelled_rows']:,} labelled rows"
             + ("" if drift["of_this_champion"] else " (of an earlier champion)")
         )

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from driftwheel.aws.sagemaker import existing
+from driftwheel.errors import ArtifactInvalid
+from driftwheel.layout import S3Uri
 from driftwheel.ledger.champions import ChampionRow
 from driftwheel.ledger.decisions import Decision
 from driftwheel.ledger.findings import Finding
@@ -26,6 +28,9 @@ from driftwheel_cli.watching import Progress
 
 UNHEARD = timedelta(minutes=15)
 """Three turns of the schedules that look again: what nobody has heard by then is not heard by itself."""
+
+UNASKED = timedelta(days=1)
+"""A champion that nobody has asked anything for so long is one whose callers may not be captured."""
 
 SCHEDULES = "driftwheel doctor says whether the schedules are on"
 
@@ -114,11 +119,12 @@ def _files(known: Known) -> Words:
     for row in sorted(known.rows, key=lambda row: padded(row.sequencer)):
         if row.state in {*STANDING, "quarantined", "rejected", "ignored"}:
             latest[row.key] = row
-    aside = [row.reason for row in latest.values() if row.state == "quarantined"]
+    newest = sorted(latest.values(), key=lambda row: row.received, reverse=True)
+    aside = [row.reason for row in newest if row.state == "quarantined"]
     if aside:
         replay = f"driftwheel replay {known.spec.model}"
         yield f"quarantined: {several(aside)}", f"drop it mended; or mend model.yaml, then: {replay}"
-    lost = [row.reason for row in latest.values() if row.state == "ignored" and row.run_id]
+    lost = [row.reason for row in newest if row.state == "ignored" and row.run_id]
     if lost:
         yield f"left out: {several(lost)}", "drop the file again"
 
@@ -132,7 +138,8 @@ def _policy(stack: Stack, known: Known) -> Words:
         ends = isinstance(answer, Wait) and answer.until
         until = f"; it decides again at {at(datetime.fromtimestamp(ends, UTC))}" if ends else ""
         do = ACTIONS[answer.code].format(names="the live data", model=model).rstrip(".")
-        yield f"no run starts: {answer.sentence}{until}", do[0].lower() + do[1:]
+        what = _broken(stack, known) if answer.code == "data_fault" else ""
+        yield f"no run starts: {answer.sentence}{what}{until}", do[0].lower() + do[1:]
     quiet = known.now.timestamp() - situation.newest_arrival - known.spec.triggers.quiet_seconds
     at_work = any(run.status == "running" for run in known.runs)
     if answer.code != "new_files" or at_work or quiet <= UNHEARD.total_seconds():
@@ -143,6 +150,16 @@ def _policy(stack: Stack, known: Known) -> Words:
         yield f"{answer.sentence}: {max(said, key=_said_at).reason}", do
     else:
         yield f"{answer.sentence}, and no run has started", f"{SCHEDULES}; driftwheel logs trigger says more"
+
+
+def _broken(stack: Stack, known: Known) -> str:
+    """Say what the last drift check found broken, where its report can still be read."""
+    try:
+        report = stack.objects.read_json(S3Uri.parse(known.finding.report_uri)) if known.finding else {}
+    except ArtifactInvalid:
+        return ""
+    faults = [found["sentence"].rstrip(".") for found in report["findings"] if found["kind"] == "fault"]
+    return f" ({several(faults)})"
 
 
 def _drift(known: Known) -> Words:
@@ -161,6 +178,23 @@ def _drift(known: Known) -> Words:
     elif known.now - datetime.fromisoformat(checked) > timedelta(minutes=2 * minutes) + UNHEARD:
         since = f"drift was not checked since {when(checked)} UTC, every {minutes} minutes it should be"
         yield since, f"{SCHEDULES}; driftwheel drift {model} asks now"
+    elif known.now - datetime.fromisoformat(champion.promoted_at) > UNASKED and _captured(known) == 0:
+        look = f"aws sagemaker describe-endpoint --endpoint-name {known.endpoint} shows its DataCaptureConfig"
+        if known.spec.deployment.captured_by == "writer":
+            look = "its callers ask through CapturingRuntime (docs/deploying.md)"
+        yield (
+            f"the last drift check found no captured request: {known.endpoint} is not asked, or not captured",
+            f"nothing if nobody asks; else {look}",
+        )
+
+
+def _captured(known: Known) -> int | None:
+    """How many rows the champion's last drift check read; None before its first."""
+    run = known.champion.run_id if known.champion else ""
+    checks = [
+        d for d in known.decisions if d.step == "drift_check" and d.run_id == run and "rows" in d.numbers
+    ]
+    return int(max(checks, key=lambda d: d.at).numbers["rows"]) if checks else None
 
 
 def several(sentences: Iterable[str], most: int = 3) -> str:

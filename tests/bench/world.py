@@ -33,6 +33,7 @@ from driftwheel.steps import (
     data_arrival,
     deployment,
     job_callback,
+    preprocessing,
     preprocessing_launch,
     record_outcome,
     restoration,
@@ -338,6 +339,8 @@ class World:
 
     def _preprocessing(self, payload: Any) -> Any:
         run = Run.model_validate(payload)
+        with TemporaryDirectory() as folder:
+            preprocessing.pinned_holdout(run, self.objects, ARTIFACTS, Path(folder))
         frozen = self.objects.read_json(S3Uri.parse(run.data_uri))["objects"]
         aside = {refusal.key for refusal in run.data_arrival.refused} if run.data_arrival else set()
         rows = sorted(

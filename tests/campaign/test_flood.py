@@ -10,12 +10,14 @@ from tests.loop.conftest import Parcels
 from tests.oracle.on_stack import Scene
 
 from .bench import PATIENCE_SECONDS, QUIET, Bench
-from .conftest import FULL, Record, tell
+from .conftest import FULL, SIZE, Record, tell
 
-MODELS, KEYS = (5, 10) if FULL else (2, 5)
-"""Each key is written twice. The whole load, 1,000 object versions, is that of the stack in memory."""
+SIZES = {"": (2, 5, 3, 1), "full": (5, 10, 15, 1), "whole": (20, 25, 60, 12)}
+"""Models, keys of each (written twice), seconds of quiet, and how many times as long it may take."""
+MODELS, KEYS, QUIET_SECONDS, LONGER = SIZES[SIZE]
+PATIENCE = PATIENCE_SECONDS * LONGER
 ROWS = 200
-SPEC = QUIET.replace("quiet_seconds: 1", f"quiet_seconds: {15 if FULL else 3}")
+SPEC = QUIET.replace("quiet_seconds: 1", f"quiet_seconds: {QUIET_SECONDS}")
 CUTS = (False, True) if FULL else (True,)
 REPEATED = 0.3
 BATCH = 10
@@ -57,7 +59,7 @@ def flood(bench: Bench, models: list[str]) -> dict[str, dict[str, str]]:
         told.extend(bench.taken(kept))
         return len(told) >= 2 * KEYS * len(models)
 
-    bench.until(all_kept, PATIENCE_SECONDS, "the events of the flood are kept")
+    bench.until(all_kept, PATIENCE, "the events of the flood are kept")
     events.enable_rule(Name=rule["Name"])
     events.remove_targets(Rule="kept", Ids=["kept"])
     events.delete_rule(Name="kept")
@@ -84,7 +86,7 @@ def learned(bench: Bench, model: str) -> dict[str, str]:
 def power_cut(bench: Bench) -> int:
     """Kill everything once half of the models have a run, start it again; give the trainings in flight."""
     peak = "half of the models have a run"
-    bench.until(lambda: len(bench.running()) >= MODELS / 2, PATIENCE_SECONDS, peak)
+    bench.until(lambda: len(bench.running()) >= MODELS / 2, PATIENCE, peak)
     jobs = bench.client("sagemaker").list_training_jobs(StatusEquals="InProgress", MaxResults=100)
     bench.kill()
     bench.up()
@@ -93,6 +95,7 @@ def power_cut(bench: Bench) -> int:
 
 @pytest.mark.case("LD-01")
 @pytest.mark.case("LD-11")
+@pytest.mark.timeout(900 * LONGER)
 @pytest.mark.parametrize("cut", CUTS, ids=lambda cut: "killed at the peak" if cut else "undisturbed")
 def test_a_flood_ends_with_each_champion_on_the_newest_complete_set(
     own: Bench, cut: bool, record_property: Record
@@ -102,7 +105,7 @@ def test_a_flood_ends_with_each_champion_on_the_newest_complete_set(
     in_flight = power_cut(own) if cut else 0
 
     own.newest = models
-    own.settle()
+    own.settle(PATIENCE)
 
     counts = sum((own.counted(model) for model in models), Counter[str]())
     for model in models:

@@ -1,9 +1,15 @@
 """Failures of the campaign while they are active: each brings a world in memory into one, by the product."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from driftwheel.ledger.findings import Finding
+import numpy as np
+
+from driftwheel.capture.record import Exchange, capture_key, capture_line
+from driftwheel.drift.baseline import build_baseline
+from driftwheel.layout import RunLayout, S3Uri, capture_prefix
+from driftwheel.recipe.declare import declare
 from driftwheel.steps import drift_check
 from tests.bench.faults import Faults
 from tests.bench.world import ARTIFACTS, ASKING, Queued, World
@@ -20,7 +26,10 @@ TRIGGERS = (
 )
 SPOT = "training: {algorithm: xgboost, spot: true}\n"
 REDEPLOY = "deployment: {mode: canary, size: 10, bake_seconds: 60, when_deleted: redeploy}\n"
+CALLERS = "deployment: {mode: canary, size: 10, bake_seconds: 60, captured_by: writer}\n"
 ENDPOINT = "driftwheel-parcels"
+HEAVY = [60 + row % 40 for row in range(1_000)]
+"""Weights of live rows, of which no training row had one."""
 
 
 def failure(sentence: str, *cases: str) -> Callable[[Fail], Fail]:
@@ -82,16 +91,64 @@ def job(world: World) -> str:
     return list(world.sagemaker.jobs)[-1]
 
 
-def found(world: World, severity: str, *, fault: str = "", labelled: int = 0) -> World:
-    """Write what a check found: what rows are is stood in for here, so no check can find it itself."""
-    champion = world.ledger.champions.get("parcels")
+def watched(world: World, weights: Sequence[float | None], *, labels: int = 0, windows: int = 2) -> World:
+    """Let the drift check find what live rows of such weights are; the champion learned 20 to 59."""
+    champion, spec = world.ledger.champions.get("parcels"), world.ledger.models.get("parcels")
     assert champion is not None
-    at = world.now.isoformat()
-    windows = [f"{at} major", f"{at} major"]
-    uri = f"s3://{ARTIFACTS}/drift/parcels/x/report.json"
-    finding = Finding("parcels", at, champion.sequence, severity, fault, labelled, uri, windows)  # type: ignore[arg-type]
-    world.ledger.findings.record(finding)
+    assert spec is not None
+    with world.calm():
+        learned = RunLayout(ARTIFACTS, "parcels", champion.run_id).step("preprocessing")
+        world.objects.write_json(learned / "recipe.json", declare(spec))
+        world.objects.write_json(learned / "params.json", {"medians": {}, "modes": {}, "categories": {}})
+        known = np.arange(4_000)
+        baseline = build_baseline(
+            {"w": (20 + known % 40).tolist()},
+            {"w": "number"},
+            0.2 + 0.6 * known / 4_000,
+            (known % 2).astype(float),
+            {"w": 1.0},
+        )
+        world.objects.write_json(S3Uri.parse(champion.baseline_uri), baseline)
+        if labels:
+            rows = "".join(f"r0/{row},1\n" for row in range(labels))
+            event = world.event("labels/parcels/late.csv", b"inference_id,label\n" + rows.encode())
+            world.arrivals.append(Queued(event, world.now))
+            world.drain()
+        for window in range(windows):
+            if weights:
+                captured(world, weights, window)
+            checked(world)
     return world
+
+
+def captured(world: World, weights: Sequence[float | None], window: int) -> None:
+    """Write one request of so many records as the endpoint's data capture does."""
+    records = [{"id": f"{window}-{row}", "w": weight} for row, weight in enumerate(weights)]
+    scores = [{"score": 0.2 + 0.6 * row / len(weights)} for row in range(len(weights))]
+    request, answer = (json.dumps(each).encode() for each in ({"records": records}, {"predictions": scores}))
+    line = capture_line(
+        Exchange(request, "application/json", answer, "application/json", f"r{window}", world.now)
+    )
+    key = capture_key(capture_prefix("parcels"), ENDPOINT, "serving", world.now, str(window))
+    world.s3.put_object(Bucket=ARTIFACTS, Key=key, Body=line)
+
+
+def checked(world: World) -> None:
+    """Let an hour pass and its scheduled check come, which tells people and the trigger what it found."""
+    world.now += timedelta(hours=1)
+    event = {"kind": "scheduled", "schedule": "s", "scheduled_time": world.now.isoformat()}
+    ledger = drift_check.Ledger.of(world.table)
+    for found in drift_check.survey(event, ledger, world.objects, ARTIFACTS, world.now).checked:
+        told = drift_check.drift_event(found, "driftwheel")
+        if told is not None:
+            world.publish(
+                TopicArn="topic", Subject=found.notice.subject, Message=drift_check.message_of(found)
+            )
+            ledger.findings.told("parcels")
+            detail = json.loads(told["Detail"])
+            told_as = {"source": told["Source"], "detail-type": told["DetailType"], "detail": detail}
+            world.arrivals.append(Queued(told_as, world.now))
+    world.drain()
 
 
 # Events
@@ -179,6 +236,16 @@ def fault_of_its_own() -> World:
     world = Broken("EvaluationGate")
     world.errors["evaluation_gate"] = ["ArtifactInvalid"]
     return ended(dropped(world))
+
+
+@failure("the champion's holdout was changed")
+def holdout_changed() -> World:
+    world = served()
+    champion = world.ledger.champions.get("parcels")
+    assert champion is not None
+    learned = RunLayout(ARTIFACTS, "parcels", champion.run_id).step("preprocessing")
+    world.objects.write(learned / "holdout.jsonl.gz", b"chosen by somebody")
+    return ended(dropped(world, "b.csv", body=b"2"))
 
 
 @failure("a run failed after its last retry, and the same files still wait", "SF-04")
@@ -389,12 +456,12 @@ def uncaptured() -> World:
 
 @failure("drift, and no labels to learn from", "DR-02", "DR-03")
 def unlabelled() -> World:
-    return found(served(), "major", labelled=12)
+    return watched(served(), HEAVY, labels=12)
 
 
 @failure("drift just after a run", "DR-04")
 def cooling() -> World:
-    return found(served(TRIGGERS.format(cooldown=60, runs=9)), "major", labelled=900)
+    return watched(served(TRIGGERS.format(cooldown=600, runs=9)), HEAVY, labels=900)
 
 
 @failure("challengers keep losing", "DR-05")
@@ -402,7 +469,7 @@ def losing() -> World:
     world = served(TRIGGERS.format(cooldown=0, runs=9))
     for name in ("b.csv", "c.csv"):
         dropped(world, name, body=b"worse " + name.encode()).drain()
-    return found(world, "major", labelled=900)
+    return watched(world, HEAVY, labels=900)
 
 
 @failure("the day's runs are spent", "DR-05")
@@ -412,7 +479,7 @@ def spent() -> World:
 
 @failure("live data is broken")
 def broken_data() -> World:
-    return found(served(), "none", fault="w is missing in 64 % of the rows")
+    return watched(served(), [None if row % 3 else 20 + row % 40 for row in range(1_000)])
 
 
 @failure("the champion's baseline is gone", "DR-07")
@@ -423,6 +490,16 @@ def no_baseline() -> World:
     with world.calm():
         drift_check.survey(event, drift_check.Ledger.of(world.table), world.objects, ARTIFACTS, world.now)
     return world
+
+
+@failure("nobody asks the endpoint, or nothing is captured")
+def unasked() -> World:
+    return watched(served(), [], windows=25)
+
+
+@failure("callers are to capture, and do not")
+def uncaptured_by_callers() -> World:
+    return watched(served(CALLERS), [], windows=25)
 
 
 @failure("drift is not checked any more")

@@ -69,11 +69,11 @@ def jobs(loop: Loop) -> list[str]:
     return [job["TrainingJobName"] for job in found]
 
 
-def drop(loop: Loop, file: str) -> Result:
-    arguments = ["--local", str(loop.folder), "drop", file, "--wait", "--timeout", "60"]
-    return CliRunner().invoke(cli, arguments)
+def asked(loop: Loop, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["--local", str(loop.folder), *arguments])
 
 
+@pytest.mark.case("OP-03")
 @pytest.mark.case("SE-10")
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_file_is_refused_by_name_place_and_remedy_and_changes_nothing(
@@ -85,7 +85,7 @@ def test_a_broken_file_is_refused_by_name_place_and_remedy_and_changes_nothing(
     champion, trained = champion_of(serving), jobs(serving)
 
     monkeypatch.chdir(tmp_path)
-    result = drop(serving, file.name)
+    result = asked(serving, "drop", file.name, "--wait", "--timeout", "60")
 
     assert result.exit_code == 1, result.output
     read = " ".join(result.output.split())
@@ -97,6 +97,10 @@ def test_a_broken_file_is_refused_by_name_place_and_remedy_and_changes_nothing(
     assert rows[0].reason.startswith(f"{code}: ")
     assert champion_of(serving) == champion
     assert jobs(serving) == trained
+    status = asked(serving, "status", "parcels").output
+    (said,) = [line for line in status.splitlines() if line.startswith("! parcels: quarantined: ")]
+    assert said.startswith(f"! parcels: quarantined: {rows[0].reason}")
+    assert "  do: drop it mended; or mend model.yaml, then: driftwheel replay parcels" in status.splitlines()
 
 
 def test_every_refusal_met_here_is_in_the_table_people_read() -> None:

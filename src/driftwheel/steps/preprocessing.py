@@ -185,12 +185,15 @@ def pinned_holdout(run: Run, objects: Objects, artifact_bucket: str, folder: Pat
     layout = RunLayout(artifact_bucket, run.model, run.champion.run_id)
     holdout = objects.read_json(layout.step("preprocessing") / "manifest.json")["holdout"]
     uri, path = S3Uri.parse(holdout["uri"]), folder / "pinned.jsonl.gz"
+    listed = f"aws s3api list-object-versions --bucket {uri.bucket} --prefix {uri.key}"
     try:
         objects.download(uri.bucket, uri.key, "", path)
     except ObjectGone as error:
-        raise ArtifactInvalid(f"{uri}, the holdout of champion {run.champion.run_id}, is missing") from error
+        gone = f"{uri}, the holdout of champion {run.champion.run_id}, is missing"
+        raise ArtifactInvalid(f"{gone}; {listed} shows what to bring back") from error
     if file_sha256(path) != holdout["sha256"]:
-        raise ArtifactInvalid(f"{uri} is not the holdout recorded by run {run.champion.run_id}")
+        other = f"{uri} is not the holdout recorded by run {run.champion.run_id}"
+        raise ArtifactInvalid(f"{other}; {listed} shows what to bring back")
     return Pinned(path, holdout["sha256"], holdout["uri"], holdout["question"])
 
 

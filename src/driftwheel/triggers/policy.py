@@ -26,7 +26,7 @@ def decide(situation: Situation, spec: ModelSpec, *, manual: bool = False) -> An
     if manual:
         return Start("manual", "asked", "a person asked for it")
     if situation.fault:
-        return Refuse("data_fault", f"live data is broken, not drifting: {situation.fault}; mend the source")
+        return Refuse("data_fault", situation.fault[:1].lower() + situation.fault[1:].rstrip("."))
     if not situation.pending and not _drifted(situation, spec):
         return Refuse("nothing_new", "no new file and no drift")
     if spent := _spent(situation, spec):
@@ -40,7 +40,8 @@ def decide(situation: Situation, spec: ModelSpec, *, manual: bool = False) -> An
 def _spent(situation: Situation, spec: ModelSpec) -> str:
     """Say which of the day's budgets is spent; empty when none is. Days are UTC."""
     if situation.runs_today >= spec.triggers.runs_per_day:
-        return f"{situation.runs_today} runs today, runs_per_day allows no more"
+        runs = f"{situation.runs_today} {'run' if situation.runs_today == 1 else 'runs'}"
+        return f"{runs} today, runs_per_day allows no more"
     budget = spec.triggers.cost_per_day
     if budget is not None and situation.cost_today + situation.cost_next > budget:
         return (
