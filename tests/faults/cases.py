@@ -143,7 +143,7 @@ MISSING: dict[str, str] = {}
 
 PARTLY = {
     "LD-01": "in memory, on one thread, with stand-ins; a tenth of it on the running stack",
-    "LD-02": "a tenth of LD-01, in memory, on one thread, with the same stand-ins",
+    "LD-02": "in memory, on one thread, with stand-ins",
     "LD-11": "in memory, on one thread, with stand-ins; a tenth of the load on the running stack",
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
     "SE-16": "digests, secrets, bandit; pip-audit asked databases of 2024-10 and 2026-04, no newer ones",

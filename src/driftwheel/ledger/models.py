@@ -1,6 +1,7 @@
 """The registered models: which ``model.yaml`` counts, and which landing prefix belongs to whom."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from driftwheel.layout import LABELS
 from driftwheel.ledger.table import Table
@@ -32,7 +33,7 @@ class Models:
     def get(self, model: str) -> ModelSpec | None:
         """Read a model's spec."""
         item = self._table.get("MODELS", model)
-        return ModelSpec.model_validate_json(item["spec"]) if item else None
+        return _read(item["spec"]) if item else None
 
     def registered_at(self, model: str) -> str:
         """Say since when a model's spec counts; empty when it has none."""
@@ -41,7 +42,13 @@ class Models:
 
     def all(self) -> list[ModelSpec]:
         """List every registered model."""
-        return [ModelSpec.model_validate_json(item["spec"]) for item in self._table.query("MODELS")]
+        return [_read(item["spec"]) for item in self._table.query("MODELS")]
+
+
+@lru_cache(maxsize=256)
+def _read(text: str) -> ModelSpec:
+    """Read a spec as it was written; every event asks for those of all models, and they seldom change."""
+    return ModelSpec.model_validate_json(text)
 
 
 def owner_of(key: str, specs: list[ModelSpec]) -> Owner | None:
