@@ -18,7 +18,7 @@ from drift import python_of, run
 
 from driftwheel.drift.baseline import build_baseline
 from driftwheel.drift.feature import CORRELATIONS, LABEL
-from driftwheel.spec import Drift
+from driftwheel.drift.limits import Limits
 
 ENGINES = ("scipy", "frouros", "alibi_detect", "nannyml", "whylogs", "evidently")
 
@@ -45,7 +45,7 @@ def ours(before: tuple[verdicts.Table, verdicts.Table], windows: list[tuple]) ->
     for now, true in windows:
         builder = verdicts.WindowBuilder(known)
         builder.add(now, random.beta(2, 5, len(true)), true)
-        report = verdicts.check(known, builder.build(), Drift())
+        report = verdicts.check(known, builder.build(), Limits())
         found.append(["label" if f.feature == LABEL else f.feature for f in report.findings])
     return found
 

@@ -18,9 +18,9 @@ from driftwheel.drift.baseline import build_baseline
 from driftwheel.drift.check import check
 from driftwheel.drift.feature import CORRELATIONS, LABEL
 from driftwheel.drift.finding import DriftReport
+from driftwheel.drift.limits import DriftTestName, Limits
 from driftwheel.drift.summaries import Summary, merge, summarise
 from driftwheel.drift.window import Window, WindowBuilder
-from driftwheel.spec import Drift, DriftTestName
 
 Table = dict[str, Any]
 Random = np.random.Generator
@@ -115,12 +115,12 @@ def changed(random: Random, rows: int) -> Table:
     return table
 
 
-def judge(baseline: Table, table: Table, random: Random, rate: float, spec: Drift) -> DriftReport:
+def judge(baseline: Table, table: Table, random: Random, rate: float, limits: Limits) -> DriftReport:
     """Check one window: its columns, scores and labels of all its rows."""
     rows = len(table["few"])
     window = WindowBuilder(baseline)
     window.add(table, random.beta(2, 5, rows), (random.random(rows) < rate).astype(float))
-    return check(baseline, window.build(), spec)
+    return check(baseline, window.build(), limits)
 
 
 def learn(random: Random, rows: int) -> Table:
@@ -130,15 +130,15 @@ def learn(random: Random, rows: int) -> Table:
     return build_baseline(draw(random, rows), KINDS, random.beta(2, 5, few), labels, {})
 
 
-def fresh_runs(rows: int, runs: int, seed: int, spec: Drift) -> Iterator[DriftReport]:
+def fresh_runs(rows: int, runs: int, seed: int, limits: Limits) -> Iterator[DriftReport]:
     """Check windows in which nothing has changed, each of new rows, against a baseline of its own."""
     for run in range(runs):
         random = np.random.default_rng([seed, rows, run])
         baseline = learn(random, max(20_000, rows))
-        yield judge(baseline, draw(random, rows), random, LABELS, spec)
+        yield judge(baseline, draw(random, rows), random, LABELS, limits)
 
 
-def resampled_runs(rows: int, runs: int, seed: int, spec: Drift) -> Iterator[DriftReport]:
+def resampled_runs(rows: int, runs: int, seed: int, limits: Limits) -> Iterator[DriftReport]:
     """Check quarters of a pool of new rows against the other three, each a random choice of 40 blocks.
 
     Blocks are summarised once and added up exactly; hundreds of times millions of new rows would take hours.
@@ -155,7 +155,7 @@ def resampled_runs(rows: int, runs: int, seed: int, spec: Drift) -> Iterator[Dri
         now, before = (
             add_up([blocks[n] for n in part]) for part in (order[: BLOCKS // 4], order[BLOCKS // 4 :])
         )
-        yield check(frame | before.to_json() | {"weights": weights}, Window(now), spec)
+        yield check(frame | before.to_json() | {"weights": weights}, Window(now), limits)
 
 
 def pool(random: Random, rows: int) -> list[Summary]:
@@ -178,11 +178,11 @@ def add_up(parts: list[Summary]) -> Summary:
     return parts[0]
 
 
-def silence(rows: int, runs: int, seed: int, spec: Drift, *, fresh: bool) -> None:
+def silence(rows: int, runs: int, seed: int, limits: Limits, *, fresh: bool) -> None:
     """Print how many windows without drift were flagged, and by what."""
     several = fresh_runs if fresh else resampled_runs
     flagged, causes = 0, Counter[str]()
-    for run, report in enumerate(several(rows, runs, seed, spec), 1):
+    for run, report in enumerate(several(rows, runs, seed, limits), 1):
         flagged += bool(report.findings)
         causes.update(f"{finding.feature} {finding.code}" for finding in report.findings)
         progress(f"no drift, {rows:,} rows, {flagged} flagged", run, runs)
@@ -191,14 +191,14 @@ def silence(rows: int, runs: int, seed: int, spec: Drift, *, fresh: bool) -> Non
     print(f"| {rows:,} | {flagged} of {runs} | {flagged / runs:.2%} ({low:.2%} to {high:.2%}) | {what} |")
 
 
-def power(rows: int, runs: int, seed: int, spec: Drift) -> None:
+def power(rows: int, runs: int, seed: int, limits: Limits) -> None:
     """Print how often each planted change was found, and what else was said."""
     found, wrong = Counter[str](), Counter[str]()
     for run in range(runs):
         random = np.random.default_rng([seed, rows, run, 1])
         if run % 10 == 0:
             baseline = learn(random, max(20_000, rows))
-        report = judge(baseline, changed(random, rows), random, MORE_LABELS, spec)
+        report = judge(baseline, changed(random, rows), random, MORE_LABELS, limits)
         features = {finding.feature for finding in report.findings}
         found.update(features & set(PLANTED.values()))
         wrong.update(features - set(PLANTED.values()))
@@ -216,7 +216,7 @@ def power(rows: int, runs: int, seed: int, spec: Drift) -> None:
     )
 
 
-def immaterial(rows: int, runs: int, seed: int, spec: Drift) -> None:
+def immaterial(rows: int, runs: int, seed: int, limits: Limits) -> None:
     """Print how often a shift of 0.01 standard deviations was flagged in windows of so many rows."""
     made = {"logistic": math.pi / math.sqrt(3) * 4, "laplace": math.sqrt(2), "gamma": 9.0, "rayleigh": 0.0}
     made["rayleigh"] = 2 * math.sqrt(2 - math.pi / 2)
@@ -230,10 +230,10 @@ def immaterial(rows: int, runs: int, seed: int, spec: Drift) -> None:
         for _ in range(rows // 1_000_000):
             part = {name: NUMBERS[name](random, 1_000_000) + 0.01 * sd for name, sd in made.items()}
             window.add(part, np.full(1_000_000, 0.5))
-        report = check(baseline, window.build(), spec)
+        report = check(baseline, window.build(), limits)
         columns = [feature for feature in report.features if feature.name in made]
         flagged += sum(feature.status == "drifted" for feature in columns)
-        sure += sum(min(test.adjusted for test in feature.tests) < spec.significance for feature in columns)
+        sure += sum(min(test.adjusted for test in feature.tests) < limits.significance for feature in columns)
         progress(f"immaterial shift, {rows:,} rows, {flagged} flagged", run + 1, runs)
     of = runs * len(made)
     low, high = wilson(flagged, of)
@@ -273,18 +273,18 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="new rows and baseline for each (slow)")
     parser.add_argument("--every-test", action="store_true", help="all tests there are, not the default ones")
     given = parser.parse_args()
-    spec = Drift(tests=list(get_args(DriftTestName))) if given.every_test else Drift()
+    limits = Limits(tests=get_args(DriftTestName)) if given.every_test else Limits()
     if given.rows:
         print("| rows | windows flagged | share (95 % interval) | by |\n|---|---|---|---|")
         for rows in given.rows:
-            silence(rows, given.runs, given.seed, spec, fresh=given.fresh)
+            silence(rows, given.runs, given.seed, limits, fresh=given.fresh)
     if given.power_rows:
         print("\n| rows | planted change | found | power (95 % interval) |\n|---|---|---|---|")
         for rows in given.power_rows:
-            power(rows, given.power_runs, given.seed, spec)
+            power(rows, given.power_runs, given.seed, limits)
     if given.immaterial_runs:
         print("\n| rows | flagged | share (95 % interval) | statistically sure |\n|---|---|---|---|")
-        immaterial(given.immaterial_rows, given.immaterial_runs, given.seed, spec)
+        immaterial(given.immaterial_rows, given.immaterial_runs, given.seed, limits)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def stationary(windows: int, rows: int, spec: Drift, triggers: Triggers, *, seed
             reference = baseline(rng)
         if number % MONTH == 0:
             found.months, seen = found.months + 1, []
-        severity = check(reference, window(reference, rng, rows, None, 0), spec).severity
+        severity = check(reference, window(reference, rng, rows, None, 0), spec.limits).severity
         found.windows += 1
         found.alarms += severity != "none"
         found.major += severity == "major"
@@ -167,7 +167,7 @@ def delays(
         alarm = start = math.inf
         now = datetime(2026, 1, 1, tzinfo=UTC)
         for age in range(1, LONGEST + 1):
-            severity = check(reference, window(reference, rng, rows, change, age), spec).severity
+            severity = check(reference, window(reference, rng, rows, change, age), spec.limits).severity
             now += timedelta(minutes=spec.every_minutes)
             seen = remember(seen, now.isoformat(), severity, spec.every_minutes)
             if severity != "none":

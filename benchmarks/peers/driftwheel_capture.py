@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from driftwheel.drift.check import check
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.labels import LabelReader
+from driftwheel.drift.limits import Limits
 from driftwheel.drift.live import read_window
 from driftwheel.recipe.row import load_recipe
-from driftwheel.spec import Drift
 
 
 def known_capture(rows: int) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def capture(known: dict[str, Any], path: Path) -> DriftReport:
     with path.open("rb") as stream:
         chunks = iter(lambda: stream.read(1 << 20), b"")
         window = read_window(baseline, row, [(path.name, chunks)], LabelReader())
-    return check(baseline, window, Drift())
+    return check(baseline, window, Limits())
 
 
 def main() -> None:

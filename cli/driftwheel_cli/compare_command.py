@@ -3,13 +3,15 @@
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from driftwheel.drift.limits import Limits
 from driftwheel.sources.refusal import Unreadable
-from driftwheel.spec import Drift, ModelSpec, load_spec
+from driftwheel.spec import ModelSpec, load_spec
 from driftwheel_cli.failures import CommandFailed
 from driftwheel_cli.rendering import print_line, printable
 
@@ -75,11 +77,11 @@ def compare(
     from driftwheel.drift.page import page_of  # noqa: PLC0415
 
     spec = load_spec(model.read_bytes(), str(model)) if model else None
-    drift = (spec.drift if spec else Drift()).model_copy(update={"minimum_rows": minimum_rows})
+    limits = replace(spec.drift.limits if spec else Limits(), minimum_rows=minimum_rows)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            report = compare_files(baseline, current, Path(folder), spec, drift)
-            told = _told_apart(baseline, current, Path(folder), spec, drift) if classify else None
+            report = compare_files(baseline, current, Path(folder), spec, limits)
+            told = _told_apart(baseline, current, Path(folder), spec, limits) if classify else None
         except Unreadable as error:
             hint = f"; {error.refusal.hint}" if error.refusal.hint else ""
             raise CommandFailed(f"{error.refusal.code}: {error.refusal.message}{hint}") from error
@@ -107,7 +109,7 @@ def compare(
 
 
 def _told_apart(
-    baseline: Path, current: Path, folder: Path, spec: ModelSpec | None, drift: Drift
+    baseline: Path, current: Path, folder: Path, spec: ModelSpec | None, limits: Limits
 ) -> "DomainVerdict":
     """Ask the domain classifier; raises CommandFailed where XGBoost is not installed."""
     try:
@@ -122,7 +124,7 @@ def _told_apart(
     place.mkdir()
     kinds, before, now = sample(baseline, current, place, MOST_ROWS, spec)
     return tell_apart(
-        before, now, kinds, significance=drift.significance, minimum_rows=max(drift.minimum_rows, 100)
+        before, now, kinds, significance=limits.significance, minimum_rows=max(limits.minimum_rows, 100)
     )
 
 

@@ -186,7 +186,9 @@ class Year:
         key = model.until, month, reference, drift.major_share
         if key not in self._reports:
             baseline = self._moved(model, reference) if reference else model.baseline
-            self._reports[key] = check(baseline, self._window(model, month, baseline), drift, self._units())
+            self._reports[key] = check(
+                baseline, self._window(model, month, baseline), drift.limits, self._units()
+            )
         return self._reports[key]
 
     def _moved(self, model: Trained, month: int) -> dict[str, Any]:

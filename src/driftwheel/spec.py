@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from driftwheel.algorithms import Training, XGBoostTraining
 from driftwheel.deployment import Canary, Deployment
+from driftwheel.drift.limits import DriftTestName, Limits
 from driftwheel.encode import Encoding
 from driftwheel.errors import SpecInvalid
 from driftwheel.recipe.notation import form_rule
@@ -198,21 +199,6 @@ class Evaluation(Part):
     approval: Literal["automatic", "required"] = "automatic"
 
 
-DriftTestName = Literal[
-    "psi",
-    "jensen_shannon",
-    "wasserstein",
-    "kolmogorov_smirnov",
-    "chi_square",
-    "g_test",
-    "l_infinity",
-    "missingness",
-    "unseen_categories",
-    "vanished_categories",
-    "correlation",
-]
-
-
 class Drift(Part):
     """What counts as drift in live traffic, beside what, and how often to look.
 
@@ -225,26 +211,21 @@ class Drift(Part):
     """
 
     every_minutes: int = Field(60, ge=1)
-    tests: list[DriftTestName] = [
-        "psi",
-        "jensen_shannon",
-        "wasserstein",
-        "kolmogorov_smirnov",
-        "chi_square",
-        "missingness",
-        "unseen_categories",
-        "vanished_categories",
-        "correlation",
-    ]
+    tests: list[DriftTestName] = list(Limits.tests)
     reference: Literal["training", "last_accepted", "season"] = "training"
     season: Annotated[list[Literal["hour", "weekday", "month"]], Field(min_length=1)] = ["hour", "weekday"]
     window_hours: int | None = Field(None, ge=1, le=720)
-    minimum_rows: int = Field(500, ge=50)
-    significance: float = Field(0.01, gt=0, lt=0.5)
-    psi_threshold: float = Field(0.2, gt=0)
-    major_share: float = Field(0.25, gt=0, le=1)
+    minimum_rows: int = Field(Limits.minimum_rows, ge=50)
+    significance: float = Field(Limits.significance, gt=0, lt=0.5)
+    psi_threshold: float = Field(Limits.psi_threshold, gt=0)
+    major_share: float = Field(Limits.major_share, gt=0, le=1)
     retrain_at: Literal["minor", "major", "never"] = "major"
     domain_classifier: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """What a check needs to know of it."""
+        return Limits(self.tests, self.minimum_rows, self.significance, self.psi_threshold, self.major_share)
 
     @model_validator(mode="after")
     def _a_season_needs_windows(self) -> "Drift":

@@ -5,36 +5,45 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from driftwheel.discovery.typed import NotTyped, batches, names_of
+from driftwheel.discovery.typed import NotTyped, Rule, batches, names_of
 from driftwheel.drift.baseline import column_weights
 from driftwheel.drift.check import check
 from driftwheel.drift.finding import DriftReport
+from driftwheel.drift.limits import Limits
 from driftwheel.drift.summaries import Summariser, Summary
 from driftwheel.drift.window import Window
 from driftwheel.errors import SpecInvalid
-from driftwheel.spec import Column, Drift, ModelSpec
+from driftwheel.recipe.column_rule import declare_column
+
+if TYPE_CHECKING:
+    from driftwheel.spec import Column, ModelSpec
 
 NO_QUALITY = {"metric": "auc", "value": None, "error": None}
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What is remembered of a baseline: how its columns are declared, and their summary."""
+    """What is remembered of a baseline: the rules its columns are cleaned by, their units, their summary."""
 
     name: str
-    columns: dict[str, Column]
+    rules: Mapping[str, Rule]
+    units: Mapping[str, str]
     summary: Summary
 
     @property
     def kinds(self) -> dict[str, str]:
         """Column → its type."""
-        return {name: column.type for name, column in self.columns.items()}
+        return {name: rule["type"] for name, rule in self.rules.items()}
 
 
 def compare(
-    baseline: Path, current: Path, folder: Path, spec: ModelSpec | None = None, drift: Drift | None = None
+    baseline: Path,
+    current: Path,
+    folder: Path,
+    spec: "ModelSpec | None" = None,
+    limits: Limits | None = None,
 ) -> DriftReport:
     """Compare two files column by column with the tests of a drift check.
 
@@ -43,10 +52,10 @@ def compare(
     Raises Unreadable for a file that cannot be read, SpecInvalid when the two share no column.
     """
     learned = learn(baseline, folder, spec)
-    return judge(learned, current, folder, drift or (spec.drift if spec else Drift()))
+    return judge(learned, current, folder, limits or (spec.drift.limits if spec else Limits()))
 
 
-def learn(baseline: Path, folder: Path, spec: ModelSpec | None = None) -> Learned:
+def learn(baseline: Path, folder: Path, spec: "ModelSpec | None" = None) -> Learned:
     """Summarise a baseline, once for any number of files; see ``compare``."""
     with _File(baseline, folder / "baseline") as file:
         if spec:
@@ -55,21 +64,21 @@ def learn(baseline: Path, folder: Path, spec: ModelSpec | None = None) -> Learne
             columns = file.declared()
         if not columns:
             raise SpecInvalid(f"{baseline} has none of the declared columns; it has {', '.join(file.names)}")
-        kinds = {name: column.type for name, column in columns.items()}
-        return Learned(baseline.name, columns, file.summary(columns, kinds))
+        rules = {name: declare_column(name, column) for name, column in columns.items()}
+        units = {name: column.unit for name, column in columns.items() if column.unit}
+        return Learned(baseline.name, rules, units, file.summary(rules))
 
 
-def judge(learned: Learned, current: Path, folder: Path, drift: Drift) -> DriftReport:
+def judge(learned: Learned, current: Path, folder: Path, limits: Limits) -> DriftReport:
     """Say whether a file has drifted from what was learned; see ``compare``."""
     with _File(current, folder / "current") as file:
-        if not set(file.names) & set(learned.columns):
+        if not set(file.names) & set(learned.rules):
             raise SpecInvalid(f"{current} has no column of {learned.name}: are these the same kind of file?")
-        now = file.summary(learned.columns, learned.kinds, learned.summary)
+        now = file.summary(learned.rules, learned.summary)
     weights = column_weights(learned.kinds, {}, {})
     known: Mapping[str, Any] = learned.summary.to_json() | {"weights": weights, "quality": NO_QUALITY}
-    units = {name: column.unit for name, column in learned.columns.items() if column.unit}
     window = Window(summary=now, about={"baseline": learned.name, "current": current.name})
-    return check(known, window, drift, units, whole="all columns")
+    return check(known, window, limits, learned.units, whole="all columns")
 
 
 class _File:
@@ -91,7 +100,7 @@ class _File:
 
         return self._open.enter_context(Texts.of(self.path, self.folder))
 
-    def declared(self) -> dict[str, Column]:
+    def declared(self) -> "dict[str, Column]":
         """Infer what the columns are."""
         found: dict[str, Column] = self._texts.declared()
         return found
@@ -104,13 +113,12 @@ class _File:
             found: list[str] = self._texts.columns
             return found
 
-    def summary(
-        self, columns: Mapping[str, Column], kinds: Mapping[str, str], like: Summary | None = None
-    ) -> Summary:
+    def summary(self, rules: Mapping[str, Rule], like: Summary | None = None) -> Summary:
+        kinds = {name: rule["type"] for name, rule in rules.items()}
         try:
-            return _total(batches(self.path, columns), kinds, like)
+            return _total(batches(self.path, rules), kinds, like)
         except NotTyped:
-            return _total(self._texts.batches(columns), kinds, like)
+            return _total(self._texts.batches(rules), kinds, like)
 
 
 def _total(parts: Iterable[Mapping[str, Any]], kinds: Mapping[str, str], like: Summary | None) -> Summary:

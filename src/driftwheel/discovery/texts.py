@@ -12,6 +12,7 @@ import numpy as np
 from driftwheel.discovery.column import look_at
 from driftwheel.discovery.reading import read
 from driftwheel.discovery.survey import configuration
+from driftwheel.discovery.typed import Rule
 from driftwheel.recipe.column_rule import declare_column
 from driftwheel.recipe.duck import cleaning_query
 from driftwheel.recipe.literals import identifier
@@ -45,16 +46,16 @@ class Texts:
         """Infer what the columns are."""
         return {name: self._declared(name) for name in self.columns}
 
-    def batches(self, columns: Mapping[str, Column]) -> Iterator[dict[str, Sequence[Any]]]:
-        """Give cleaned columns; one the file lacks is missing in all its rows."""
-        cursor = self._cleaned(columns)
+    def batches(self, rules: Mapping[str, Rule]) -> Iterator[dict[str, Sequence[Any]]]:
+        """Give columns cleaned by their rules; one the file lacks is missing in all its rows."""
+        cursor = self._cleaned(rules)
         while batch := cursor.fetchmany(BATCH):
-            yield dict(zip(columns, zip(*batch, strict=True), strict=True))
+            yield dict(zip(rules, zip(*batch, strict=True), strict=True))
 
     def drawn(self, columns: Mapping[str, Column], rows: int) -> dict[str, list[Any]]:
         """Give at most so many rows, the same ones every time."""
         ((there,),) = self._connection.execute("SELECT count(*) FROM raw").fetchall()
-        cursor = self._cleaned(columns)
+        cursor = self._cleaned({name: declare_column(name, column) for name, column in columns.items()})
         chosen = np.sort(np.random.default_rng(7).permutation(there)[:rows])
         found: list[tuple[Any, ...]] = []
         start = 0
@@ -79,15 +80,15 @@ class Texts:
             }
         )
 
-    def _cleaned(self, columns: Mapping[str, Column]) -> Any:
+    def _cleaned(self, rules: Mapping[str, Rule]) -> Any:
         there = self.columns
-        for name in columns:
+        for name in rules:
             if name not in there:
                 self._connection.execute(f"ALTER TABLE raw ADD COLUMN {identifier(name)} VARCHAR")
-        recipe = {"columns": [declare_column(name, column) for name, column in columns.items()]}
+        recipe = {"columns": list(rules.values())}
         query = cleaning_query(self._connection, "raw", recipe)
         # Not in a cursor of its own: it would not see the temporary table of folded texts.
-        return self._connection.execute(f"SELECT {', '.join(map(identifier, columns))} FROM ({query})")
+        return self._connection.execute(f"SELECT {', '.join(map(identifier, rules))} FROM ({query})")
 
 
 def sample(

@@ -19,13 +19,13 @@ from driftwheel.drift.finding import (
     Tested,
 )
 from driftwheel.drift.l_infinity import LInfinity
+from driftwheel.drift.limits import Limits
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.quality_loss import QUALITY, quality_loss
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import benjamini_hochberg
 from driftwheel.drift.summaries import Summary, summary_from_json
 from driftwheel.drift.window import Window
-from driftwheel.spec import Drift
 
 
 @dataclass(frozen=True)
@@ -39,28 +39,30 @@ class _Scored:
 def check(
     baseline: Mapping[str, Any],
     window: Window,
-    spec: Drift,
+    limits: Limits,
     units: Mapping[str, str] | None = None,
     whole: str = "the model's importance",
 ) -> DriftReport:
     """Compare a window with the baseline of the model that answered it.
 
     A feature has drifted when an effect reaches the test's ``slight`` *and* its Benjamini-Hochberg corrected
-    p-value over all tests made lies below ``spec.significance``: in a window where nothing changed, the
+    p-value over all tests made lies below ``limits.significance``: in a window where nothing changed, the
     chance of any finding is at most that, whatever the number of rows. Faults are looked for first and leave
     the tests: broken data says nothing about the world.
 
     Severity: ``fault`` when data is broken, ``major`` when strongly drifted columns carry at least
-    ``spec.major_share`` of the model's importance or labels show a clear loss of quality, ``minor`` for any
-    other finding, ``none``, or ``insufficient_data`` below ``spec.minimum_rows``.
+    ``limits.major_share`` of the model's importance or labels show a clear loss of quality, ``minor`` for any
+    other finding, ``none``, or ``insufficient_data`` below ``limits.minimum_rows``.
 
     ``units`` are the columns' declared units; they sharpen the search for a changed unit. ``whole`` names
     what the baseline's weights are shares of.
     """
     before = summary_from_json(baseline)
-    if window.summary.rows < spec.minimum_rows:
-        little = _too_little(window, before.rows, spec)
-        return replace(little, quality=_quality(baseline, window), estimate=_estimate(baseline, window, spec))
+    if window.summary.rows < limits.minimum_rows:
+        little = _too_little(window, before.rows, limits)
+        return replace(
+            little, quality=_quality(baseline, window), estimate=_estimate(baseline, window, limits)
+        )
     weights: Mapping[str, float] = baseline["weights"]
     pairs = {name: Pair(before.columns[name], window.summary.columns[name]) for name in before.columns}
     faults = {
@@ -68,8 +70,8 @@ def check(
         for name, pair in pairs.items()
         if (fault := find_fault(name, pair, weights.get(name, 0.0), (units or {}).get(name)))
     }
-    tests = battery(spec)
-    least = spec.minimum_rows / 2
+    tests = battery(limits)
+    least = limits.minimum_rows / 2
     scored = [
         one for name, pair in pairs.items() if name not in faults for one in _score(name, pair, tests, least)
     ]
@@ -82,7 +84,7 @@ def check(
     loss = quality_loss(baseline["quality"], window.quality)
     p_values = [one.score.p_value for one in scored] + ([loss.p_value] if loss else [])
     adjusted = benjamini_hochberg(p_values)
-    tested = _judge(scored, adjusted, spec.significance)
+    tested = _judge(scored, adjusted, limits.significance)
     features = [
         report_feature(name, pair, weights.get(name, 0.0), tested.get(name, []), faulty=name in faults)
         for name, pair in (pairs | answers).items()
@@ -90,7 +92,11 @@ def check(
     alone = {f.name for f in features if any(test.magnitude == "strong" for test in f.tests)}
     features += [
         report_feature(
-            name, pair, _rests_on(pair, weights, alone, spec.significance), tested.get(name, []), faulty=False
+            name,
+            pair,
+            _rests_on(pair, weights, alone, limits.significance),
+            tested.get(name, []),
+            faulty=False,
         )
         for name, pair in together.items()
     ]
@@ -98,11 +104,11 @@ def check(
         *faults.values(),
         *(drift_finding(feature) for feature in features if feature.status == "drifted"),
     ]
-    if loss and loss.magnitude != "none" and adjusted[-1] < spec.significance:
+    if loss and loss.magnitude != "none" and adjusted[-1] < limits.significance:
         findings.append(loss.finding())
     findings.sort(key=_importance)
-    verdict = _verdict(window, before.rows, spec, len(p_values), findings, features, whole)
-    return replace(verdict, quality=_quality(baseline, window), estimate=_estimate(baseline, window, spec))
+    verdict = _verdict(window, before.rows, limits, len(p_values), findings, features, whole)
+    return replace(verdict, quality=_quality(baseline, window), estimate=_estimate(baseline, window, limits))
 
 
 def _answers(baseline: Mapping[str, Any], window: Window) -> dict[str, Pair]:
@@ -179,7 +185,7 @@ def _importance(finding: Finding) -> tuple[bool, bool, float, str]:
 def _verdict(
     window: Window,
     baseline_rows: int,
-    spec: Drift,
+    limits: Limits,
     tests_made: int,
     findings: list[Finding],
     features: list[FeatureReport],
@@ -191,17 +197,17 @@ def _verdict(
     if faults:
         severity: Severity = "fault"
         sentence = f"Broken data in {_names(faults)}: retraining waits until it is mended."
-    elif weight >= spec.major_share or any(f.feature == QUALITY for f in strong):
+    elif weight >= limits.major_share or any(f.feature == QUALITY for f in strong):
         severity = "major"
         sentence = (
             f"Major drift: {_names(strong)}; strongly drifted columns carry {weight:.0%} of {whole} "
-            f"(major from {spec.major_share:.0%})."
+            f"(major from {limits.major_share:.0%})."
         )
     elif findings:
         severity = "minor"
         sentence = (
             f"Minor drift: {_names(findings)}; strongly drifted columns carry {weight:.0%} of {whole} "
-            f"(major from {spec.major_share:.0%})."
+            f"(major from {limits.major_share:.0%})."
         )
     else:
         severity = "none"
@@ -214,21 +220,21 @@ def _verdict(
         sentence=sentence,
         rows=window.summary.rows,
         baseline_rows=baseline_rows,
-        minimum_rows=spec.minimum_rows,
-        significance=spec.significance,
+        minimum_rows=limits.minimum_rows,
+        significance=limits.significance,
         tests_made=tests_made,
         drifted_weight=weight,
-        major_share=spec.major_share,
+        major_share=limits.major_share,
         findings=findings,
         features=features,
         window=window.about,
     )
 
 
-def _estimate(baseline: Mapping[str, Any], window: Window, spec: Drift) -> dict[str, Any]:
+def _estimate(baseline: Mapping[str, Any], window: Window, limits: Limits) -> dict[str, Any]:
     """Estimate the window's quality from its scores alone; models of before have no calibration."""
     metric, known = baseline["quality"]["metric"], baseline.get("calibration")
-    return estimate(known, window.answers, metric, minimum_rows=spec.minimum_rows).to_json()
+    return estimate(known, window.answers, metric, minimum_rows=limits.minimum_rows).to_json()
 
 
 def _quality(baseline: Mapping[str, Any], window: Window) -> dict[str, Any] | None:
@@ -242,18 +248,18 @@ def _quality(baseline: Mapping[str, Any], window: Window) -> dict[str, Any] | No
     return main | {"beside": others}
 
 
-def _too_little(window: Window, baseline_rows: int, spec: Drift) -> DriftReport:
+def _too_little(window: Window, baseline_rows: int, limits: Limits) -> DriftReport:
     return DriftReport(
         severity="insufficient_data",
         blocks_retraining=False,
-        sentence=f"Not enough data: {window.summary.rows:,} rows, a verdict needs {spec.minimum_rows:,}.",
+        sentence=f"Not enough data: {window.summary.rows:,} rows, a verdict needs {limits.minimum_rows:,}.",
         rows=window.summary.rows,
         baseline_rows=baseline_rows,
-        minimum_rows=spec.minimum_rows,
-        significance=spec.significance,
+        minimum_rows=limits.minimum_rows,
+        significance=limits.significance,
         tests_made=0,
         drifted_weight=0.0,
-        major_share=spec.major_share,
+        major_share=limits.major_share,
         findings=[],
         features=[],
         window=window.about,

@@ -1,15 +1,18 @@
 """Chi-square test of homogeneity."""
 
 import math
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import chi_square_quantile, chi_square_survival
 
 
+@dataclass(frozen=True)
 class ChiSquare(DriftTest):
     """X² = Σ (observed - expected)² / expected over the values of both samples; effect Cohen's w.
 
@@ -27,7 +30,7 @@ class ChiSquare(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"category"})
-    kind: Literal["chi_square"] = "chi_square"
+    kind: ClassVar[DriftTestName] = "chi_square"
     strong: float = 0.45
     slight: float = 0.1
 

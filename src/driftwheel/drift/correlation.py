@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
 from driftwheel.drift.joint import LIMIT, JointSummary
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import chi_square_quantile, normal_two_sided
@@ -30,6 +31,7 @@ class Change:
         return abs(self.now - self.before)
 
 
+@dataclass(frozen=True)
 class Correlation(DriftTest):
     """|r - r'| of the pair of numeric columns whose rank correlation changed most, among the sure ones.
 
@@ -50,7 +52,7 @@ class Correlation(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"joint"})
-    kind: Literal["correlation"] = "correlation"
+    kind: ClassVar[DriftTestName] = "correlation"
     strong: float = 0.3
     slight: float = 0.1
 

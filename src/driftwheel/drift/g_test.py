@@ -1,16 +1,19 @@
 """G-test of homogeneity (likelihood ratio)."""
 
 import math
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from driftwheel.drift.cells import Floats
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import chi_square_quantile, chi_square_survival
 
 
+@dataclass(frozen=True)
 class GTest(DriftTest):
     """G = 2 Σ observed · ln(observed / expected) over the values of both samples.
 
@@ -30,7 +33,7 @@ class GTest(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"category"})
-    kind: Literal["g_test"] = "g_test"
+    kind: ClassVar[DriftTestName] = "g_test"
     strong: float = 0.45
     slight: float = 0.1
 

@@ -1,10 +1,12 @@
 """Jensen-Shannon distance."""
 
 import math
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import chi_square_quantile, chi_square_survival
@@ -13,6 +15,7 @@ _TO_CHI_SQUARE = 8 * math.log(2)
 """For close shares the divergence in bits is Σ (q - p)² / p / (8 ln 2)."""
 
 
+@dataclass(frozen=True)
 class JensenShannon(DriftTest):
     """sqrt(½ KL(p‖m) + ½ KL(q‖m)), m = (p + q) / 2, logarithms to base 2.
 
@@ -28,7 +31,7 @@ class JensenShannon(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"number", "category"})
-    kind: Literal["jensen_shannon"] = "jensen_shannon"
+    kind: ClassVar[DriftTestName] = "jensen_shannon"
     strong: float = 0.19
     slight: float = 0.06
 

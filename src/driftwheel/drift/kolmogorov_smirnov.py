@@ -1,16 +1,19 @@
 """Two-sample Kolmogorov-Smirnov test."""
 
 import math
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from driftwheel.drift.column import NumberSummary
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import kolmogorov_survival
 
 
+@dataclass(frozen=True)
 class KolmogorovSmirnov(DriftTest):
     """D = max |F(x) - G(x)| between the two cumulative distributions.
 
@@ -27,7 +30,7 @@ class KolmogorovSmirnov(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"number"})
-    kind: Literal["kolmogorov_smirnov"] = "kolmogorov_smirnov"
+    kind: ClassVar[DriftTestName] = "kolmogorov_smirnov"
     strong: float = 0.18
     slight: float = 0.055
 

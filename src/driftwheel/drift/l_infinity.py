@@ -1,15 +1,18 @@
 """Largest change of one category's share."""
 
 import math
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import two_proportions
 
 
+@dataclass(frozen=True)
 class LInfinity(DriftTest):
     """L∞ = max |q - p| over the values: 0 (same) to 1.
 
@@ -25,7 +28,7 @@ class LInfinity(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"category"})
-    kind: Literal["l_infinity"] = "l_infinity"
+    kind: ClassVar[DriftTestName] = "l_infinity"
     strong: float = 0.1
     slight: float = 0.02
 

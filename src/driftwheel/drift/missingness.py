@@ -1,13 +1,16 @@
 """Change in how often a value is missing."""
 
 import math
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import two_proportions
 
 
+@dataclass(frozen=True)
 class Missingness(DriftTest):
     """Difference of the shares of missing values, window minus baseline, without its sign.
 
@@ -23,7 +26,7 @@ class Missingness(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"number", "category", "opaque"})
-    kind: Literal["missingness"] = "missingness"
+    kind: ClassVar[DriftTestName] = "missingness"
     strong: float = 0.1
     slight: float = 0.01
 

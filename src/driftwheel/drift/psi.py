@@ -1,14 +1,17 @@
 """Population stability index."""
 
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import chi_square_quantile, chi_square_survival
 
 
+@dataclass(frozen=True)
 class Psi(DriftTest):
     """PSI = Σ (q - p) ln(q / p) over the bins, p the baseline's shares and q the window's.
 
@@ -24,7 +27,7 @@ class Psi(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"number", "category"})
-    kind: Literal["psi"] = "psi"
+    kind: ClassVar[DriftTestName] = "psi"
     strong: float = 0.2
     slight: float = 0.02
 

@@ -4,14 +4,16 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftwheel.drift.check import check
 from driftwheel.drift.column import NumberSummary, column_from_json
 from driftwheel.drift.finding import DriftReport, Finding
 from driftwheel.drift.summaries import Summary, merge, summary_from_json
 from driftwheel.drift.window import Window
-from driftwheel.spec import Drift
+
+if TYPE_CHECKING:
+    from driftwheel.spec import Drift
 
 RANKS = ("insufficient_data", "none", "minor", "major", "fault")
 
@@ -88,7 +90,7 @@ def check_against(
     baseline: Mapping[str, Any],
     reference: Reference | None,
     window: Window,
-    spec: Drift,
+    spec: "Drift",
     units: Mapping[str, str] | None = None,
 ) -> DriftReport:
     """Compare a window with the declared reference, and always with the training data too.
@@ -99,7 +101,7 @@ def check_against(
     is a fault against either. With no reference, or one of too few rows, training alone decides, and the
     report says so.
     """
-    fixed = check(baseline, window, spec, units)
+    fixed = check(baseline, window, spec.limits, units)
     if spec.reference == "training":
         return replace(fixed, reference={"declared": "training", "used": "training"})
     rows = reference.summary.rows if reference else 0
@@ -114,7 +116,7 @@ def check_against(
     said = window.prediction if reference.prediction else None
     if reference.prediction:
         nearer["prediction"] = reference.prediction.to_json()
-    declared = check(nearer, replace(window, prediction=said), spec, units)
+    declared = check(nearer, replace(window, prediction=said), spec.limits, units)
     about["against_training"] = {
         "severity": fixed.severity,
         "sentence": fixed.sentence,
@@ -124,7 +126,7 @@ def check_against(
     return _joined(declared, fixed, spec, about)
 
 
-def _joined(declared: DriftReport, fixed: DriftReport, spec: Drift, about: dict[str, Any]) -> DriftReport:
+def _joined(declared: DriftReport, fixed: DriftReport, spec: "Drift", about: dict[str, Any]) -> DriftReport:
     counts = fixed.severity
     if spec.reference == "season" and fixed.severity in {"minor", "major"}:
         counts = "minor" if fixed.severity == "major" else "none"
@@ -145,7 +147,7 @@ def _joined(declared: DriftReport, fixed: DriftReport, spec: Drift, about: dict[
     )
 
 
-def _title(spec: Drift) -> str:
+def _title(spec: "Drift") -> str:
     if spec.reference == "season":
         return f"matching season (same {', '.join(spec.season)})"
     return "last accepted window"

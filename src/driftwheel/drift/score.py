@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
-from driftwheel.spec import Part
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Score:
     p_value: float
 
 
-class DriftTest(Part):
+@dataclass(frozen=True)
+class DriftTest:
     """One way to compare a column with its baseline.
 
     ``strong`` is the effect from which a feature counts towards a retraining; ``slight`` the smallest one
@@ -25,7 +26,7 @@ class DriftTest(Part):
     kinds: ClassVar[frozenset[str]]
     """The summaries it applies to: ``number``, ``category``, ``opaque``."""
 
-    kind: str
+    kind: ClassVar[DriftTestName]
     strong: float
     slight: float
 

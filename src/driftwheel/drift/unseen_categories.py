@@ -1,14 +1,17 @@
 """Values that the training data never had."""
 
 import math
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 from driftwheel.drift.column import CategorySummary
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 from driftwheel.drift.significance import poisson_at_least
 
 
+@dataclass(frozen=True)
 class UnseenCategories(DriftTest):
     """Share of the window's rows whose category the baseline never saw: 0 to 1.
 
@@ -26,7 +29,7 @@ class UnseenCategories(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"category"})
-    kind: Literal["unseen_categories"] = "unseen_categories"
+    kind: ClassVar[DriftTestName] = "unseen_categories"
     strong: float = 0.05
     slight: float = 0.002
 

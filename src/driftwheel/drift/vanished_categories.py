@@ -1,13 +1,16 @@
 """Values of the training data that no longer come."""
 
 import math
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 from driftwheel.drift.column import CategorySummary
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 
 
+@dataclass(frozen=True)
 class VanishedCategories(DriftTest):
     """Share that the commonest vanished value had in the baseline: 0 to 1.
 
@@ -25,7 +28,7 @@ class VanishedCategories(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"category"})
-    kind: Literal["vanished_categories"] = "vanished_categories"
+    kind: ClassVar[DriftTestName] = "vanished_categories"
     strong: float = 0.05
     slight: float = 0.005
 

@@ -1,16 +1,19 @@
 """Wasserstein distance, in standard deviations of the baseline."""
 
 import math
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from driftwheel.drift.cells import Floats
 from driftwheel.drift.column import NumberSummary
+from driftwheel.drift.limits import DriftTestName
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.score import DriftTest, Score
 
 
+@dataclass(frozen=True)
 class Wasserstein(DriftTest):
     """W = ∫ |F(x) - G(x)| dx / s: how far values had to be carried, s the baseline's standard deviation.
 
@@ -33,7 +36,7 @@ class Wasserstein(DriftTest):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"number"})
-    kind: Literal["wasserstein"] = "wasserstein"
+    kind: ClassVar[DriftTestName] = "wasserstein"
     strong: float = 0.45
     slight: float = 0.075
 

@@ -4,7 +4,7 @@ Apart from ``declare``, whose expressions need a parser of SQL that takes half a
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftwheel.errors import SpecInvalid
 from driftwheel.recipe.literals import (
@@ -17,11 +17,13 @@ from driftwheel.recipe.literals import (
     trim,
 )
 from driftwheel.recipe.notation import form_rule, number_rule, plain_number
-from driftwheel.spec import Column
 from driftwheel.units import conversion
 
+if TYPE_CHECKING:
+    from driftwheel.spec import Column
 
-def declare_column(name: str, column: Column) -> dict[str, Any]:
+
+def declare_column(name: str, column: "Column") -> dict[str, Any]:
     """Compile one column; raises SpecInvalid naming its field."""
     place = f"columns.{name}"
     textual = column.type in {"category", "text"}
@@ -44,12 +46,12 @@ def declare_column(name: str, column: Column) -> dict[str, Any]:
     }
 
 
-def _notation(column: Column) -> dict[str, Any] | None:
+def _notation(column: "Column") -> dict[str, Any] | None:
     notation = column.notation
     return None if notation is None else number_rule(notation.decimal, notation.group, notation.symbols)
 
 
-def _fill(place: str, column: Column) -> bool | float | str | None:
+def _fill(place: str, column: "Column") -> bool | float | str | None:
     fill = column.fill
     if fill is None:
         return None
@@ -73,7 +75,7 @@ def _fill(place: str, column: Column) -> bool | float | str | None:
     return fill if isinstance(fill, bool) else float(fill)
 
 
-def _canonical(place: str, column: Column, tokens: Iterable[str]) -> dict[str, str]:
+def _canonical(place: str, column: "Column", tokens: Iterable[str]) -> dict[str, str]:
     """Map each spelling (ASCII letters lowered) to its canonical text; a canonical text maps to itself."""
     found: dict[str, str] = {}
     for name, aliases in column.canonical.items():
@@ -91,7 +93,7 @@ def _canonical(place: str, column: Column, tokens: Iterable[str]) -> dict[str, s
     return found
 
 
-def _range(place: str, column: Column, tokens: Iterable[str]) -> list[float | int] | None:
+def _range(place: str, column: "Column", tokens: Iterable[str]) -> list[float | int] | None:
     if column.range is None:
         return None
     parse = parse_integer if column.type == "integer" else parse_number

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from driftwheel.discovery.comparison import _File, _total, compare
+from driftwheel.recipe.column_rule import declare_column
 from driftwheel.spec import load_spec
 from driftwheel_cli.main import cli
 
@@ -157,11 +158,12 @@ def test_a_typed_parquet_file_is_summarised_as_its_texts_are(tmp_path: Path) -> 
     pq.write_table(table, path, row_group_size=300)
     columns = load_spec(TYPED).columns
     kinds = {name: column.type for name, column in columns.items()}
+    rules = {name: declare_column(name, column) for name, column in columns.items()}
 
     with _File(path, tmp_path / "text") as file:
-        through_text = _total(file._texts.batches(columns), kinds, None)
+        through_text = _total(file._texts.batches(rules), kinds, None)
     with _File(path, tmp_path / "typed") as file:
-        typed = file.summary(columns, kinds, through_text)
+        typed = file.summary(rules, through_text)
     for name in columns:
         assert (name, typed.columns[name].to_json()) == (name, through_text.columns[name].to_json())
     assert typed.dumps() == through_text.dumps()
@@ -174,10 +176,10 @@ def test_a_typed_parquet_file_is_summarised_as_its_texts_are(tmp_path: Path) -> 
 def test_what_float64_does_not_hold_exactly_goes_through_text(tmp_path: Path, array: pa.Array) -> None:
     path = tmp_path / "other.parquet"
     pq.write_table(pa.table({"whole": array}), path)
-    columns = {"whole": load_spec(TYPED).columns["whole"]}
+    rules = {"whole": declare_column("whole", load_spec(TYPED).columns["whole"])}
 
     with _File(path, tmp_path / "work") as file:
-        assert file.summary(columns, {"whole": "integer"}).rows == 2
+        assert file.summary(rules).rows == 2
     assert (tmp_path / "work").exists()
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from driftwheel.drift.baseline import build_baseline
 from driftwheel.drift.check import check
+from driftwheel.drift.limits import DriftTestName, Limits
 from driftwheel.drift.significance import poisson_at_least
 from driftwheel.drift.summaries import summarise
 from driftwheel.drift.window import Window, WindowBuilder
-from driftwheel.spec import Drift, DriftTestName
 
-EVERY_TEST = Drift(tests=list(get_args(DriftTestName)))
+EVERY_TEST = Limits(tests=list(get_args(DriftTestName)))
 WINDOWS = 300
 
 
@@ -88,7 +88,7 @@ def test_every_planted_change_is_found_and_nothing_else(world):
         now = planted(rng, world.columns(rng, 10_000))
         window.add(now, rng.random(10_000), (rng.random(10_000) < 0.285).astype(float))
 
-        report = check(baseline, window.build(), Drift())
+        report = check(baseline, window.build(), Limits())
 
         for finding in report.findings:
             found[finding.feature] = found.get(finding.feature, 0) + 1
@@ -104,7 +104,7 @@ def test_an_immaterial_shift_is_silent_however_many_rows_there_are():
     window = WindowBuilder(baseline)
     window.add({"x": rng.normal(0.012, 1, 1_000_000)}, np.full(1_000_000, 0.5))
 
-    report = check(baseline, window.build(), Drift())
+    report = check(baseline, window.build(), Limits())
 
     feature = next(f for f in report.features if f.name == "x")
     assert min(test.adjusted for test in feature.tests) < 0.01, "it is there, and surely"

@@ -1,4 +1,4 @@
-"""Every drift test, found in the union, held to the same checks: there is no exemption list."""
+"""Every drift test, found in the list of all, held to the same checks: there is no exemption list."""
 
 import doctest
 import importlib
@@ -8,12 +8,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from driftwheel.drift.battery import AnyTest, battery
+from driftwheel.drift.battery import TESTS, battery
+from driftwheel.drift.limits import DriftTestName, Limits
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.summaries import Summary, summarise, summarise_column
-from driftwheel.spec import Drift, DriftTestName
-
-KINDS = get_args(get_args(AnyTest)[0])
 
 
 def samples(kind, seed, rows=4_000, *, changed=False):
@@ -46,15 +44,15 @@ def pair(kind, *, changed):
     return Pair(before, summary(kind, 2, changed=changed, like=before))
 
 
-CASES = [(test, kind) for test in KINDS for kind in sorted(test.kinds)]
+CASES = [(test, kind) for test in TESTS for kind in sorted(test.kinds)]
 
 
-def test_the_union_and_the_spec_name_the_same_tests():
-    assert {test().kind for test in KINDS} == set(get_args(DriftTestName))
-    assert {test.kind for test in battery(Drift())} == set(Drift().tests)
+def test_the_list_and_the_spec_name_the_same_tests():
+    assert {test().kind for test in TESTS} == set(get_args(DriftTestName))
+    assert {test.kind for test in battery(Limits())} == set(Limits().tests)
 
 
-@pytest.mark.parametrize("test", KINDS)
+@pytest.mark.parametrize("test", TESTS)
 def test_it_says_its_formula_range_meaning_reference_and_an_example(test):
     said = " ".join(test.__doc__.split(">>>")[0].split())
 
@@ -91,7 +89,7 @@ def test_the_noise_floor_sinks_with_the_rows_and_rises_with_the_certainty(test, 
     assert 0 < test().noise(large, 0.01) < test().noise(small, 0.01) <= test().noise(small, 1e-6)
 
 
-@pytest.mark.parametrize("test", KINDS)
+@pytest.mark.parametrize("test", TESTS)
 def test_a_docstring_says_formula_range_and_reference_and_its_example_runs(test):
     module = importlib.import_module(test.__module__)
 
@@ -103,13 +101,13 @@ def test_a_docstring_says_formula_range_and_reference_and_its_example_runs(test)
     assert any(year in test.__doc__ for year in map(str, range(1900, 2027))) or "SageMaker" in test.__doc__
 
 
-@pytest.mark.parametrize("test", KINDS)
+@pytest.mark.parametrize("test", TESTS)
 def test_a_slight_effect_is_smaller_than_a_strong_one(test):
     assert 0 < test().slight < test().strong
 
 
 def test_the_declared_psi_threshold_is_what_counts_as_strong():
-    psi = next(test for test in battery(Drift(psi_threshold=0.3)) if test.kind == "psi")
+    psi = next(test for test in battery(Limits(psi_threshold=0.3)) if test.kind == "psi")
 
     assert (psi.strong, psi.slight) == (0.3, pytest.approx(0.03))
 
@@ -119,7 +117,7 @@ def test_kolmogorov_smirnov_is_scipys_to_a_cell():
     rng = np.random.default_rng(4)
     one, other = rng.normal(0, 1, 3_000), rng.normal(0.1, 1.1, 2_000)
     before = summarise_column(one, "number")
-    test = next(t for t in KINDS if t().kind == "kolmogorov_smirnov")()
+    test = next(t for t in TESTS if t().kind == "kolmogorov_smirnov")()
 
     score = test.score(Pair(before, summarise_column(other, "number", like=before)))
     exact = stats.ks_2samp(one, other)
@@ -133,7 +131,7 @@ def test_chi_square_is_scipys_where_no_value_is_rare():
     stats = pytest.importorskip("scipy.stats")
     before = summarise_column(["a"] * 300 + ["b"] * 500 + ["c"] * 200, "category")
     now = summarise_column(["a"] * 40 + ["b"] * 45 + ["c"] * 15, "category")
-    test = next(t for t in KINDS if t().kind == "chi_square")()
+    test = next(t for t in TESTS if t().kind == "chi_square")()
 
     expected = stats.chi2_contingency([[300, 500, 200], [40, 45, 15]], correction=False).pvalue
 

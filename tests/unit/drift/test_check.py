@@ -5,10 +5,10 @@ import pytest
 
 from driftwheel.drift.baseline import build_baseline
 from driftwheel.drift.check import LABEL, PREDICTION, check
+from driftwheel.drift.limits import Limits
 from driftwheel.drift.monitor_files import constraint_violations, constraints, statistics
 from driftwheel.drift.quality_loss import QUALITY
 from driftwheel.drift.window import WindowBuilder
-from driftwheel.spec import Drift
 
 KINDS = {"temp": "number", "humid": "number", "origin": "category", "time": "timestamp"}
 IMPORTANCES = {"temp": 6.0, "humid": 3.0, "origin": 1.0}
@@ -50,7 +50,7 @@ def window(baseline, columns, *, bias=0.0, skill=1.0, labelled=False, seed=2):
 
 
 def judged(baseline, columns, spec=None, units=None, **traffic):
-    return check(baseline, window(baseline, columns, **traffic), spec or Drift(), units)
+    return check(baseline, window(baseline, columns, **traffic), spec or Limits(), units)
 
 
 def test_a_window_like_the_training_data_has_no_drift(baseline):
@@ -93,7 +93,7 @@ def test_strong_drift_of_what_the_model_hardly_uses_is_minor(baseline):
     report = judged(baseline, columns)
 
     assert (report.severity, report.drifted_weight) == ("minor", pytest.approx(0.1))
-    assert judged(baseline, columns, Drift(major_share=0.05)).severity == "major"
+    assert judged(baseline, columns, Limits(major_share=0.05)).severity == "major"
 
 
 def test_slight_drift_is_minor_and_weighs_nothing(baseline):
@@ -131,7 +131,7 @@ def test_a_feature_with_few_values_is_insufficient_not_stable():
     now = np.where(rng.random(1_000) < 0.9, np.nan, rng.normal(9, 1, 1_000))
     builder.add({"x": now}, rng.random(1_000))
 
-    report = check(made, builder.build(), Drift())
+    report = check(made, builder.build(), Limits())
 
     assert next(f for f in report.features if f.name == "x").status == "insufficient_data"
     assert report.severity == "none"
@@ -162,7 +162,7 @@ def test_the_share_of_labels_is_compared_when_labels_came(baseline):
     builder.add(rows(rng, 3_000), scores, (rng.random(3_000) < 0.4).astype(float))
 
     assert traffic.label is None
-    report = check(baseline, builder.build(), Drift())
+    report = check(baseline, builder.build(), Limits())
     assert LABEL in {f.feature for f in report.findings}
 
 
@@ -173,7 +173,7 @@ def test_a_report_is_json_and_its_headline_fits_an_event(baseline):
 
     assert document["severity"] == "major"
     assert {test["kind"] for feature in document["features"] for test in feature["tests"]} >= set(
-        Drift().tests
+        Limits().tests
     )
     assert len(json.dumps(report.headline())) < 4_000
     assert report.headline(findings=1)["findings"][0]["feature"] == "temp"

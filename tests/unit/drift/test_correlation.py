@@ -11,10 +11,10 @@ from driftwheel.drift.check import check
 from driftwheel.drift.correlation import changes
 from driftwheel.drift.feature import CORRELATIONS
 from driftwheel.drift.joint import PAIRS
+from driftwheel.drift.limits import Limits
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.summaries import merge, summarise, summary_from_json
 from driftwheel.drift.window import WindowBuilder
-from driftwheel.spec import Drift
 
 XY = {"x": "number", "y": "number"}
 
@@ -34,7 +34,7 @@ def judged(before, now, weights=None):
     baseline = build_baseline(before, kinds, [0.2, 0.8] * 300, [0.0, 1.0] * 300, weights or {})
     window = WindowBuilder(baseline)
     window.add(now, np.tile([0.2, 0.8], len(now["x"]) // 2))
-    return check(json.loads(json.dumps(baseline)), window.build(), Drift())
+    return check(json.loads(json.dumps(baseline)), window.build(), Limits())
 
 
 def test_the_rank_correlation_is_scipys():
@@ -162,6 +162,6 @@ def test_a_baseline_from_before_correlations_is_still_judged():
     assert summary_from_json(baseline).joint is None
     window = WindowBuilder(baseline)
     window.add(normal(rng, 2_000, -0.5), [0.2] * 2_000)
-    report = check(baseline, window.build(), Drift())
+    report = check(baseline, window.build(), Limits())
 
     assert CORRELATIONS not in {feature.name for feature in report.features}

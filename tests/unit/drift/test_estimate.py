@@ -10,9 +10,9 @@ from driftwheel.drift import estimate as module
 from driftwheel.drift.baseline import build_baseline
 from driftwheel.drift.check import check
 from driftwheel.drift.estimate import Estimate, calibration_of, cells_of, estimate, isotonic
+from driftwheel.drift.limits import Limits
 from driftwheel.drift.quality import auc, measure
 from driftwheel.drift.window import WindowBuilder
-from driftwheel.spec import Drift
 
 EDGES = [number / 100 for number in range(101)]
 
@@ -132,7 +132,7 @@ def checked(baseline: dict[str, Any]) -> Any:
     x, live, _ = world(2, 2_000)
     builder = WindowBuilder(baseline)
     builder.add({"x": x}, live)
-    return check(baseline, builder.build(), Drift(minimum_rows=500))
+    return check(baseline, builder.build(), Limits(minimum_rows=500))
 
 
 def test_the_estimate_stands_beside_the_verdict_and_never_in_it() -> None:

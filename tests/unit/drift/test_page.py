@@ -13,12 +13,12 @@ from driftwheel.drift.baseline import build_baseline
 from driftwheel.drift.check import check
 from driftwheel.drift.course import told
 from driftwheel.drift.history import extend, found_since
+from driftwheel.drift.limits import Limits
 from driftwheel.drift.page import MOST_BYTES, page_of
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.shape import BINS, MOST_NAMED, shape_of
 from driftwheel.drift.summaries import summarise_column
 from driftwheel.drift.window import WindowBuilder
-from driftwheel.spec import Drift
 
 BEGIN = datetime(2026, 11, 23, 14, tzinfo=UTC)
 HOSTILE = "<script>x</script>\"'&\x1b[31m\u202e"
@@ -66,7 +66,7 @@ def document(width: int, *, name: str = "column", fault: bool = False) -> dict[s
         last="2026-11-24T13:00:00Z",
         labelled_rows=1_000,
     )
-    report = told(check(baseline, window, Drift()), window, None, "auc", ["depot", "driver"])
+    report = told(check(baseline, window, Limits()), window, None, "auc", ["depot", "driver"])
     history: list[dict[str, Any]] = []
     since: dict[str, str] = {}
     for hour in range(HOURS):
