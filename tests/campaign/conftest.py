@@ -1,9 +1,5 @@
-"""How large the campaign is: a small seed of each case by default, all of it with ``CAMPAIGN=full``.
+"""A stack of the test build for each file, and what a test tells the campaign's table."""
 
-``CAMPAIGN=whole`` is for the flood alone: the whole load on the running stack, which takes no half hour.
-"""
-
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -16,8 +12,6 @@ from .bench import Bench
 __all__ = ["_judged"]
 
 Record = Callable[[str, object], None]
-SIZE = os.environ.get("CAMPAIGN", "")
-FULL = SIZE in {"full", "whole"}
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import pytest
 from botocore.exceptions import BotoCoreError
 
+from tests.bench.size import FULL
 from tests.loop.conftest import Parcels
 
 from .bench import PATIENCE_SECONDS, Bench, Jumps, file, spec_for
 from .build import KILLED_TOGETHER
-from .conftest import FULL, Record, tell
+from .conftest import Record, tell
 
 CUTS = KILLED_TOGETHER if FULL else ()
 Cut = Callable[[tuple[str, ...]], tuple[str, Parcels]]

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.size import FULL
 from tests.loop.conftest import Parcels
 
 from .bench import PATIENCE_SECONDS, Bench, file, spec_for
 from .build import KILLED_TOGETHER, OF_APPROVAL, OF_SPARK, PASSED, POINTS, ROOT, STAGED, STEPS
 from .clients import Prober, Span, running
-from .conftest import FULL, Record, tell
+from .conftest import Record, tell
 
 SOURCE = ROOT / "src" / "driftwheel"
 AIMS = KILLED_TOGETHER if FULL else (("after_create_job@training_launch",),)

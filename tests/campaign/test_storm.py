@@ -2,11 +2,12 @@
 
 import pytest
 
+from tests.bench.size import FULL
 from tests.contract.proxy import EXECUTED, FaultProxy, Plan
 from tests.loop.conftest import Parcels
 
 from .bench import Bench, file
-from .conftest import FULL, Record, tell
+from .conftest import Record, tell
 
 SERVICES = ("S3", "DYNAMODB", "SAGEMAKER", "SAGEMAKER_RUNTIME", "SFN", "SQS", "SNS", "CLOUDWATCH")
 SEEDS = (1, 2, 3) if FULL else (1,)

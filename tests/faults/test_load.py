@@ -1,7 +1,6 @@
 """Load cases: many files of many data sets, duplicated and shuffled, with and without faults, and killed."""
 
 import functools
-import os
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +12,13 @@ from driftwheel.ledger.objects import Delivered, current
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.table import Table
 from tests.bench.faults import Faults
+from tests.bench.size import FULL
 from tests.bench.table import MemoryTable
 from tests.bench.world import Queued, World
 from tests.oracle.in_memory import assert_world
 
 from .walks import tell
 
-FULL = os.environ.get("CAMPAIGN") == "full"
 Record = Callable[[str, object], None]
 
 

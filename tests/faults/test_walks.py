@@ -1,6 +1,5 @@
 """Random walks and a stateful search over the product's own trigger, ledger, deployment and callback."""
 
-import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +16,12 @@ from hypothesis.stateful import (
 )
 
 from tests.bench.faults import Faults
+from tests.bench.size import FULL
 from tests.bench.world import Queued, World
 from tests.oracle.in_memory import assert_world
 
 from .walks import tell, walk
 
-FULL = os.environ.get("CAMPAIGN") == "full"
 STEPS = 2_500 if FULL else 100
 SEEDS = 100 if FULL else 4
 EXAMPLE_STEPS = 25
