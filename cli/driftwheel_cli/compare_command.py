@@ -36,7 +36,7 @@ NEW = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--minimum-rows",
     type=click.IntRange(50),
-    default=500,
+    default=Limits.minimum_rows,
     show_default=True,
     help="Fewer rows give no answer.",
 )

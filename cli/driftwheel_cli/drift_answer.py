@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from driftwheel_cli.rendering import measured, number, print_facts, print_line, print_table, when
+from driftwheel_cli.rendering import (
+    measured,
+    number,
+    print_facts,
+    print_line,
+    print_table,
+    printable,
+    several,
+    when,
+)
 
 ORDER = {"strong": 0, "slight": 1, "none": 2}
 
@@ -45,6 +54,7 @@ def print_drift(model: str, report: dict[str, Any], uri: str, *, every: bool = F
     if faults:
         rows = [(f["feature"], f["code"], f["sentence"]) for f in faults]
         print_table("faults", ("feature", "code", "why"), rows)
+    print_unread(report)
     print_quality(report)
     print_told_apart(report)
     guess = report.get("estimate") or {}
@@ -53,6 +63,15 @@ def print_drift(model: str, report: dict[str, Any], uri: str, *, every: bool = F
             f"{guess['metric']} estimated from the scores of {guess['rows']:,} rows: {measured(guess)}, "
             "if a score means what it meant when the model was made"
         )
+
+
+def print_unread(report: dict[str, Any]) -> None:
+    """Print how many captured requests and labels could not be read, and why."""
+    for what, reasons in ((report.get("window") or {}).get("malformed") or {}).items():
+        if reasons:
+            ranked = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+            why = several(f"{reason} ({times:,})" for reason, times in ranked)
+            print_line(printable(f"{sum(reasons.values()):,} lines of {what} could not be read: {why}"))
 
 
 def print_quality(report: dict[str, Any]) -> None:

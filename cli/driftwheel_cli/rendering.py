@@ -43,6 +43,12 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=file, width=width, highlight=False, emoji=False)
 
 
+def several(sentences: Iterable[str], most: int = 3) -> str:
+    """Write the first few of many sentences, and how many more there are."""
+    every = list(sentences)
+    return "; ".join(every[:most]) + (f"; and {len(every) - most} more" if len(every) > most else "")
+
+
 def printable(value: Any) -> str:
     """Write a value so that it cannot steer a terminal: control characters become their escapes.
 

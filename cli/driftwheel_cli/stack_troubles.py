@@ -9,7 +9,8 @@ from driftwheel.ledger.outbox import Outbox
 from driftwheel.steps.trigger import NOBODY
 from driftwheel_cli.checkup import dead_letters, ringing
 from driftwheel_cli.connection import Stack
-from driftwheel_cli.troubles import Trouble, several
+from driftwheel_cli.rendering import several
+from driftwheel_cli.troubles import Trouble
 
 
 def stack_troubles(stack: Stack) -> list[Trouble]:

@@ -1,6 +1,6 @@
 """What is wrong with a model and what to do: each fact in the words of the step that knows it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,14 +23,14 @@ from driftwheel.steps.trigger import situation_of
 from driftwheel.triggers.policy import decide
 from driftwheel.triggers.state import Wait
 from driftwheel_cli.connection import Stack
-from driftwheel_cli.rendering import when
+from driftwheel_cli.rendering import several, when
 from driftwheel_cli.watching import Progress
 
 UNHEARD = timedelta(minutes=15)
 """Three turns of the schedules that look again: what nobody has heard by then is not heard by itself."""
 
 UNASKED = timedelta(days=1)
-"""A champion that nobody has asked anything for so long is one whose callers may not be captured."""
+"""Checks that find nothing captured for so long are a word worth: a quiet night is not."""
 
 SCHEDULES = "driftwheel doctor says whether the schedules are on"
 
@@ -132,7 +132,7 @@ def _files(known: Known) -> Words:
 def _policy(stack: Stack, known: Known) -> Words:
     """What keeps a run from starting: the trigger's own answer to the situation now."""
     model = known.spec.model
-    situation = situation_of(known.spec, stack.ledger, known.now)
+    situation = situation_of(known.spec, stack.ledger, known.now, known.finding)
     answer = decide(situation, known.spec)
     if answer.code not in CALM:
         ends = isinstance(answer, Wait) and answer.until
@@ -154,12 +154,14 @@ def _policy(stack: Stack, known: Known) -> Words:
 
 def _broken(stack: Stack, known: Known) -> str:
     """Say what the last drift check found broken, where its report can still be read."""
+    if known.finding is None:
+        return ""
     try:
-        report = stack.objects.read_json(S3Uri.parse(known.finding.report_uri)) if known.finding else {}
+        report = stack.objects.read_json(S3Uri.parse(known.finding.report_uri))
     except ArtifactInvalid:
         return ""
     faults = [found["sentence"].rstrip(".") for found in report["findings"] if found["kind"] == "fault"]
-    return f" ({several(faults)})"
+    return f" ({several(faults)})" if faults else ""
 
 
 def _drift(known: Known) -> Words:
@@ -178,29 +180,32 @@ def _drift(known: Known) -> Words:
     elif known.now - datetime.fromisoformat(checked) > timedelta(minutes=2 * minutes) + UNHEARD:
         since = f"drift was not checked since {when(checked)} UTC, every {minutes} minutes it should be"
         yield since, f"{SCHEDULES}; driftwheel drift {model} asks now"
-    elif known.now - datetime.fromisoformat(champion.promoted_at) > UNASKED and _captured(known) == 0:
-        look = f"aws sagemaker describe-endpoint --endpoint-name {known.endpoint} shows its DataCaptureConfig"
-        if known.spec.deployment.captured_by == "writer":
+    elif _unseen(known):
+        mode, name = known.spec.deployment, known.endpoint
+        look = f"aws sagemaker describe-endpoint --endpoint-name {name} shows its DataCaptureConfig"
+        if mode.captured_by == "writer":
             look = "its callers ask through CapturingRuntime (docs/deploying.md)"
         yield (
-            f"the last drift check found no captured request: {known.endpoint} is not asked, or not captured",
-            f"nothing if nobody asks; else {look}",
+            f"no drift check of a day found a row: {name} is not asked, not captured, or not in a known form",
+            f"if it is asked: {look}; driftwheel drift {model} says what could not be read",
         )
 
 
-def _captured(known: Known) -> int | None:
-    """How many rows the champion's last drift check read; None before its first."""
-    run = known.champion.run_id if known.champion else ""
-    checks = [
-        d for d in known.decisions if d.step == "drift_check" and d.run_id == run and "rows" in d.numbers
+def _unseen(known: Known) -> bool:
+    """Whether a champion that should be captured was checked for a day, and no check found a row."""
+    mode, champion, now = known.spec.deployment, known.champion, known.now
+    stopped = (known.described or {}).get("DataCaptureConfig", {}).get("CaptureStatus") == "Stopped"
+    if champion is None or (mode.captured_by == "endpoint" and (stopped or not mode.capture)):
+        return False
+    lately = [
+        check
+        for check in known.decisions
+        if check.step == "drift_check" and check.run_id == champion.run_id and "rows" in check.numbers
+        if now - datetime.fromisoformat(check.at) < UNASKED
     ]
-    return int(max(checks, key=lambda d: d.at).numbers["rows"]) if checks else None
-
-
-def several(sentences: Iterable[str], most: int = 3) -> str:
-    """Write the first few of many sentences, and how many more there are."""
-    every = list(sentences)
-    return "; ".join(every[:most]) + (f"; and {len(every) - most} more" if len(every) > most else "")
+    began = datetime.fromisoformat(champion.promoted_at)
+    late_enough = any(datetime.fromisoformat(check.at) - began > UNASKED for check in lately)
+    return late_enough and not any(check.numbers["rows"] for check in lately)
 
 
 def at(moment: datetime) -> str:

@@ -225,7 +225,13 @@ class Drift(Part):
     @property
     def limits(self) -> Limits:
         """What a check needs to know of it."""
-        return Limits(self.tests, self.minimum_rows, self.significance, self.psi_threshold, self.major_share)
+        return Limits(
+            tests=tuple(self.tests),
+            minimum_rows=self.minimum_rows,
+            significance=self.significance,
+            psi_threshold=self.psi_threshold,
+            major_share=self.major_share,
+        )
 
     @model_validator(mode="after")
     def _a_season_needs_windows(self) -> "Drift":

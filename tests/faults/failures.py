@@ -28,6 +28,8 @@ SPOT = "training: {algorithm: xgboost, spot: true}\n"
 REDEPLOY = "deployment: {mode: canary, size: 10, bake_seconds: 60, when_deleted: redeploy}\n"
 CALLERS = "deployment: {mode: canary, size: 10, bake_seconds: 60, captured_by: writer}\n"
 ENDPOINT = "driftwheel-parcels"
+CALM = [20 + row % 40 for row in range(1_000)]
+"""Weights of live rows as in training."""
 HEAVY = [60 + row % 40 for row in range(1_000)]
 """Weights of live rows, of which no training row had one."""
 
@@ -138,16 +140,19 @@ def checked(world: World) -> None:
     world.now += timedelta(hours=1)
     event = {"kind": "scheduled", "schedule": "s", "scheduled_time": world.now.isoformat()}
     ledger = drift_check.Ledger.of(world.table)
-    for found in drift_check.survey(event, ledger, world.objects, ARTIFACTS, world.now).checked:
+    survey = drift_check.survey(event, ledger, world.objects, ARTIFACTS, world.now)
+    assert not survey.failed
+    for found in survey.checked:
         told = drift_check.drift_event(found, "driftwheel")
-        if told is not None:
-            world.publish(
-                TopicArn="topic", Subject=found.notice.subject, Message=drift_check.message_of(found)
-            )
+        if told is None:
+            continue
+        event = {"source": told["Source"], "detail-type": told["DetailType"]}
+        event |= {"detail": json.loads(told["Detail"])}
+        world.arrivals.append(Queued(event, world.now))
+        if found.news:
+            said = drift_check.message_of(found)
+            world.publish(TopicArn="topic", Subject=found.notice.subject, Message=said)
             ledger.findings.told("parcels")
-            detail = json.loads(told["Detail"])
-            told_as = {"source": told["Source"], "detail-type": told["DetailType"], "detail": detail}
-            world.arrivals.append(Queued(told_as, world.now))
     world.drain()
 
 
@@ -479,7 +484,7 @@ def spent() -> World:
 
 @failure("live data is broken")
 def broken_data() -> World:
-    return watched(served(), [None if row % 3 else 20 + row % 40 for row in range(1_000)])
+    return watched(served(), [None if row % 3 else weight for row, weight in enumerate(CALM)])
 
 
 @failure("the champion's baseline is gone", "DR-07")

@@ -3,6 +3,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.bench.machine import MACHINE
 from tests.bench.world import ARTIFACTS, LANDING, World
 
 from .cases import CASES
-from .failures import ACTIVE, ENDPOINT, NOTHING, served
+from .failures import ACTIVE, CALM, ENDPOINT, NOTHING, checked, served, watched
 
 SAID = Path(__file__).with_name("status.md")
 HEAD = """# What status says while a failure is active
@@ -137,6 +138,32 @@ def test_a_model_in_order_has_nothing_wrong(monkeypatch: pytest.MonkeyPatch) -> 
     assert "! " not in asked(world, monkeypatch, "parcels")
     told = json.loads(asked(world, monkeypatch, "--json"))
     assert (told["models"][0]["troubles"], told["stack_troubles"]) == ([], [])
+
+
+def quiet_hour() -> World:
+    world = watched(served("drift: {window_hours: 1, minimum_rows: 500}\n"), CALM, windows=25)
+    checked(world)
+    finding = world.ledger.findings.get("parcels")
+    assert finding is not None
+    assert finding.severity == "insufficient_data"
+    return world
+
+
+@pytest.mark.case("OP-03")
+@pytest.mark.parametrize(
+    "world",
+    [
+        lambda: watched(served(), CALM),
+        lambda: watched(served(), [], windows=20),
+        lambda: watched(served("deployment: {mode: canary, size: 10, capture: 0}\n"), [], windows=26),
+        quiet_hour,
+    ],
+    ids=["calm", "not asked on its first day", "not to be captured", "not asked for an hour"],
+)
+def test_a_model_that_is_watched_has_nothing_wrong(
+    world: Callable[[], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "! " not in asked(world(), monkeypatch, "parcels")
 
 
 @pytest.mark.case("OP-03")

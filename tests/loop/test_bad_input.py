@@ -97,10 +97,12 @@ def test_a_broken_file_is_refused_by_name_place_and_remedy_and_changes_nothing(
     assert rows[0].reason.startswith(f"{code}: ")
     assert champion_of(serving) == champion
     assert jobs(serving) == trained
-    status = asked(serving, "status", "parcels").output
-    (said,) = [line for line in status.splitlines() if line.startswith("! parcels: quarantined: ")]
+    status = asked(serving, "status", "parcels")
+    assert status.exit_code == 0, status.output
+    lines = status.output.splitlines()
+    (said,) = [line for line in lines if line.startswith("! parcels: quarantined: ")]
     assert said.startswith(f"! parcels: quarantined: {rows[0].reason}")
-    assert "  do: drop it mended; or mend model.yaml, then: driftwheel replay parcels" in status.splitlines()
+    assert "  do: drop it mended; or mend model.yaml, then: driftwheel replay parcels" in lines
 
 
 def test_every_refusal_met_here_is_in_the_table_people_read() -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from driftwheel.discovery.typed import NotTyped, Rule, batches, names_of
+from driftwheel.discovery.typed import NotTyped, batches, names_of
 from driftwheel.drift.baseline import column_weights
 from driftwheel.drift.check import check
 from driftwheel.drift.finding import DriftReport
@@ -16,6 +16,7 @@ from driftwheel.drift.summaries import Summariser, Summary
 from driftwheel.drift.window import Window
 from driftwheel.errors import SpecInvalid
 from driftwheel.recipe.column_rule import declare_column
+from driftwheel.recipe.notation import Rule
 
 if TYPE_CHECKING:
     from driftwheel.spec import Column, ModelSpec

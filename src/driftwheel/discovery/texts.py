@@ -12,10 +12,10 @@ import numpy as np
 from driftwheel.discovery.column import look_at
 from driftwheel.discovery.reading import read
 from driftwheel.discovery.survey import configuration
-from driftwheel.discovery.typed import Rule
 from driftwheel.recipe.column_rule import declare_column
 from driftwheel.recipe.duck import cleaning_query
 from driftwheel.recipe.literals import identifier
+from driftwheel.recipe.notation import Rule
 from driftwheel.spec import Column, ModelSpec
 
 BATCH = 100_000

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from driftwheel.drift.summaries import Coded, Column
 from driftwheel.recipe.columns import Floats, within
+from driftwheel.recipe.notation import Rule
 from driftwheel.recipe.row import CLEANERS, null_numbers
 from driftwheel.sources.parquet_size import most_rows
 
@@ -25,10 +26,6 @@ SPAN = 1 << 12
 
 NUMERIC = frozenset({"number", "integer"})
 INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
-
-
-Rule = Mapping[str, Any]
-"""A column as ``column_rule.declare_column`` compiled it."""
 
 
 class NotTyped(Exception):

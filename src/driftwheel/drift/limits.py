@@ -1,6 +1,6 @@
 """What counts as drift: which tests are made, and where each of them begins to matter.
 
-Standard library only: whoever compares two files needs no model.yaml, and none of what reads one.
+Standard library only: who compares two files by the library alone needs none of what reads a model.yaml.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ DriftTestName = Literal[
 class Limits:
     """The thresholds of a check and their defaults, which are those of ``drift`` in model.yaml.
 
-    Fewer than ``minimum_rows`` give no verdict; ``significance`` is the chance of any finding where nothing
-    changed; columns that carry ``major_share`` of the weights make strong drift major.
+    Fewer than ``minimum_rows`` give no verdict; ``significance`` is the chance, at most, of any finding
+    where nothing changed; columns that carry ``major_share`` of the weights make strong drift major.
     """
 
     tests: Sequence[DriftTestName] = (

@@ -45,9 +45,12 @@ class Models:
         return [_read(item["spec"]) for item in self._table.query("MODELS")]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2_000)
 def _read(text: str) -> ModelSpec:
-    """Read a spec as it was written; every event asks for those of all models, and they seldom change."""
+    """Read a spec as it was written; every event asks for those of all models, and nobody writes to one.
+
+    Kept are as many as one stack will ever have: with fewer places than models none would be found again.
+    """
     return ModelSpec.model_validate_json(text)
 
 

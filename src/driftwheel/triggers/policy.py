@@ -26,7 +26,7 @@ def decide(situation: Situation, spec: ModelSpec, *, manual: bool = False) -> An
     if manual:
         return Start("manual", "asked", "a person asked for it")
     if situation.fault:
-        return Refuse("data_fault", situation.fault[:1].lower() + situation.fault[1:].rstrip("."))
+        return Refuse("data_fault", f"live data is broken, not drifting: {situation.fault.rstrip('.')}")
     if not situation.pending and not _drifted(situation, spec):
         return Refuse("nothing_new", "no new file and no drift")
     if spent := _spent(situation, spec):

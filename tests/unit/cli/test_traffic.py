@@ -98,7 +98,10 @@ REPORT: dict[str, Any] = {
         "state": "failed",
         "reason": "AlgorithmError: no",
     },
-    "window": {"labels": {"known": 900, "corrected": 12, "repeated": 3}},
+    "window": {
+        "labels": {"known": 900, "corrected": 12, "repeated": 3},
+        "malformed": {"captures": {"no score": 2, "not a data-capture record": 5}, "labels": {}},
+    },
 }
 
 
@@ -276,6 +279,7 @@ def test_a_drift_check_shows_every_test_with_effect_threshold_p_and_verdict(chec
         assert words in shown
     assert "800 labelled rows (40%): auc 0.6500 [0.6300, 0.6700]; f1 0.5000 [0.4500, 0.5500]" in shown
     assert "900 labels known: 12 corrected by a later one, 3 came again unchanged" in shown
+    assert "7 lines of captures could not be read: not a data-capture record (5); no score (2)" in shown
     assert re.search(r"carrier = UA +700 +40% +0\.6100 \[0\.5800, 0\.6400\]", shown)
     assert "no request carries driver" in shown
     assert "2 further slices: too few labels to measure" in shown
