@@ -30,7 +30,7 @@ UNHEARD = timedelta(minutes=15)
 """Three turns of the schedules that look again: what nobody has heard by then is not heard by itself."""
 
 UNASKED = timedelta(days=1)
-"""Checks that find nothing captured for so long are a word worth: a quiet night is not."""
+"""Checks that found no row for so long are worth a word: those of a quiet night are not."""
 
 SCHEDULES = "driftwheel doctor says whether the schedules are on"
 
