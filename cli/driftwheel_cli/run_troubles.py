@@ -39,17 +39,25 @@ WAITS_LONG = "nothing for a day: it is asked for again; driftwheel doctor MODEL.
 
 def run_troubles(stack: Stack, known: Known) -> Words:
     """Say what is wrong with a model's runs."""
-    yield from _attempts(known)
-    for wait in known.waits:
+    waits = [wait for wait in known.waits if not _given_up(known, wait)]
+    if not waits:
+        yield from _attempts(known)
+    for wait in waits:
         yield from WAITS[wait.kind](stack, known, wait)
     yield from _unheard(stack, known)
     yield from _last(known)
 
 
-def _attempts(known: Known) -> Words:
-    """A state that fails and is tried again, until a later attempt has begun to wait."""
+def _given_up(known: Known, wait: Parked) -> bool:
+    """Whether the attempt that began to wait has failed since: what it waits for was never made."""
     faults = known.progress.faults
-    if not faults or any(datetime.fromisoformat(wait.parked_at) > faults[-1].at for wait in known.waits):
+    return bool(faults) and datetime.fromisoformat(wait.parked_at) <= faults[-1].at
+
+
+def _attempts(known: Known) -> Words:
+    """A state that fails and is tried again."""
+    faults = known.progress.faults
+    if not faults:
         return
     last, times = faults[-1], f"{len(faults)} times" if len(faults) > 1 else "once"
     do = WAITS_LONG if last.error == "CapacityExceeded" else "nothing: the state machine tries again"

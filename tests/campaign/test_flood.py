@@ -19,6 +19,8 @@ MODELS, KEYS, QUIET_SECONDS, LONGER = SIZES[SIZE]
 PATIENCE = PATIENCE_SECONDS * LONGER
 ROWS = 200
 SPEC = QUIET.replace("quiet_seconds: 1", f"quiet_seconds: {QUIET_SECONDS}")
+INSTANCES = ("ml.m5.large", "ml.c5.large")
+"""By turns: an account has room for twenty of one type, and a deployment needs a second one for a while."""
 CUTS = (False, True) if SIZE else (True,)
 REPEATED = 0.3
 BATCH = 10
@@ -101,7 +103,8 @@ def power_cut(bench: Bench) -> int:
 def test_a_flood_ends_with_each_champion_on_the_newest_complete_set(
     own: Bench, cut: bool, record_property: Record
 ) -> None:
-    models = [own.model(SPEC) for _ in range(MODELS)]
+    specs = [SPEC.replace("{mode:", f"{{instance: {instance}, mode:") for instance in INSTANCES]
+    models = [own.model(specs[number % len(specs)]) for number in range(MODELS)]
     newest = flood(own, models)
     in_flight = power_cut(own) if cut else 0
 

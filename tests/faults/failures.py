@@ -306,6 +306,13 @@ def no_room() -> World:
     return until(dropped(world), lambda: attempts["invoked training_launch"] >= 3)
 
 
+@failure("SageMaker has no room for a second fleet of an endpoint", "SM-03", "DE-04")
+def no_room_beside() -> World:
+    world = served(world=World(Faults(plan={"update_endpoint": ["limit"] * 9})))
+    dropped(world, "b.csv", body=b"2")
+    return until(world, lambda: world.counts["invoked deployment"] >= 4)
+
+
 @failure("SageMaker refuses whoever asks so often", "SM-01", "SM-02")
 def throttled() -> World:
     world = World(Faults(plan={"create_training_job": ["throttle"] * 6}))
