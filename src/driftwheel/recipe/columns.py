@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from driftwheel.recipe.cells import Cells, Few
 from driftwheel.recipe.literals import LONGEST
-from driftwheel.recipe.row import FieldError, RowRecipe, null_numbers
+from driftwheel.recipe.ranges import within
+from driftwheel.recipe.row import FieldError, RowRecipe
 
 Floats = npt.NDArray[np.float64]
 Refused = npt.NDArray[np.bool_]
@@ -27,7 +28,6 @@ INVALID = math.inf
 _NUMBERS = msgspec.json.Decoder(list[float | None])
 _ELSEWHERE = {"number": re.compile("[eE][+-]?[0-9]{5}"), "integer": re.compile("[.eE]")}
 """Numbers of JSON that the recipe's grammar does not read, or looks at more closely."""
-_EXACT = 2.0**53
 
 FEW = 2_000
 """Different texts of one column in a block that are told apart at once."""
@@ -103,25 +103,6 @@ def _numeric(values: Sequence[Any]) -> Floats | None:
     except OverflowError:
         return None
     return None if np.count_nonzero(~np.isfinite(found)) > values.count(None) else found
-
-
-def within(column: Mapping[str, Any], values: Floats) -> Floats | None:
-    """Apply null tokens and range to numbers (NaN = missing); None where float64 is not exact enough."""
-    if column["type"] == "integer":
-        if (np.abs(values) >= _EXACT).any():
-            return None
-        values = np.where(values == np.rint(values), values, np.nan)
-    if absent := null_numbers(column):
-        values = np.where(np.isin(values, list(absent)), np.nan, values)
-    if column["range"] is not None:
-        low, high = column["range"]
-        if column["outside"] == "clip":
-            return np.clip(values, low, high) + 0.0
-        inside = (values >= low) & (values <= high)
-        if column["outside"] == "reject" and not (inside | np.isnan(values)).all():
-            return None
-        values = np.where(inside, values, np.nan)
-    return values + 0.0  # minus zero is zero
 
 
 def _parsed(column: Mapping[str, Any], texts: Sequence[str]) -> Floats | None:
