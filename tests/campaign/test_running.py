@@ -25,9 +25,6 @@ QUIET_SECONDS = 2.5 if FULL else 1.0
 SWAPS = 10 if FULL else 1
 """Deployments for each number of clients."""
 MOST_TIMES_SLOWER = 3
-AT_ONCE_SECONDS = 0.1
-"""So slow may the slowest percent be in any case: a command that starts and a second worker of the suite, on
-two processors with clients and endpoints, weigh as much as that."""
 COMMAND = Path(sys.executable).with_name("driftwheel")
 
 
@@ -152,4 +149,4 @@ def test_no_request_fails_and_each_is_captured_while_the_model_is_exchanged(
         f"p99 {slow_quiet * 1000:.0f} ms quiet, {slow * 1000:.0f} ms during {SWAPS} deployments",
     )
     if FULL:  # a small seed has too few requests for a slowest percent
-        assert slow <= max(MOST_TIMES_SLOWER * slow_quiet, AT_ONCE_SECONDS)
+        assert slow <= MOST_TIMES_SLOWER * slow_quiet
