@@ -43,7 +43,8 @@ def python_of(engine: str) -> str:
         uv = str(Path(sys.executable).with_name("uv"))
         folder = str(python.parents[1])
         subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True)
-        subprocess.run([uv, "pip", "install", "-q", "--python", str(python), "-r", str(wanted)], check=True)
+        install = [uv, "pip", "install", "-q", "--compile-bytecode", "-r", str(wanted)]
+        subprocess.run([*install, "--python", str(python)], check=True)
         python.touch()
     return str(python)
 
@@ -61,8 +62,9 @@ def run(engine: str, script: str, *arguments: object, seconds: float = PATIENCE)
         raise Failed(f"no environment: {error}") from error
     start = time.perf_counter()
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as wrong:
-        # For all alike: numpy's pool of threads takes 0.1 CPU s of a process, and none of these needs it.
-        alike = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+        # For all alike: numpy's pool of threads takes 0.1 CPU s of a process, and none of these needs it; and
+        # nobody deploys code that is compiled at every start.
+        alike = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
         process = subprocess.Popen(command, stdout=said, stderr=wrong, env=alike)
         over = threading.Timer(seconds, process.kill)
         over.start()

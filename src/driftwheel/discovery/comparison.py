@@ -76,10 +76,9 @@ def judge(learned: Learned, current: Path, folder: Path, limits: Limits) -> Drif
         if not set(file.names) & set(learned.rules):
             raise SpecInvalid(f"{current} has no column of {learned.name}: are these the same kind of file?")
         now = file.summary(learned.rules, learned.summary)
-    weights = column_weights(learned.kinds, {}, {})
-    known: Mapping[str, Any] = learned.summary.to_json() | {"weights": weights, "quality": NO_QUALITY}
+    known = {"weights": column_weights(learned.kinds, {}, {}), "quality": NO_QUALITY}
     window = Window(summary=now, about={"baseline": learned.name, "current": current.name})
-    return check(known, window, limits, learned.units, whole="all columns")
+    return check(known, window, limits, learned.units, whole="all columns", before=learned.summary)
 
 
 class _File:

@@ -8,6 +8,7 @@ the values they hold.
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,7 @@ def count_cells(distances: Floats) -> Integers:
     return count_codes(codes_of(np.clip(distances, -LARGEST, LARGEST)))
 
 
-def by_code(table: Floats) -> Floats:
+def by_code(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Put a table with a row per cell, in order of value, into the order of codes.
 
     >>> int(by_code(np.arange(CELLS, dtype=np.float64))[codes_of(np.array([0.0]))][0]) == ZERO

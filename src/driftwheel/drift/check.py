@@ -42,6 +42,7 @@ def check(
     limits: Limits,
     units: Mapping[str, str] | None = None,
     whole: str = "the model's importance",
+    before: Summary | None = None,
 ) -> DriftReport:
     """Compare a window with the baseline of the model that answered it.
 
@@ -55,9 +56,9 @@ def check(
     other finding, ``none``, or ``insufficient_data`` below ``limits.minimum_rows``.
 
     ``units`` are the columns' declared units; they sharpen the search for a changed unit. ``whole`` names
-    what the baseline's weights are shares of.
+    what the baseline's weights are shares of; ``before`` is the baseline's summary where it was read already.
     """
-    before = summary_from_json(baseline)
+    before = before or summary_from_json(baseline)
     if window.summary.rows < limits.minimum_rows:
         little = _too_little(window, before.rows, limits)
         return replace(

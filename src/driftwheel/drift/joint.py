@@ -24,8 +24,9 @@ COLUMNS = 256
 """Numeric columns considered, the first in the order given: choosing looks at all their pairs once."""
 
 BINS = 128
-GRADE = 512
-"""Grades run from -512 (lowest) to 512. A product is at most 2**18: 2**34 add up exactly in float64."""
+GRADE = 64
+"""Grades run from -64 (lowest) to 64: one for each bin. A product is at most 2**12: those of a chunk add up
+exactly in float32. Baselines of before have grades to 512: theirs are added in float64."""
 
 LUMP = 0.95
 """A column with so much of it in one bin has no ranks to speak of."""
@@ -36,8 +37,10 @@ LIMIT = 0.999
 _SAMPLE = 20_000
 """Rows, evenly spaced, from which pairs and their spread are chosen."""
 
-_CHUNK = 1 << 13
-"""Rows multiplied at once: their grades stay in the processor's cache."""
+_CHUNK = 1 << 12
+"""Rows multiplied at once: their products add up to at most 2**24, and they stay in the processor's cache."""
+
+Grades = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 Given = Mapping[str, tuple[Codes, npt.NDArray[np.bool_]]]
 """Column → the codes of its distances from the centre of its scale, and which of them are finite numbers."""
@@ -51,11 +54,16 @@ class Scale:
     cuts: tuple[int, ...]
     grades: tuple[int, ...]
 
+    @property
+    def exact_as(self) -> npt.DTypeLike:
+        """The smaller of the two types in which a chunk's products add up exactly."""
+        return np.float32 if max(map(abs, self.grades)) <= GRADE else np.float64
+
     @cached_property
-    def table(self) -> Floats:
+    def table(self) -> Grades:
         """Give the grade of each code."""
         ends = np.array([-1, *self.cuts, CELLS - 1])
-        return by_code(np.repeat(np.array(self.grades, dtype=np.float64), np.diff(ends)))
+        return by_code(np.repeat(np.array(self.grades, dtype=self.exact_as), np.diff(ends)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,12 +213,13 @@ def _sums(given: Given, scales: Mapping[str, Scale], pairs: Sequence[tuple[str, 
     return np.stack(parts, axis=1).astype(np.int64)
 
 
-def _chunks(given: Given, scales: Mapping[str, Scale], gaps: Sequence[str]) -> Iterator[Floats]:
+def _chunks(given: Given, scales: Mapping[str, Scale], gaps: Sequence[str]) -> Iterator[Grades]:
     """Give grades, a row per scale (0 where no value is); then presence: a row of ones and one per gap."""
     rows = len(given[next(iter(scales))][0])
+    kind = np.result_type(*(scale.table for scale in scales.values()))
     for start in range(0, rows, _CHUNK):
         part = slice(start, min(start + _CHUNK, rows))
-        made = np.ones((len(scales) + 1 + len(gaps), part.stop - start))
+        made = np.ones((len(scales) + 1 + len(gaps), part.stop - start), dtype=kind)
         for n, name in enumerate(gaps, len(scales) + 1):
             made[n] = given[name][1][part]
         for n, (name, scale) in enumerate(scales.items()):
@@ -242,7 +251,7 @@ def _spread(sample: Given, scales: Mapping[str, Scale], pair: tuple[str, str]) -
     both = sample[pair[0]][1] & sample[pair[1]][1]
     if both.sum() < 10:
         return 1.06
-    made = [scales[name].table[sample[name][0][both]] for name in pair]
+    made = [scales[name].table[sample[name][0][both]].astype(np.float64) for name in pair]
     if not all(values.std() for values in made):
         return 1.06
     a, b = ((values - values.mean()) / values.std() for values in made)

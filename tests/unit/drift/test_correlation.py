@@ -1,16 +1,18 @@
 """How columns go together: ranks, sums that merge, and a change that no single column shows."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from driftwheel.drift.baseline import build_baseline
+from driftwheel.drift.cells import codes_of
 from driftwheel.drift.check import check
 from driftwheel.drift.correlation import changes
 from driftwheel.drift.feature import CORRELATIONS
-from driftwheel.drift.joint import PAIRS
+from driftwheel.drift.joint import GRADE, PAIRS, summarise_joint_like
 from driftwheel.drift.limits import Limits
 from driftwheel.drift.pair import Pair
 from driftwheel.drift.summaries import merge, summarise, summary_from_json
@@ -142,6 +144,23 @@ def test_parts_of_any_size_add_up_to_the_whole_bit_for_bit():
         total = merge(total, part)
 
     assert total.dumps() == whole.dumps()
+
+
+@pytest.mark.parametrize("furthest", [GRADE, 512])
+def test_products_add_up_exactly_as_far_out_as_grades_go(furthest):
+    # Baselines of before have grades to 512: their products leave float32.
+    rng = np.random.default_rng(11)
+    high = rng.choice([False, True], 20_000)
+    first = summarise({"x": high * 1.0, "y": high * 1.0}, XY)
+    grades = (1 - furthest, furthest)
+    scales = {name: replace(scale, grades=grades) for name, scale in first.joint.scales.items()}
+    codes = codes_of(high - first.columns["x"].centre)
+    given = dict.fromkeys(XY, (codes, np.ones(len(high), dtype=np.bool_)))
+
+    (sums,) = summarise_joint_like(given, replace(first.joint, scales=scales)).sums.tolist()
+
+    graded = np.where(high, furthest, 1 - furthest).tolist()
+    assert sums == [len(high), sum(graded), sum(graded), *[sum(grade * grade for grade in graded)] * 3]
 
 
 def test_correlations_with_other_ranks_refuse_to_merge():
