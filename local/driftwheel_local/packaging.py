@@ -34,6 +34,7 @@ UNZIPPED_LIMIT_BYTES = 262_144_000
 """Function plus layers, unzipped (AWS Lambda quotas)."""
 LAYERS_LIMIT = 5
 PYTHON_BUILD = f"python{sys.version_info.major}.{sys.version_info.minor}"
+MAKE_BUILD = "makefile"
 RUNTIME_DISTRIBUTIONS = ("awslambdaric", "simplejson", "snapshot-restore-py")
 FORMAT = "1"
 """Part of every digest: raise it when a build's layout changes."""
@@ -58,6 +59,8 @@ class Part:
     is_layer: bool
     is_built: bool
     layers: tuple[str, ...] = ()
+    by_make: bool = False
+    """Built by its own Makefile; here its requirements are installed as everybody's."""
 
 
 def build(template_dir: Path, template: Mapping[str, Any], build_root: Path) -> dict[str, Path]:
@@ -111,12 +114,9 @@ def _parts(template_dir: Path, template: Mapping[str, Any]) -> Iterator[Part]:
     shared = template.get("Globals", {}).get("Function", {})
     for logical_id, resource in template.get("Resources", {}).items():
         kind, properties = resource.get("Type", ""), resource.get("Properties", {})
+        method = resource.get("Metadata", {}).get("BuildMethod")
         if kind in _LAYER_PATHS:
-            method = resource.get("Metadata", {}).get("BuildMethod")
-            if method not in (None, PYTHON_BUILD):
-                raise PackagingError(
-                    f"{logical_id}: BuildMethod {method} is not supported here; use {PYTHON_BUILD}"
-                )
+            _refuse_method(logical_id, method, (None, PYTHON_BUILD))
             yield Part(
                 logical_id,
                 _source(template_dir, logical_id, _LAYER_PATHS[kind], properties),
@@ -124,6 +124,7 @@ def _parts(template_dir: Path, template: Mapping[str, Any]) -> Iterator[Part]:
                 is_built=method is not None,
             )
         elif kind in _FUNCTION_PATHS:
+            _refuse_method(logical_id, method, (None, PYTHON_BUILD, MAKE_BUILD))
             name = _FUNCTION_PATHS[kind]
             merged = {name: shared.get(name)} | properties
             layers = [*shared.get("Layers", []), *properties.get("Layers", [])]
@@ -135,7 +136,13 @@ def _parts(template_dir: Path, template: Mapping[str, Any]) -> Iterator[Part]:
                 is_layer=False,
                 is_built=True,
                 layers=tuple(layer["Ref"] for layer in layers if isinstance(layer, dict) and "Ref" in layer),
+                by_make=method == MAKE_BUILD,
             )
+
+
+def _refuse_method(logical_id: str, method: str | None, known: tuple[str | None, ...]) -> None:
+    if method not in known:
+        raise PackagingError(f"{logical_id}: BuildMethod {method} is not supported here; use {PYTHON_BUILD}")
 
 
 def _source(template_dir: Path, logical_id: str, name: str, properties: Mapping[str, Any]) -> Path:
@@ -151,7 +158,7 @@ def _source(template_dir: Path, logical_id: str, name: str, properties: Mapping[
 def _build_part(part: Part, build_root: Path) -> Path:
     requirements = part.source / "requirements.txt"
     needs_install = part.is_built and requirements.is_file()
-    shipped = [*_shipped_files(part.source)]
+    shipped = [file for file in _shipped_files(part.source) if not (part.by_make and file.name == "Makefile")]
     digest = _digest([FORMAT, _interpreter(), str(part.is_built), *_fingerprints(part.source, shipped)])
     target = build_root / "builds" / f"{part.logical_id}-{digest}"
 

@@ -39,6 +39,6 @@ def test_a_line_holds_key_label_and_the_columns_in_order() -> None:
     row = """(SELECT 'k' AS __key, 1e0 AS __label, 0.5e0 AS "b""\", 'x' AS a, 3 AS "é")"""
     asked = f"SELECT {line_sql(kinds)} FROM {row}"
 
-    (line,) = duckdb.sql(asked).fetchone() or ()
+    ((line,),) = duckdb.sql(asked).fetchall()
 
     assert line == encode({"key": "k", "label": 1.0, "record": {"é": 3, "a": "x", 'b"': 0.5}})

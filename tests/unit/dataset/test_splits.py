@@ -50,8 +50,14 @@ def splits_of(folder: Path) -> dict[str, set[str]]:
     return found | ({"holdout": set(holdout_keys(holdout))} if holdout.exists() else {})
 
 
+def key_of(number: int) -> str:
+    """Compute a row's key as the recipe does."""
+    ((key,),) = duckdb.execute("SELECT md5(?)", [f"{len(f'v{number}')}:v{number}"]).fetchall()
+    return str(key)
+
+
 def patients(folder: Path, keys: dict[str, set[str]], rows: range) -> dict[str, set[str]]:
-    by_key = {duckdb.execute("SELECT md5(?)", [f"{len(f'v{n}')}:v{n}"]).fetchone()[0]: n % 97 for n in rows}  # type: ignore[index]
+    by_key = {key_of(n): n % 97 for n in rows}
     return {split: {f"p{by_key[key]}" for key in found} for split, found in keys.items()}
 
 
@@ -64,9 +70,7 @@ def test_no_group_stands_in_two_splits(tmp_path: Path) -> None:
     run(tmp_path / "a", BY_GROUP, rows)
 
     keys = splits_of(tmp_path / "a")
-    nameless = {
-        duckdb.execute("SELECT md5(?)", [f"{len(f'v{n}')}:v{n}"]).fetchone()[0] for n in rows if n % 50 == 0
-    }  # type: ignore[index]
+    nameless = {key_of(n) for n in rows if n % 50 == 0}
     groups = patients(tmp_path / "a", {split: found - nameless for split, found in keys.items()}, rows)
 
     assert not groups["train"] & groups["holdout"]

@@ -108,6 +108,18 @@ def test_requirements_are_installed_into_the_part_that_asks_for_them(project):
     assert not (built["Layer"] / "python" / "tinydep").exists()
 
 
+def test_a_function_that_sam_builds_by_make_is_installed_here_without_its_makefile(project):
+    _write(project / "functions" / "one" / "requirements.txt", f"tinydep @ {_wheel(project).as_uri()}\n")
+    _write(project / "functions" / "one" / "Makefile", "build-One:\n\tfalse\n")
+    template = _template()
+    template["Resources"]["One"]["Metadata"] = {"BuildMethod": "makefile"}
+
+    built = packaging.build(project, template, project / "build")
+
+    assert (built["One"] / "tinydep" / "__init__.py").is_file()
+    assert not (built["One"] / "Makefile").exists()
+
+
 def test_a_requirement_that_cannot_be_installed_names_the_function_and_leaves_no_half_build(project):
     _write(project / "functions" / "one" / "requirements.txt", "nothere @ file:///nowhere/at/all\n")
 
@@ -164,11 +176,12 @@ def test_a_code_path_that_is_no_folder_is_refused_by_name(project):
         packaging.build(project, _template(CodeUri="functions/two/"), project / "build")
 
 
-def test_a_build_method_we_do_not_know_is_refused(project):
+@pytest.mark.parametrize(("part", "method"), [("Layer", "makefile"), ("One", "python3.12")])
+def test_a_build_method_we_do_not_know_is_refused(project, part, method):
     template = _template()
-    template["Resources"]["Layer"]["Metadata"]["BuildMethod"] = "makefile"
+    template["Resources"][part]["Metadata"] = {"BuildMethod": method}
 
-    with pytest.raises(packaging.PackagingError, match="Layer: BuildMethod makefile"):
+    with pytest.raises(packaging.PackagingError, match=f"{part}: BuildMethod {method}"):
         packaging.build(project, template, project / "build")
 
 
