@@ -1,4 +1,4 @@
-"""What Lambda must be able to load: its python3.11 is Amazon Linux 2, with glibc 2.26 and the libraries of GCC 7.3.
+"""What Lambda must be able to load: its python3.11 is Amazon Linux 2, glibc 2.26 and the libraries of GCC 7.
 
 A wheel's tag says what it was built for, its libraries what they need. The tag counts for `sam build`, which
 refuses later ones, but for the functions that are built by a Makefile; the libraries count for all.
