@@ -65,7 +65,8 @@ def check(
             little, quality=_quality(baseline, window), estimate=_estimate(baseline, window, limits)
         )
     weights: Mapping[str, float] = baseline["weights"]
-    pairs = {name: Pair(before.columns[name], window.summary.columns[name]) for name in before.columns}
+    known, now = before.columns, window.summary.columns
+    pairs = {name: Pair(known[name], now[name]) for name in sorted(known)}
     faults = {
         name: fault
         for name, pair in pairs.items()

@@ -25,8 +25,8 @@ COLUMNS = 256
 
 BINS = 128
 GRADE = 64
-"""Grades run from -64 (lowest) to 64: one for each bin. A product is at most 2**12: those of a chunk add up
-exactly in float32. Baselines of before have grades to 512: theirs are added in float64."""
+"""Grades run from -64 (lowest) to 63, as many as there are bins. A product is at most 2**12: those of a chunk
+add up exactly in float32. Baselines of before have grades to 512: theirs are added in float64."""
 
 LUMP = 0.95
 """A column with so much of it in one bin has no ranks to speak of."""

@@ -10,16 +10,28 @@ from pathlib import Path
 
 import pytest
 
+from driftwheel_local.template import read_template
+
 ROOT = Path(__file__).parents[3]
 GLIBC = (2, 26)
 """https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"""
 
-SYMBOLS = {"GLIBC": GLIBC, "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11)}
-"""Newest symbol versions of libc and of GCC 7.3's libstdc++: https://gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html"""
+SYMBOLS = {"GLIBC": GLIBC, "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": (7, 0, 0)}
+"""Newest versions of symbols in libc and GCC 7's: https://gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html"""
 
-NEEDED = re.compile(rb"\0(GLIBC|GLIBCXX|CXXABI)_([0-9]+(?:\.[0-9]+)+)(?=\0)")
+NEEDED = re.compile(rb"\0((?:GLIBC|GLIBCXX|CXXABI|GCC)_[0-9.]+|GLIBC_ABI_\w+)(?=\0)")
 
 REQUIREMENTS = [ROOT / "src" / "requirements.txt", *ROOT.glob("functions/*/requirements.txt")]
+
+
+def by_make() -> dict[Path, str]:
+    """Give the folder of every function that the template has built by a Makefile, and its name there."""
+    resources = read_template(ROOT / "template.yaml")["Resources"].items()
+    return {
+        ROOT / each["Properties"]["CodeUri"]: name
+        for name, each in resources
+        if each.get("Metadata", {}).get("BuildMethod") == "makefile"
+    }
 
 
 def names_in(path: Path) -> set[str]:
@@ -27,9 +39,7 @@ def names_in(path: Path) -> set[str]:
 
 
 SHIPPED = sorted(set().union(*map(names_in, REQUIREMENTS)))
-BY_SAM = sorted(
-    set().union(*(names_in(path) for path in REQUIREMENTS if not path.with_name("Makefile").exists()))
-)
+BY_SAM = sorted(set().union(*(names_in(path) for path in REQUIREMENTS if path.parent not in by_make())))
 
 
 def oldest_glibc(name: str) -> tuple[int, int]:
@@ -39,14 +49,15 @@ def oldest_glibc(name: str) -> tuple[int, int]:
     return min(found | ({(2, 17)} if "manylinux2014" in tags else set()), default=(0, 0))
 
 
+def late(symbol: str) -> bool:
+    """Say whether Lambda's libraries lack a symbol version; GLIBC_ABI_… came with glibc 2.36."""
+    family, _, version = symbol.partition("_")
+    return not version[0].isdigit() or tuple(map(int, version.split("."))) > SYMBOLS[family]
+
+
 def too_new(library: bytes) -> set[str]:
-    """Name the symbol versions in a shared library that Lambda has not; its own names are among them."""
-    found = {(family.decode(), version.decode()) for family, version in NEEDED.findall(library)}
-    return {
-        f"{family}_{version}"
-        for family, version in found
-        if tuple(map(int, version.split("."))) > SYMBOLS[family]
-    }
+    """Name the symbol versions in a shared library that Lambda has not; those it defines are among them."""
+    return {symbol for each in NEEDED.findall(library) if late(symbol := each.decode())}
 
 
 @pytest.mark.parametrize("name", BY_SAM)
@@ -61,6 +72,13 @@ def test_what_a_function_ships_loads_on_lambdas_libraries(name: str) -> None:
     assert {file.name: too_new(file.read_bytes()) for file in files} == {file.name: set() for file in files}
 
 
+def test_a_folder_has_a_makefile_where_the_template_says_so_with_the_target_sam_asks_for() -> None:
+    makefiles = {path.parent: path.read_text(encoding="utf-8") for path in ROOT.glob("functions/*/Makefile")}
+
+    assert makefiles.keys() == by_make().keys()
+    assert all(f"\nbuild-{name}:\n" in makefiles[folder] for folder, name in by_make().items())
+
+
 def test_a_wheel_or_library_that_needs_later_ones_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     class Late:
         def read_text(self, file: str) -> str:
@@ -69,8 +87,11 @@ def test_a_wheel_or_library_that_needs_later_ones_would_be_seen(monkeypatch: pyt
     monkeypatch.setattr(f"{__name__}.distribution", lambda name: Late())
 
     assert oldest_glibc("numpy") == (2, 27)
-    assert too_new(b"\0GLIBC_2.2.5\0GLIBC_2.27\0CXXABI_1.3.11\0GLIBCXX_3.4.25\0") == {
+    assert too_new(
+        b"\0GLIBC_2.2.5\0GLIBC_2.27\0GLIBC_ABI_DT_RELR\0GCC_7.0.0\0GLIBCXX_3.4.25\0CXXABI_1.3.11\0"
+    ) == {
         "GLIBC_2.27",
+        "GLIBC_ABI_DT_RELR",
         "GLIBCXX_3.4.25",
     }
     assert {"numpy", "duckdb"} <= set(SHIPPED)
