@@ -332,7 +332,7 @@ def reduced_of(path: Path) -> dict[str, Any]:
             )
             query = (
                 f"SELECT CASE WHEN {name} IS NULL THEN 'null' ELSE CAST(len(list_filter("
-                f"{[f'{e:.17e}' for e in edges]}::DOUBLE[], e -> e < {name})) AS VARCHAR) END, count(*) "
+                f"{[f'{e:.17e}' for e in edges]}::DOUBLE[], lambda e: e < {name})) AS VARCHAR) END, count(*) "
                 f"FROM {source} GROUP BY 1"
             )
         else:
