@@ -42,6 +42,8 @@ from moto.events.models import EventsBackend
 from moto.events.models import Rule as EventsRule
 from moto.events.responses import EventsHandler
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.iam.models import IAMBackend
+from moto.iam.responses import IamResponse
 from moto.logs import models as logs_models
 from moto.s3 import notifications as s3_notifications
 from moto.s3.exceptions import InvalidTargetBucketForLogging
@@ -750,6 +752,22 @@ def patch_sqs(clock: Clock, on_added: Callable[[str], None]) -> None:
         locked(SQSBackend, name)
     replace(sqs_models, "unix_time", lambda _moment=None: clock.now().timestamp())
     replace(sqs_models, "unix_time_millis", lambda _moment=None: clock.now().timestamp() * 1000)
+
+
+def patch_iam() -> None:
+    """Let one IAM request be answered at a time, and give other services a list of roles of their own.
+
+    moto walks through all policies to attach one: while another request adds one, that is an error 500, and
+    the stack, which makes its roles side by side, did not start.
+    """
+    lock = threading.Lock()
+
+    def call_action(self: Any) -> Any:
+        with lock:
+            return call(self)
+
+    call = replace(IamResponse, "call_action", call_action)
+    replace(IAMBackend, "get_roles", lambda self: list(self.roles.values()))
 
 
 def patch_logs(clock: Clock) -> None:

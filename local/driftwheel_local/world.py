@@ -157,6 +157,7 @@ class World:
         patches.patch_lookups(self._loader)
         patches.patch_lambda(self._runner)
         patches.patch_sqs(self._clock, self._runner.pollers.wake)
+        patches.patch_iam()
         patches.patch_logs(self._clock)
         patches.patch_stepfunctions(self._machines)
         patches.patch_cloudwatch(self._alarms)
