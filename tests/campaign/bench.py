@@ -15,12 +15,17 @@ from driftwheel.ledger.runs import RunRow
 from tests.loop.conftest import SPEC, Loop, Parcels
 from tests.oracle.on_stack import Scene
 
-from .build import BUILT, DARK, OF_APPROVAL, OF_SPARK, made
+from .build import BUILT, DARK, DOOM, OF_APPROVAL, OF_SPARK, made
 
+PROXIED = ("S3", "DYNAMODB", "SAGEMAKER", "SAGEMAKER_RUNTIME", "SFN", "SQS", "SNS", "CLOUDWATCH")
 VISIBILITY_SECONDS = 361
 """After so long a message whose function was killed is delivered again."""
 PATIENCE_SECONDS, RECONCILED_EVERY = 300, 4
 """Seconds until what should have happened is given up; and before the first jump of the stack's clock."""
+READERS = ("trigger", "job-callback")
+"""The functions that are given messages, as their logs are called."""
+HARMED_EVERY = 20
+"""The longest pause between jumps while calls are harmed: messages have to come back at any time."""
 QUIET = (
     SPEC.replace("rounds: 40", "rounds: 10")
     .replace("{minimum_rows: 200, every_minutes: 1}", "{minimum_rows: 1000000, every_minutes: 60}")
@@ -76,6 +81,21 @@ class Bench(Loop):
         """Name the points nobody has reached since they were aimed at."""
         return {each.name for each in self.aimed.iterdir() if not each.suffix}
 
+    def doom(self, seed: int, share: float) -> None:
+        """Kill this share of the functions' invocations from now on, each after a call or at its end."""
+        unfinished = self.aimed / f".{DOOM}"
+        unfinished.write_text(json.dumps([seed, share]), encoding="utf-8")
+        unfinished.rename(self.aimed / DOOM)
+
+    def spare(self) -> None:
+        """Kill nobody by chance any more."""
+        (self.aimed / DOOM).unlink()
+
+    def doomed(self) -> Counter[str]:
+        """Count the invocations while some were doomed, and those that were killed."""
+        invoked = sum(each.stat().st_size for each in self.aimed.glob("*.invoked"))
+        return Counter({"invoked": invoked, "killed": len([*self.aimed.glob("*.killed")])})
+
     def judge(self) -> int:
         """Hold the test's own model and what all share to the invariants; at the end, every model."""
         return self.judge_models(self.newest)
@@ -128,13 +148,16 @@ class Bench(Loop):
     def settle(self, patience: float = PATIENCE_SECONDS, *, pending: bool = True) -> None:
         """Let messages come back and schedules tick until nothing is under way, and nothing pending.
 
-        Without ``pending``, what a run tried in vain may stay so; dead letters are sent back meanwhile.
+        Without ``pending``, what a run tried in vain may stay so; dead letters are sent back meanwhile, and
+        functions that are slow, as their calls are tried again, keep their messages.
         """
-        began, jumps = time.monotonic(), Jumps(self)
+        began, jumps = time.monotonic(), Jumps(self, PATIENCE_SECONDS if pending else HARMED_EVERY)
         while work := [*self._under_way(), *(self._pending() if pending else self._untried())]:
             assert time.monotonic() - began < patience, work
             self.agree()
-            if jumps.take() and not pending:
+            if pending:
+                jumps.take()
+            elif not self._reading() and jumps.take():
                 self.redrive()
             time.sleep(0.5)
 
@@ -185,6 +208,12 @@ class Bench(Loop):
     def _under_way(self) -> list[str]:
         return self._at_work() + [run.run_id for run in self.all_runs() if not run.ended_at]
 
+    def _reading(self) -> int:
+        """Count the invocations at work on messages: a jump would send theirs to another."""
+        logs = [self.folder / "logs" / f"{self.names['stack']}-{name}.log" for name in READERS]
+        texts = [log.read_text(encoding="utf-8") for log in logs if log.exists()]
+        return sum(text.count(" START RequestId: ") - text.count(" END RequestId: ") for text in texts)
+
     def may_jump(self) -> bool:
         """Whether no state would time out: runs that are at work wait for a token, which takes hours."""
         states = self.client("stepfunctions")
@@ -232,8 +261,9 @@ class Jumps:
     A message that is still worked on would come again and again; the reconciler wakes every 300 s.
     """
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, longest: float = PATIENCE_SECONDS) -> None:
         self._bench, self._moved, self._pause = bench, time.monotonic(), float(RECONCILED_EVERY)
+        self._longest = longest
 
     def take(self) -> bool:
         """Let the time pass after which a message comes back, if that is due; say whether it was."""
@@ -241,8 +271,13 @@ class Jumps:
         if now - self._moved <= self._pause or not self._bench.may_jump():
             return False
         self._bench.pass_time(VISIBILITY_SECONDS)
-        self._moved, self._pause = now, self._pause * 1.5
+        self._moved, self._pause = now, min(self._pause * 1.5, self._longest)
         return True
+
+
+def through(url: str) -> dict[str, str]:
+    """Give the environment with which functions talk to a proxy instead of the stack."""
+    return {f"AWS_ENDPOINT_URL_{service}": url for service in PROXIED}
 
 
 def spec_for(*points: str) -> str:

@@ -71,14 +71,67 @@ STARTING_SECONDS = 3
 DARK = "dark.now"
 """A folder beside the aims while the whole stack is down."""
 
-HOOKS = '''
-"""Kills the process, or the whole stack, that first reaches a point somebody aimed at."""
+DOOM = "doom.json"
+"""A file beside the aims while invocations are killed by chance: the seed, and the share of them."""
+CALLED = 12
+"""A doomed invocation ends after at most so many of its calls of AWS, else when it would have answered."""
 
+HOOKS = '''
+"""Kills the process, or the whole stack, that first reaches a point somebody aimed at; or a share of all."""
+
+import json
 import os
 import pathlib
+import random
 import signal
 
+from botocore.client import BaseClient
+
 AIMED = pathlib.Path(os.environ["{variable}"])
+
+
+class Doom:
+    """Whether this process's invocation is to be killed, and after how many more of its calls of AWS."""
+
+    def __init__(self):
+        self.left, self.mark = None, None
+
+    def begin(self, step):
+        self.left = None
+        try:
+            seed, share = json.loads((AIMED / "{doom}").read_text())
+        except FileNotFoundError:
+            return
+        with (AIMED / f"{{step}}.invoked").open("ab", buffering=0) as count:
+            count.write(b".")  # appended whole: where it ends is the invocation's own number
+            nth = count.tell()
+        dice = random.Random(f"{{seed}}/{{step}}/{{nth}}")
+        if dice.random() < share:
+            self.left, self.mark = dice.randint(1, {called}), AIMED / f"{{step}}.{{nth}}.killed"
+
+    def called(self):
+        if self.left is not None:
+            self.left -= 1
+            if not self.left:
+                self.end()
+
+    def end(self):
+        if self.left is not None:
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+doom = Doom()
+_call = BaseClient._make_api_call
+
+
+def _called(client, *of):
+    answer = _call(client, *of)
+    doom.called()
+    return answer
+
+
+BaseClient._make_api_call = _called
 
 
 def reach(point):
@@ -100,13 +153,16 @@ def reach(point):
 WRAPPED = """
 
 from driftwheel.hooks import reached as _reached
+from {module} import doom as _doom
 
 _handler = handler
 
 
 def handler(event, context):
+    _doom.begin("{step}")
     answer = _handler(event, context)
     _reached("end_{step}")
+    _doom.end()
     return answer
 """
 
@@ -116,10 +172,13 @@ def made(target: Path, aimed: Path, environment: Mapping[str, str]) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in COPIED:
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
-    (target / "src" / f"{MODULE}.py").write_text(HOOKS.format(variable=VARIABLE, dark=DARK), encoding="utf-8")
+    hooks = HOOKS.format(variable=VARIABLE, dark=DARK, doom=DOOM, called=CALLED)
+    (target / "src" / f"{MODULE}.py").write_text(hooks, encoding="utf-8")
     for step in STEPS:
         app = target / "functions" / step / "app.py"
-        app.write_text(app.read_text(encoding="utf-8") + WRAPPED.format(step=step), encoding="utf-8")
+        app.write_text(
+            app.read_text(encoding="utf-8") + WRAPPED.format(step=step, module=MODULE), encoding="utf-8"
+        )
     for place, (point, stage, _) in STAGED.items():
         staged = f'reached(f"{point}@{stage}")'
         _replace(target / "src" / "driftwheel" / place, rf'reached\("{point}"\)', staged)

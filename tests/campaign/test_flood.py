@@ -1,95 +1,46 @@
-"""LD-01 and LD-11 on the running stack: many files of many data sets, told twice and out of order."""
+"""LD-01, LD-02 and LD-11 on the running stack: a flood undisturbed, disturbed, and killed at its peak."""
 
-import random
-from collections import Counter
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable
 
 import pytest
 
+from driftwheel.digest import digest
 from tests.bench.size import SIZE
-from tests.loop.conftest import Parcels
-from tests.oracle.on_stack import Scene
+from tests.contract.proxy import EXECUTED, FaultProxy, Plan
 
-from .bench import PATIENCE_SECONDS, QUIET, Bench
+from .bench import Bench, through
 from .conftest import Record, tell
+from .flood import SMALL, TENTH, WHOLE, End, Size, flood, own_stack, registered
 
-SIZES = {"": (2, 5, 3, 1), "full": (5, 10, 15, 1), "whole": (20, 25, 60, 12)}
-"""Models, keys of each (written twice), seconds of quiet, and how many times as long it may take."""
-MODELS, KEYS, QUIET_SECONDS, LONGER = SIZES[SIZE]
-PATIENCE = PATIENCE_SECONDS * LONGER
-ROWS = 200
-SPEC = QUIET.replace("quiet_seconds: 1", f"quiet_seconds: {QUIET_SECONDS}")
-INSTANCES = ("ml.m5.large", "ml.c5.large")
-"""By turns: an account has room for twenty of one type, and a deployment needs a second one for a while."""
-CUTS = (False, True) if SIZE else (True,)
-REPEATED = 0.3
-BATCH = 10
-"""Messages in a request: SQS's most."""
+FLOOD = {"": SMALL, "full": TENTH, "whole": WHOLE}[SIZE]
+DISTURBED = TENTH if SIZE else SMALL
+SEEDS = range(1, 21 if SIZE == "whole" else 2)
+FAULTS = {"throttle": 0.1, "drop": 0.02}
+"""Shares of the functions' calls that are throttled, or executed and not answered."""
+KILLED = 0.02 if SIZE else 0.1
+"""The share of the functions' invocations that end by ``kill -9``: a small flood has fewer than fifty."""
+Undisturbed = Callable[[Size], End]
 
 
-@pytest.fixture
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A stack of its own: its rule is off for a while, and everything on it is judged."""
-    bench = Bench(tmp_path_factory.mktemp("flood"))
-    bench.up()
-    yield bench
-    bench.down()
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Give the end of a flood that nothing happens to; its stack was judged, and is gone."""
 
+    @functools.cache
+    def of(size: Size) -> End:
+        with own_stack(tmp_path_factory) as bench:
+            newest = flood(bench, registered(bench, size), size)
+            bench.settle(size.patience)
+            return End.of(bench, newest)
 
-def flood(bench: Bench, models: list[str]) -> dict[str, dict[str, str]]:
-    """Write every key of every model twice, in turns, and tell the trigger of it all at once.
-
-    The stack's own rule is off meanwhile and a rule of the test's keeps the events; then three of ten are
-    told twice, and all in any order. Answers the newest version of each key, by model.
-    """
-    events, sqs = bench.client("events"), bench.client("sqs")
-    rule = next(each for each in events.list_rules()["Rules"] if each["Name"].endswith("object-created"))
-    kept = sqs.create_queue(QueueName="kept-events")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=kept, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    events.put_rule(Name="kept", EventPattern=rule["EventPattern"])
-    events.put_targets(Rule="kept", Targets=[{"Id": "kept", "Arn": arn}])
-    events.disable_rule(Name=rule["Name"])
-
-    parcels, newest = {model: Parcels() for model in models}, {model: {} for model in models}
-    for _ in range(2):
-        for number in range(KEYS):
-            for model in models:
-                key = f"data/{model}/{number}.csv"
-                newest[model][key] = bench.drop(key, parcels[model].csv(parcels[model].rows(ROWS)))
-    told: list[str] = []
-
-    def all_kept() -> bool:
-        told.extend(bench.taken(kept))
-        return len(told) >= 2 * KEYS * len(models)
-
-    bench.until(all_kept, PATIENCE, "the events of the flood are kept")
-    events.enable_rule(Name=rule["Name"])
-    events.remove_targets(Rule="kept", Ids=["kept"])
-    events.delete_rule(Name="kept")
-    sqs.delete_queue(QueueUrl=kept)
-
-    dice, arrivals = random.Random(4), bench.names["arrival_queue_url"]
-    told += dice.sample(told, round(REPEATED * len(told)))
-    dice.shuffle(told)
-    for first in range(0, len(told), BATCH):
-        batch = enumerate(told[first : first + BATCH])
-        entries = [{"Id": str(number), "MessageBody": body} for number, body in batch]
-        assert not sqs.send_message_batch(QueueUrl=arrivals, Entries=entries).get("Failed")
-    return newest
-
-
-def learned(bench: Bench, model: str) -> dict[str, str]:
-    """Name the versions the champion of a model was trained on, by key."""
-    spec = bench.ledger.models.get(model)
-    assert spec is not None
-    frozen = Scene(bench, spec).documents[bench.champion(model).run_id]["frozen"]
-    return {each["key"]: each["version"] for each in frozen["objects"]}
+    return of
 
 
 def power_cut(bench: Bench) -> int:
     """Kill everything once half of the models have a run, start it again; give the trainings in flight."""
     peak = "half of the models have a run"
-    bench.until(lambda: len(bench.running()) >= MODELS / 2, PATIENCE, peak)
+    bench.until(lambda: len(bench.running()) >= FLOOD.models / 2, FLOOD.patience, peak)
     jobs = bench.client("sagemaker").list_training_jobs(StatusEquals="InProgress", MaxResults=100)
     bench.kill()
     bench.up()
@@ -97,33 +48,76 @@ def power_cut(bench: Bench) -> int:
 
 
 @pytest.mark.case("LD-01")
-@pytest.mark.case("LD-11")
-@pytest.mark.timeout(900 * LONGER)
-@pytest.mark.parametrize("cut", CUTS, ids=lambda cut: "killed at the peak" if cut else "undisturbed")
+@pytest.mark.timeout(900 * FLOOD.longer)
 def test_a_flood_ends_with_each_champion_on_the_newest_complete_set(
-    own: Bench, cut: bool, record_property: Record
+    undisturbed: Undisturbed, record_property: Record
 ) -> None:
-    specs = [SPEC.replace("{mode:", f"{{instance: {instance}, mode:") for instance in INSTANCES]
-    models = [own.model(specs[number % len(specs)]) for number in range(MODELS)]
-    newest = flood(own, models)
-    in_flight = power_cut(own) if cut else 0
+    end = undisturbed(FLOOD)
 
-    own.newest = models
-    own.settle(PATIENCE)
+    end.judge(FLOOD)
+    assert end.counts["trainings on the running stack"] <= 2 * FLOOD.models
+    tell(record_property, end.counts)
+    record_property("said", str(FLOOD))
 
-    counts = sum((own.counted(model) for model in models), Counter[str]())
-    for model in models:
-        assert learned(own, model) == newest[model]
-        rows = own.ledger.objects.of_model(model)
-        assert len(rows) == 2 * KEYS
-        used = {row.version: row.run_id for row in rows if row.state == "used"}
-        # Where the events of a model come minutes apart, a first run has used what was the newest then.
-        earlier = used.keys() - set(newest[model].values())
-        assert used.keys() - earlier == set(newest[model].values())
-        assert not {used[version] for version in earlier} & {own.champion(model).run_id}
-        assert {row.state for row in rows} == {"used", "superseded"}
-    assert counts["deliveries to the running stack"] >= round((1 + REPEATED) * 2 * KEYS * MODELS)
-    assert counts["trainings on the running stack"] <= 2 * MODELS + in_flight
-    tell(record_property, counts)
-    record_property("count kill -9 of the whole stack", int(cut))
-    record_property("said", f"{2 * KEYS * MODELS:,} objects of {MODELS} data sets on the running stack")
+
+@pytest.mark.case("LD-01")
+@pytest.mark.case("LD-11")
+@pytest.mark.timeout(900 * FLOOD.longer)
+def test_a_flood_killed_at_its_peak_costs_at_most_the_trainings_in_flight(
+    tmp_path_factory: pytest.TempPathFactory, record_property: Record
+) -> None:
+    with own_stack(tmp_path_factory) as bench:
+        newest = flood(bench, registered(bench, FLOOD), FLOOD)
+        in_flight = power_cut(bench)
+        bench.settle(FLOOD.patience)
+        end = End.of(bench, newest)
+
+    end.judge(FLOOD)
+    assert end.counts["trainings on the running stack"] <= 2 * FLOOD.models + in_flight
+    tell(record_property, end.counts)
+    record_property("count kill -9 of the whole stack", 1)
+    record_property("said", str(FLOOD))
+
+
+@pytest.mark.case("LD-02")
+@pytest.mark.case("OP-06")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_throttling_lost_replies_and_kills_change_no_end_state(
+    undisturbed: Undisturbed,
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    record_property: Record,
+) -> None:
+    calm = undisturbed(DISTURBED)
+    with FaultProxy() as proxy, own_stack(tmp_path_factory, through(proxy.url)) as bench:
+        proxy.target = bench.state["endpoint_url"]
+        models = registered(bench, DISTURBED)
+        storm = proxy.plan = Plan(seed=seed, shares=FAULTS)
+        bench.doom(seed, KILLED)
+        newest = flood(bench, models, DISTURBED)
+        bench.settle(DISTURBED.patience, pending=False)
+        bench.spare()
+        proxy.plan = Plan()
+        bench.repeated = sum(storm.injected["sns.Publish", kind] for kind in EXECUTED)
+        bench.recover(models)
+        bench.settle(DISTURBED.patience)
+        end, doomed, runs = End.of(bench, newest), bench.doomed(), len(bench.all_runs())
+
+    end.judge(DISTURBED)
+    assert end.registry == calm.registry
+    assert end.counts["trainings on the running stack"] <= 2 * DISTURBED.models + doomed["killed"]
+    harmed, calls = sum(storm.injected.values()), sum(storm.calls.values())
+    assert harmed > 10
+    assert doomed["killed"] or seed > 1  # a seed may doom nobody; the first does
+    tell(record_property, end.counts)
+    for kind in FAULTS:
+        count = sum(number for (_, each), number in storm.injected.items() if each == kind)
+        record_property(f"count faults on the wire: {kind}", count)
+    record_property("count kill -9 of a function by chance", doomed["killed"])
+    record_property("count runs of the loop in a disturbed flood", runs)
+    said = (
+        f"{harmed:,} of {calls:,} calls harmed, {doomed['killed']} of {doomed['invoked']} invocations killed"
+    )
+    record_property(
+        "said", f"{DISTURBED}, seed {seed}: {said}, registry {digest(end.registry)} as undisturbed"
+    )

@@ -6,10 +6,9 @@ from tests.bench.size import FULL
 from tests.contract.proxy import EXECUTED, FaultProxy, Plan
 from tests.loop.conftest import Parcels
 
-from .bench import Bench, file
+from .bench import Bench, file, through
 from .conftest import Record, tell
 
-SERVICES = ("S3", "DYNAMODB", "SAGEMAKER", "SAGEMAKER_RUNTIME", "SFN", "SQS", "SNS", "CLOUDWATCH")
 SEEDS = (1, 2, 3) if FULL else (1,)
 SHARE = 0.08
 MODELS = 2 if FULL else 1
@@ -24,8 +23,7 @@ def test_after_a_storm_everything_is_as_if_there_had_been_none(
     tmp_path_factory: pytest.TempPathFactory, seed: int, record_property: Record
 ) -> None:
     with FaultProxy() as proxy:
-        proxied = {f"AWS_ENDPOINT_URL_{name}": proxy.url for name in SERVICES}
-        bench = Bench(tmp_path_factory.mktemp("storm"), proxied)
+        bench = Bench(tmp_path_factory.mktemp("storm"), through(proxy.url))
         bench.up()
         try:
             proxy.target = bench.state["endpoint_url"]

@@ -6,7 +6,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from types import TracebackType
@@ -34,9 +34,10 @@ class Harm:
 
 
 class Plan:
-    """Decides what a request meets: named harms first, else by the share, from (seed, operation, n) alone.
+    """Decides what a request meets: named harms first, else by the shares, from (seed, operation, n) alone.
 
-    ``most`` bounds how many harms are drawn for one operation in all.
+    One ``share`` is of all ``kinds`` alike; ``shares`` gives each kind its own. ``most`` bounds how many
+    harms are drawn for one operation in all.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class Plan:
         seed: int = 0,
         share: float = 0.0,
         kinds: tuple[Kind, ...] = KINDS,
+        shares: Mapping[Kind, float] | None = None,
         most: int = 1 << 30,
     ) -> None:
         self._named = {(each.operation, each.nth): each.kind for each in harms}
-        self._seed, self._share, self._kinds, self._most = seed, share, kinds, most
+        self._seed, self._most = seed, most
+        self._shares = shares or dict.fromkeys(kinds, share / len(kinds))
         self._lock = threading.Lock()
         self.calls: Counter[str] = Counter()
         self.injected: Counter[tuple[str, Kind]] = Counter()
@@ -64,9 +67,12 @@ class Plan:
             return kind
 
     def _drawn(self, operation: str, nth: int) -> Kind | None:
-        dice = random.Random(f"{self._seed}/{operation}/{nth}")
+        drawn = random.Random(f"{self._seed}/{operation}/{nth}").random()
         so_far = sum(count for (name, _), count in self.injected.items() if name == operation)
-        return dice.choice(self._kinds) if so_far < self._most and dice.random() < self._share else None
+        for kind, share in self._shares.items() if so_far < self._most else ():
+            if (drawn := drawn - share) < 0:
+                return kind
+        return None
 
 
 class FaultProxy:

@@ -70,3 +70,14 @@ def test_one_seed_draws_the_same_faults_in_any_order_of_operations() -> None:
 
     assert drawn == {name: [other.next(name) for _ in range(50)] for name in reversed(names)}
     assert {each for kinds in drawn.values() for each in kinds} == {None, *KINDS}
+
+
+def test_each_kind_has_its_own_share() -> None:
+    plan = Plan(seed=3, shares={"throttle": 0.1, "drop": 0.02})
+
+    for _ in range(5_000):
+        plan.next("s3.PutObject")
+
+    assert {kind for _, kind in plan.injected} == {"throttle", "drop"}
+    assert plan.injected["s3.PutObject", "throttle"] == pytest.approx(500, rel=0.2)
+    assert plan.injected["s3.PutObject", "drop"] == pytest.approx(100, rel=0.3)
