@@ -15,6 +15,8 @@ from .flood import SMALL, TENTH, WHOLE, End, Size, flood, own_stack, registered
 
 FLOOD = {"": SMALL, "full": TENTH, "whole": WHOLE}[SIZE]
 DISTURBED = TENTH if SIZE else SMALL
+PATIENCE = 2 * DISTURBED.patience
+"""Calls that are tried again take their time."""
 SEEDS = range(1, 21 if SIZE == "whole" else 2)
 FAULTS = {"throttle": 0.1, "drop": 0.02}
 """Shares of the functions' calls that are throttled, or executed and not answered."""
@@ -81,6 +83,7 @@ def test_a_flood_killed_at_its_peak_costs_at_most_the_trainings_in_flight(
 
 @pytest.mark.case("LD-02")
 @pytest.mark.case("OP-06")
+@pytest.mark.timeout(6 * PATIENCE)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_throttling_lost_replies_and_kills_change_no_end_state(
     undisturbed: Undisturbed,
@@ -95,12 +98,12 @@ def test_throttling_lost_replies_and_kills_change_no_end_state(
         storm = proxy.plan = Plan(seed=seed, shares=FAULTS)
         bench.doom(seed, KILLED)
         newest = flood(bench, models, DISTURBED)
-        bench.settle(DISTURBED.patience, pending=False)
+        bench.settle(PATIENCE, pending=False)
         bench.spare()
         proxy.plan = Plan()
         bench.repeated = sum(storm.injected["sns.Publish", kind] for kind in EXECUTED)
         bench.recover(models)
-        bench.settle(DISTURBED.patience)
+        bench.settle(PATIENCE)
         end, doomed, runs = End.of(bench, newest), bench.doomed(), len(bench.all_runs())
 
     end.judge(DISTURBED)

@@ -143,7 +143,8 @@ MISSING: dict[str, str] = {}
 
 PARTLY = {
     "LD-01": "in memory, on one thread; a tenth of it on the running stack, the whole by its own command",
-    "LD-02": "in memory, on one thread, with stand-ins",
+    "LD-02": "whole in memory, on one thread, with stand-ins; a tenth of it on the running stack, one seed, "
+    "twenty by their own command",
     "LD-11": "in memory, on one thread; a tenth of it on the running stack, the whole by its own command",
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
     "OP-03": "in memory, with stand-ins; seven broken files on the running stack",
