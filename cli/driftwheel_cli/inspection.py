@@ -176,7 +176,7 @@ def decisions(options: Options, model: str, limit: int, as_json: bool) -> None:
 
 
 def decided_at(decision: Decision) -> str:
-    """Say when a decision was taken; the trigger's are keyed by day and keep the moment in their numbers."""
+    """Say when a decision was taken; one keyed by its day or run keeps the moment in its numbers."""
     return str(decision.numbers.get("at") or decision.at)
 
 

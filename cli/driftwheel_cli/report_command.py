@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("name", metavar="RUN|MODEL")
 @click.option(
     "-o",
     "--output",
@@ -26,18 +26,23 @@ if TYPE_CHECKING:
     help="Where to write it; default: <model>-<run>.html here.",
 )
 @click.pass_obj
-def report(options: Options, run_id: str, output: Path | None) -> None:
-    """Write a finished run as one HTML page that opens offline.
+def report(options: Options, name: str, output: Path | None) -> None:
+    """Write a finished run, or the last one of a model, as one HTML page that opens offline.
 
     Example: driftwheel report 3f2a91c0d4e5b6a7 --output run.html
     """
     stack = options.open()
-    run = stack.run(run_id)
+    run = _last_of(stack, name) or stack.run(name)
     if not run.ended_at:
         raise CommandFailed(
             f"run {run.run_id} is still at work: driftwheel run {run.run_id} shows how far it is"
         )
     print_line(str(report_of(stack, run, output or Path(f"{run.model}-{run.run_id}.html"))))
+
+
+def _last_of(stack: Stack, model: str) -> RunRow | None:
+    ended = [run for run in stack.ledger.runs.of_model(model) if run.ended_at]
+    return max(ended, key=lambda run: run.ended_at, default=None)
 
 
 def report_of(stack: Stack, run: RunRow, path: Path) -> Path:

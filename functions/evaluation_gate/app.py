@@ -1,5 +1,6 @@
 """EvaluationGate: is the challenger really better?"""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -34,6 +35,6 @@ def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     verdict = judge(event, evidence)
     evaluation = publish(event, verdict, evidence, objects, settings.artifact_bucket)
     arn = register(event, verdict, evaluation, settings.stack, sagemaker)
-    remember(event, verdict, decisions)
+    remember(event, verdict, decisions, datetime.now(UTC).isoformat())
     logger.info("verdict", extra={"decision": verdict.decision, "model_package": arn})
     return section_of(verdict, arn, evaluation).model_dump(mode="json")

@@ -49,6 +49,23 @@ def test_a_whole_data_set_is_ready(world: World, event: Events, context: Context
     assert states(world) == {"data/flights/a.csv": "pending"}
 
 
+def test_files_to_join_and_labels_count_with_their_bytes_and_make_no_data_set_alone(
+    world: World, event: Events, context: Context
+) -> None:
+    weather = world.put(world.landing, "data/flights-weather/a.csv", b"y\n2\n") | {"role": "enrich-0"}
+    told = world.put(world.landing, "labels/flights/l.csv", b"id,1\n") | {"role": "labels"}
+    source = world.put(world.landing, "data/flights/a.csv", b"x\n1\n") | {"role": "source"}
+    freeze(world, source, weather, told)
+    handler = world.load("data_arrival").handler
+
+    section = handler(event("data_arrival"), context)
+    freeze(world, weather, told)
+    alone = handler(event("data_arrival"), context)
+
+    assert (section["outcome"], section["objects"], section["size_bytes"]) == ("ready", 3, 13)
+    assert (alone["outcome"], alone["refused"][0]["code"]) == ("refused", "no-data")
+
+
 @pytest.mark.parametrize(
     ("declared", "engine"),
     [

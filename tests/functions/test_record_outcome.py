@@ -45,7 +45,9 @@ def test_a_deployed_run_is_promoted_its_objects_used_its_lease_free_and_the_trig
     assert running.read(f"{RUN}/run.json")["record_outcome"]["status"] == "promoted"
     assert running.messages() == [{"kind": "run_finished", "model": "flights", "run_id": "0f3c5a9be17d2468"}]
     (decision,) = Decisions(running.table).of_model("flights")
-    assert (decision.outcome, decision.numbers) == ("promoted", {"challenger": {"auc": 0.71}})
+    assert (decision.outcome, decision.numbers.keys()) == ("promoted", {"challenger", "at"})
+    assert decision.numbers["challenger"] == {"auc": 0.71}
+    assert decision.numbers["at"] > decision.at, "the moment it ended, not when the run started"
 
 
 def test_recording_twice_is_recording_once(running: World, event: Events, context: Context) -> None:

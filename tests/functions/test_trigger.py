@@ -49,6 +49,21 @@ def test_a_drop_waits_for_its_quiet_period_and_then_starts_one_run(
     assert (lease.run_id, lease.fence) == (run.run_id, run.fence)
 
 
+def test_files_to_join_alone_start_nothing_until_a_source_file_comes(
+    world: World, states: Any, send: Send
+) -> None:
+    send(register(world), created(world, "data/flights-weather/a.csv"))
+    send(TICK, seconds=60)
+    assert executions(states) == []
+    (answer,) = [d for d in Decisions(world.table).of_model("flights") if d.outcome == "wait"]
+    assert answer.id.startswith("no_source-")
+
+    send(created(world, "data/flights/a.csv"), seconds=61)
+    send(TICK, seconds=70)
+
+    assert len(executions(states)) == 1
+
+
 def test_the_trigger_wakes_itself_when_the_quiet_period_ends(world: World, send: Send) -> None:
     send(register(world), created(world, "data/flights/a.csv"))
     sent = world.client("sqs").get_queue_attributes(

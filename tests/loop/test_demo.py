@@ -1,7 +1,12 @@
 """The README's first command, as a user runs it; afterwards its stack is judged like any other."""
 
+import os
+import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +15,11 @@ from tests.oracle.processes import left_of
 from .conftest import ROOT, Loop
 
 PROMISES = 9
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ELSEWHERE = ("up", "register", "drop", "down")
+"""These want a stack of their own: test_people.py runs them on one."""
+DRIFTED = 3
+"""``compare``'s way to say so."""
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +40,29 @@ def test_the_demo_holds_every_claim_it_makes(demo: Loop) -> None:
     assert left_of(demo.folder) == []
     demo.up()  # as the demo's last line says one may; the oracle then looks at all of it
     assert len(demo.ledger.runs.of_model("flights")) == 3
+
+
+def test_what_the_readme_shows_runs_as_it_stands_on_what_the_demo_left(demo: Loop) -> None:
+    files = demo.folder / "files"
+    shown = README.partition("After `make demo`, as it stands:")[2].split("```")[1]
+    commands = [shlex.split(line, comments=True) for line in shown.splitlines()]
+    mine = [words for words in commands if words[:1] == ["driftwheel"] and words[1] not in ELSEWHERE]
+    local = os.environ | {"DRIFTWHEEL_LOCAL": str(demo.folder)}
+    shutil.rmtree(files / "first", ignore_errors=True)
+
+    for _, *arguments in mine:
+        ended = subprocess.run(
+            [Path(sys.executable).with_name("driftwheel"), *arguments],
+            cwd=files,
+            env=local,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        expected = DRIFTED if arguments[0] == "compare" else 0
+        assert ended.returncode == expected, f"{arguments}: {ended.stdout[-2_000:]}{ended.stderr[-2_000:]}"
+
+    assert {words[1] for words in mine} >= {"profile", "plan", "predict", "label", "drift", "compare"}
+    assert (files / "first" / "model.yaml").exists()
+    assert (files / "drift.html").exists()

@@ -17,7 +17,8 @@ RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "sam build": "Makefile",
     "sam deploy --guided": "docs/deploying.md",  # needs an AWS account: said there, run by nobody here
-    "export DRIFTWHEEL_LOCAL=$PWD/.driftwheel": "docs/command.md",
+    "export PATH=$PWD/.venv/bin:$PATH DRIFTWHEEL_LOCAL=$PWD/.driftwheel": "tests/loop/test_demo.py",
+    "cd .driftwheel/demo/files": "tests/loop/test_demo.py",
 }
 
 

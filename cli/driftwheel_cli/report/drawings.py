@@ -93,7 +93,8 @@ def timeline(spans: Mapping[str, Sequence[str | None]]) -> str:
     with drawing(6.4, 0.5 + 0.26 * len(names), "timeline") as (axes, finish):
         for place, name in enumerate(names):
             first, last = map(_day, found[name])
-            axes.barh(place, max(last - first, 0.01), left=first, height=0.55, color=NOW if place else WORSE)
+            colour = WORSE if name == "holdout" else NOW
+            axes.barh(place, max(last - first, 0.01), left=first, height=0.55, color=colour)
         axes.set_yticks(range(len(names)), names)
         locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)

@@ -102,16 +102,21 @@ def _columns(profile: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]
 
 
 def _column(name: str, column: dict[str, Any]) -> dict[str, Any]:
-    picture = ""
+    picture = words = ""
     if column.get("histogram"):
         picture = drawings.histogram(column["histogram"]["edges"], column["histogram"]["counts"], name)
     elif column.get("top"):
         picture = drawings.frequencies(column["top"], name)
+    elif column.get("first"):
+        words = f"{column['first']} to {column['last']}"
+    elif column.get("distinct"):
+        words = f"{column['distinct']:,} different values, not shown: such values may name somebody"
     rows = column["given"] + column["missing"]
     gaps = {word: column.get(word, 0) for word in GAPS}
     return {
         "name": name,
         "type": column["type"],
         "picture": Markup(picture),  # noqa: S704
+        "words": words or "no value",
         "gaps": [(word.replace("_", " "), count / rows) for word, count in gaps.items() if count and rows],
     }

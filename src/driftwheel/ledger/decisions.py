@@ -10,7 +10,8 @@ from driftwheel.ledger.table import Table
 class Decision:
     """One answer: what was decided, why in a sentence, and with which numbers.
 
-    ``id`` is the decision's natural key: the same decision taken twice is one row.
+    ``at`` and ``id`` are the decision's natural key: the same decision taken twice is one row. Where ``at``
+    is the day or the run's start, ``numbers["at"]`` is the moment it was taken.
     """
 
     model: str

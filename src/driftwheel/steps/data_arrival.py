@@ -14,23 +14,22 @@ def arrive(run: Run, objects: Objects, ledger: ObjectLedger, artifact_bucket: st
     """Check the frozen data set; ``refused`` when no source object is left to read."""
     frozen = objects.read_json(S3Uri.parse(run.data_uri))["objects"]
     refused: list[Refusal] = []
-    readable = source_bytes = data_bytes = 0
+    sources = files = size = data_bytes = 0
     for entry in frozen:
         refusal = _refusal(entry, objects.size(entry["bucket"], entry["key"], entry["version"]))
         if refusal is None:
-            readable += entry["role"] == "source"
-            source_bytes += entry["size"]
+            sources += entry["role"] == "source"
+            files += 1
+            size += entry["size"]
             data_bytes += entry["size"] * (entry["role"] != "labels")
             continue
         refused.append(refusal)
         set_aside(run, entry, refusal, objects, ledger, artifact_bucket)
-    outcome = "ready" if readable else "refused"
-    if not readable and not refused:
+    outcome = "ready" if sources else "refused"
+    if not sources and not refused:
         refused.append(Refusal(code="no-data", message=f"the data set of {run.model} holds no source file"))
     engine = run.spec.preprocessing.engine_for(data_bytes)
-    return DataArrivalSection(
-        outcome=outcome, objects=readable, size_bytes=source_bytes, engine=engine, refused=refused
-    )
+    return DataArrivalSection(outcome=outcome, objects=files, size_bytes=size, engine=engine, refused=refused)
 
 
 def set_aside(

@@ -150,8 +150,8 @@ def section_of(verdict: Verdict, arn: str, evaluation: S3Uri) -> EvaluationGateS
     )
 
 
-def remember(run: Run, verdict: Verdict, decisions: Decisions) -> None:
-    """Write the verdict to the decision ledger; twice is once."""
+def remember(run: Run, verdict: Verdict, decisions: Decisions, now: str) -> None:
+    """Write the verdict to the decision ledger; twice is once, and the first moment stands."""
     numbers = verdict.model_dump(mode="json", include={"metric", "rows", "challenger", "champion", "gain"})
     decisions.record(
         Decision(
@@ -161,7 +161,7 @@ def remember(run: Run, verdict: Verdict, decisions: Decisions) -> None:
             step="evaluation_gate",
             outcome=verdict.decision,
             reason=verdict.sentence,
-            numbers=numbers,
+            numbers=numbers | {"at": now},
             run_id=run.run_id,
         )
     )

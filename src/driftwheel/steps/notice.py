@@ -25,6 +25,7 @@ ACTIONS = {
     "cooldown": "Nothing.",
     "waiting_for_labels": "Deliver labels: `driftwheel label {model} FILE`.",
     "quiet_period": "Nothing.",
+    "no_source": "Drop a source file: `driftwheel drop FILE --model {model}`.",
     "new_files": "Nothing: the new model must beat the champion before it serves.",
     "drift": "Nothing: the new model must beat the champion before it serves.",
     "nothing_new": "Look at the page; `driftwheel retrain {model}` asks for a run now.",

@@ -91,7 +91,7 @@ def record(run: Run, now: str, objects: Objects, ledger: Ledger, artifact_bucket
             step="record_outcome",
             outcome=outcome.status,
             reason=outcome.sentence,
-            numbers=run.evaluation_gate.metrics if run.evaluation_gate else {},
+            numbers=(run.evaluation_gate.metrics if run.evaluation_gate else {}) | {"at": now},
             run_id=run.run_id,
         )
     )

@@ -131,6 +131,8 @@ def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime, finding: Findin
     return Situation(
         now=now.timestamp(),
         pending=len(pending),
+        sourceless=all(row.role != "source" for row in pending)
+        and all(run.status == "refused" for run in runs),
         newest_arrival=max((_epoch(row.received) for row in pending), default=0.0),
         lease_run=lease.run_id if lease else "",
         lease_until=lease.expires_at if lease else 0.0,

@@ -58,6 +58,8 @@ def _drifted(situation: Situation, spec: ModelSpec) -> bool:
 
 def _by_arrival(situation: Situation, spec: ModelSpec) -> Answer:
     files = f"{situation.pending} new {'file' if situation.pending == 1 else 'files'}"
+    if situation.sourceless:
+        return Wait(None, "no_source", f"{files}, no source file among what has arrived: waiting for one")
     quiet_until = situation.newest_arrival + spec.triggers.quiet_seconds
     if quiet_until > situation.now:
         sentence = f"{files}, the last one less than {spec.triggers.quiet_seconds} s ago"

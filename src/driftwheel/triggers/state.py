@@ -10,7 +10,8 @@ Severity = Literal["minor", "major"]
 class Situation:
     """One model at one moment. Times are epoch seconds.
 
-    ``pending`` counts object versions no run has used, ``losses`` the runs since the last promotion that
+    ``pending`` counts object versions no run has used; ``sourceless`` says that none of them is a source file
+    and no run has found one either. ``losses`` counts the runs since the last promotion that
     brought no better model, ``labelled_rows`` the captured rows with labels since the champion's data was
     frozen. ``drift`` is what the latest check found, ``drifted_windows`` in how many of the last
     ``triggers.of_windows`` checks drift was large enough to retrain, that one included. ``cost_today`` is
@@ -19,6 +20,7 @@ class Situation:
 
     now: float
     pending: int = 0
+    sourceless: bool = False
     newest_arrival: float = 0.0
     lease_run: str = ""
     lease_until: float = 0.0

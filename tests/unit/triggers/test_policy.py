@@ -36,6 +36,16 @@ def test_files_wait_until_the_drop_is_over_and_then_start_one_run() -> None:
     assert code(replace(dropping, now=NOW + 2)) == "new_files"
 
 
+def test_files_to_join_wait_for_a_file_to_join_them_to() -> None:
+    weather = replace(QUIET, pending=1, sourceless=True, newest_arrival=NOW - 60)
+
+    assert decide(weather, SPEC) == Wait(
+        None, "no_source", "1 new file, no source file among what has arrived: waiting for one"
+    )
+    assert code(replace(weather, sourceless=False)) == "new_files"
+    assert code(weather, manual=True) == "asked"
+
+
 @pytest.mark.case("DR-03")
 def test_drift_without_labels_waits_for_labels_and_for_no_clock() -> None:
     answer = decide(replace(DRIFTED, labelled_rows=999), SPEC)

@@ -132,12 +132,31 @@ def test_what_a_run_never_came_to_is_named() -> None:
     assert "The drift report is not recorded any more" in seen
 
 
+def test_what_is_not_drawn_is_said() -> None:
+    run = copy.deepcopy(PROFILE)
+    run["columns"] |= {
+        "tail": {"type": "category", "given": 90, "missing": 0, "distinct": 1234},
+        "when": {"type": "timestamp", "given": 9, "missing": 0, "first": "2013-01-01", "last": "2013-02-01"},
+    }
+    pinned = run | {"time": {"train": PROFILE["time"]["train"]}}
+
+    page, other = (page_of(Artifacts(RUN, VERDICT, found, None, None), []) for found in (run, pinned))
+
+    assert "1,234 different values, not shown" in page
+    assert "2013-01-01 to 2013-02-01" in page
+    assert "The holdout judges; it is never trained on." in page
+    assert "The holdout judges" not in other
+    assert "pinned by an earlier run" in other
+
+
 def test_a_first_champion_has_nobody_to_be_compared_with() -> None:
     first = VERDICT | {"champion": None, "gain": None, "slices": []}
 
     html = page(verdict=first)
 
     assert "there was no champion yet" in text(html)
+    assert "It scored 10,996 pinned rows" in text(html)
+    assert "Both scored" not in html
     assert "gain in auc" not in html
 
 
