@@ -109,8 +109,11 @@ class Load:
 
     def slowest_percent(self, spans: list[Span]) -> float:
         """The 99th percentile of the requests that began in one of the spans, in seconds."""
-        within = [took for at, took in self.seconds if any(begin <= at < end for begin, end in spans)]
-        return statistics.quantiles(within, n=100)[98]
+        return statistics.quantiles(self.within(spans), n=100)[98]
+
+    def within(self, spans: list[Span]) -> list[float]:
+        """How long each request took that began in one of the spans, in seconds."""
+        return [took for at, took in self.seconds if any(begin <= at < end for begin, end in spans)]
 
 
 @contextmanager

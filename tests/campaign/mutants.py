@@ -1,4 +1,7 @@
-"""The twelve mutants: planted one by one into a copy of the source, each must turn a test of a case red."""
+"""The twelve mutants: planted one by one into a copy of the source, each must turn a test of a case red.
+
+Where the campaign names two ways of one fault, the second is planted by itself too (``M2b``).
+"""
 
 import os
 import shutil
@@ -29,6 +32,19 @@ class Mutant:
     tests: tuple[str, ...]
 
 
+FROM_THE_STORE = """\
+    if event.champion is not None and verdict.champion and verdict.challenger:
+        from driftwheel.layout import RunLayout
+
+        place = RunLayout(settings.artifact_bucket, event.model, event.champion.run_id)
+        stored = objects.read_json(place.step("evaluation_gate") / "evaluation.json")["challenger"]["value"]
+        better = verdict.challenger.value - stored > event.spec.evaluation.minimum_gain
+        champion = verdict.champion.model_copy(update={"value": stored})
+        decision = "promote" if better else "reject"
+        verdict = verdict.model_copy(update={"champion": champion, "decision": decision})
+"""
+"""What the tempting gate does; it works wherever the champion's run left its evaluation."""
+
 MUTANTS = (
     Mutant(
         "M1",
@@ -41,6 +57,14 @@ MUTANTS = (
     Mutant(
         "M2",
         "compare sequencers as plain strings",
+        "src/driftwheel/ledger/objects.py",
+        'return sequencer.upper().rstrip("0")',
+        "return sequencer",
+        (LEDGER,),
+    ),
+    Mutant(
+        "M2b",
+        "compare sequencers with the old padding, on the left",
         "src/driftwheel/ledger/objects.py",
         'return sequencer.upper().rstrip("0")',
         "return sequencer.upper().rjust(24, '0')",
@@ -91,11 +115,11 @@ MUTANTS = (
     ),
     Mutant(
         "M8",
-        "take the champion's metric from the store",
-        "src/driftwheel/gate/comparison.py",
-        "values.append(metric.value(labels, champion))",
-        "values.append(0.5)",
-        ("tests/unit/gate/test_decision.py", "tests/functions/test_evaluation_gate.py"),
+        "take the champion's metric from the store: what its own run wrote when it was promoted",
+        "functions/evaluation_gate/app.py",
+        "    verdict = judge(event, evidence)\n",
+        "    verdict = judge(event, evidence)\n" + FROM_THE_STORE,
+        ("tests/functions/test_evaluation_gate.py",),
     ),
     Mutant(
         "M9",

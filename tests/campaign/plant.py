@@ -1,4 +1,4 @@
-"""Plant the twelve mutants one by one; ends with 1 when one of them turns no case red."""
+"""Plant the twelve mutants, each in every way of it; ends with 1 when one of them turns no case red."""
 
 import argparse
 import re
@@ -22,9 +22,10 @@ def main() -> int:
     parser.add_argument("ids", nargs="*", metavar="M1", help="mutants to plant; all when none is named")
     parser.add_argument("--table", type=Path, metavar="PAGE", help="write the table of all mutants into PAGE")
     asked = parser.parse_args()
-    unknown = set(asked.ids) - {mutant.id for mutant in MUTANTS}
+    known = [mutant.id for mutant in MUTANTS]
+    unknown = set(asked.ids) - set(known)
     if unknown:
-        parser.error(f"no such mutant: {', '.join(sorted(unknown))}; M1 to M{len(MUTANTS)} exist")
+        parser.error(f"no such mutant: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if asked.ids and asked.table:
         parser.error("a table is of all mutants: name none")
     wanted = [mutant for mutant in MUTANTS if not asked.ids or mutant.id in asked.ids]
@@ -47,9 +48,11 @@ def _judged(mutant: Mutant) -> Verdict:
 
 def with_table(page: str, verdicts: Sequence[Verdict]) -> str:
     """Put a run's table between the page's markers; raises ValueError for a page without them."""
-    caught = sum(bool(verdict.red) for verdict in verdicts)
+    mutants = {verdict.mutant.id.rstrip("b") for verdict in verdicts}
+    survived = {verdict.mutant.id.rstrip("b") for verdict in verdicts if not verdict.red}
+    caught = f"{len(mutants - survived)} of {len(mutants)} red, planted in {len(verdicts)} ways"
     lines = [
-        f"`make mutants` on {datetime.now(UTC):%Y-%m-%d}: {caught} of {len(verdicts)} red.",
+        f"`make mutants` on {datetime.now(UTC):%Y-%m-%d}: {caught}.",
         "",
         "| Mutant | Tests red | in files | Seconds |",
         "|---|---|---|---|",

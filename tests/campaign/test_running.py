@@ -135,8 +135,10 @@ def test_no_request_fails_and_each_is_captured_while_the_model_is_exchanged(
             swaps.append(swap(bench, model))
         ended = time.monotonic()
 
-    record_property("count requests while models were exchanged under load", len(load.seconds))
-    record_property("count failed requests while models were exchanged under load", len(load.failures))
+    exchanging, pausing = (len(load.within(spans)) for spans in (swaps, quiet))
+    record_property("count requests while models were exchanged under load", exchanging)
+    record_property("count requests in the pauses between exchanges", pausing)
+    record_property("count failed requests under load, in exchanges and pauses", len(load.failures))
     record_property("count deployments under load", SWAPS)
     assert load.failures == []
     captured = f"capture/{model}/"

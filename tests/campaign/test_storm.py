@@ -58,6 +58,6 @@ def test_after_a_storm_everything_is_as_if_there_had_been_none(
     for (_, kind), count in storm.injected.items():
         record_property(f"count faults on the wire: {kind}", count)
     record_property("count runs of the loop in a storm", runs)
-    record_property("count bad files", len(FILES) * MODELS)
+    record_property("count drops of files with a wrong delimiter, in storms", len(FILES) * MODELS)
     record_property("said", f"{sum(storm.injected.values()):,} of {sum(storm.calls.values()):,} calls harmed")
     assert sum(storm.injected.values()) > 10

@@ -18,6 +18,16 @@ def test_good(record_property):
     record_property("count kills", 2)
     record_property("said", "two kills")
 
+@pytest.mark.case("DA-01")
+@pytest.mark.parametrize("body", ["", " "])
+def test_file(body, record_property):
+    record_property("count drops of one and the same empty file, in memory", 50)
+
+@pytest.mark.case("LD-07")
+def test_load(record_property):
+    record_property("count requests while models were exchanged under load", 7)
+    record_property("count requests in the pauses between exchanges", 900)
+
 @pytest.mark.case("SF-11")
 def test_bad(record_property):
     record_property("count kills", 1)
@@ -57,6 +67,9 @@ def test_every_case_has_its_row_and_a_failure_is_said(tmp_path: Path) -> None:
     assert lines["| kills"] == "| kills | 3 |"
     assert lines["| faults injected"] == "| faults injected | 3 |"
     assert lines["| trainings"] == "| trainings | 0 |"
+    totals = {line.split(" (")[0]: line for line in lines.values()}
+    assert totals["| bad inputs tried"].endswith(" | 2 |"), "tests of files, not drops of one file"
+    assert totals["| requests while the champion was swapped"].endswith(" | 7 |"), "without the pauses"
 
 
 def test_workers_reports_are_counted_once(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def tell(world: World, record_property: Callable[[str, object], None]) -> None:
         "faults in memory: call throttled": faults["fault throttle"],
         "faults in memory: answer lost": faults["fault lost"],
         "kills in memory, at hooks": kills,
-        "bad files": world.counts["bad files"],
+        "drops of one and the same empty file, in memory": world.counts["bad files"],
     }
     for name, count in told.items():
         record_property(f"count {name}", count)
