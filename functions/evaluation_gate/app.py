@@ -13,7 +13,15 @@ from driftwheel.aws.settings import Settings
 from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.table import Table
 from driftwheel.run import Run
-from driftwheel.steps.evaluation_gate import judge, publish, read_evidence, register, remember, section_of
+from driftwheel.steps.evaluation_gate import (
+    check_model,
+    judge,
+    publish,
+    read_evidence,
+    register,
+    remember,
+    section_of,
+)
 
 settings = Settings.from_env()
 logger = Logger(service="evaluation_gate")
@@ -32,6 +40,7 @@ def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     if event.training_launch is None:
         raise ValueError(f"run {event.run_id} has no trained model to judge")
     evidence = read_evidence(objects, event.training_launch.output_uri)
+    check_model(objects, event.training_launch.model_data_url)
     verdict = judge(event, evidence)
     evaluation = publish(event, verdict, evidence, objects, settings.artifact_bucket)
     arn = register(event, verdict, evaluation, settings.stack, sagemaker)

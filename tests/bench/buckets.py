@@ -31,9 +31,11 @@ class MemoryS3:
         return answer
 
     def get_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:
-        answer: dict[str, Any] = self._faults.call(
-            "GetObject", lambda: {"Body": Body(self._read(Bucket, Key, VersionId, "GetObject"))}
-        )
+        def read() -> dict[str, Any]:
+            body = self._read(Bucket, Key, VersionId, "GetObject")
+            return {"Body": Body(body), "ContentLength": len(body)}
+
+        answer: dict[str, Any] = self._faults.call("GetObject", read)
         return answer
 
     def head_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:

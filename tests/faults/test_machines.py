@@ -1,8 +1,14 @@
-"""SM-04 through the shipped state machine: a run whose job found no machine goes on with the next type."""
+"""Jobs that fail, and jobs that leave no whole model, through the shipped state machine (SM-04, SM-07)."""
+
+from typing import Any
 
 import pytest
 
+from driftwheel.layout import S3Uri
+from driftwheel.run import Run
+from driftwheel.steps.evaluation_gate import check_model
 from tests.bench.world import World
+from tests.functions.test_evaluation_gate import model_archive
 from tests.oracle.in_memory import assert_world
 
 TRAINING = "training: {algorithm: xgboost, instance: ml.m5.large, fallback_instances: [ml.m5.xlarge]}\n"
@@ -64,3 +70,52 @@ def test_a_fault_of_code_or_data_is_not_tried_on_another_machine(kind: str) -> N
     assert status == "failed"
     assert f"{kind}: said so" in outcome
     assert len(world.sagemaker.jobs) == 1
+
+
+class Checked(World):
+    """A world whose jobs leave a real archive, and whose gate reads it as the product's does."""
+
+    harmed: bytes | None = None
+    """What the next job leaves."""
+    leaves = True
+
+    def _trained(self) -> bytes:
+        super()._trained()
+        return model_archive(self.counts["trained"]) if self.harmed is None else self.harmed
+
+    def end_job(self, name: str, status: str = "Completed", reason: str = "") -> None:
+        super().end_job(name, status, reason)
+        if not self.leaves:
+            where = S3Uri.parse(self.sagemaker.jobs[name]["ModelArtifacts"]["S3ModelArtifacts"])
+            del self.s3.versions[where.bucket, where.key]
+
+    def _evaluation_gate(self, payload: Any) -> Any:
+        launched = Run.model_validate(payload).training_launch
+        assert launched is not None
+        check_model(self.objects, launched.model_data_url)
+        return super()._evaluation_gate(payload)
+
+
+@pytest.mark.case("SM-07")
+@pytest.mark.parametrize("harm", ["absent", "no bytes", "cut in the middle", "no model"])
+def test_a_completed_job_without_a_whole_model_fails_its_run_and_the_champion_stays(harm: str) -> None:
+    whole = model_archive()
+    bodies = {"no bytes": b"", "cut in the middle": whole[: len(whole) // 2], "no model": b"not an archive"}
+    world = Checked()
+    with world.hooked():
+        world.register()
+        world.drop("parcels", "one.csv", b"1")
+        world.settle()
+        champion = world.ledger.champions.get("parcels")
+        world.harmed, world.leaves = bodies.get(harm), harm != "absent"
+        world.drop("parcels", "two.csv", b"2")
+        world.settle()
+    world.leaves = True
+    assert_world(world)
+    assert champion is not None
+    assert world.ledger.champions.get("parcels") == champion
+    run = world.ledger.runs.of_model("parcels")[0]
+    assert run.status == "failed"
+    assert "ArtifactInvalid: s3://" in run.outcome
+    assert "model.tar.gz is missing" in run.outcome or "cannot be unpacked" in run.outcome
+    assert sum(world.alerts.values()) == 1

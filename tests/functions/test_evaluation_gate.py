@@ -1,8 +1,10 @@
 """EvaluationGate as shipped: from a training job's evidence to a verdict in the registry."""
 
 import gzip
+import hashlib
 import io
 import json
+import random
 import tarfile
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +21,7 @@ from .conftest import Context, World
 RUN_ID = "0f3c5a9be17d2468"
 PREFIX = f"runs/flights/{RUN_ID}"
 OUTPUT = f"{PREFIX}/training_launch/driftwheel-flights-{RUN_ID}/output/output.tar.gz"
+MODEL = OUTPUT.replace("output.tar.gz", "model.tar.gz")
 Events = Callable[[str], dict[str, Any]]
 
 
@@ -56,14 +59,34 @@ def write_output(world: World, scores: bytes, leave_out: str = "", baseline: byt
         "metrics.json": b"{}",
         "probe.json": b"{}",
     }
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, body in parts.items():
-            if name != leave_out:
-                info = tarfile.TarInfo(name)
-                info.size = len(body)
-                archive.addfile(info, io.BytesIO(body))
-    world.put(world.artifacts, OUTPUT, packed.getvalue())
+    world.put(
+        world.artifacts, OUTPUT, packed({name: body for name, body in parts.items() if name != leave_out})
+    )
+    world.put(world.artifacts, MODEL, MODEL_ARCHIVE)
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """A ``.tar.gz`` of these files."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        for name, body in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(body)
+            archive.addfile(info, io.BytesIO(body))
+    return target.getvalue()
+
+
+def model_archive(seed: int = 8, **changed: bytes) -> bytes:
+    """A model artifact whose manifest describes it; then some of its files are changed."""
+    trees = random.Random(seed).randbytes(40_000).hex()
+    names = {"model": f'{{"learner": "{trees}"}}'.encode(), "recipe": b"{}", "params": b"{}"}
+    files = {f"{name}.json": body for name, body in names.items()} | {"golden.jsonl": b"{}\n"}
+    listed = {name: {"sha256": hashlib.sha256(body).hexdigest()} for name, body in files.items()}
+    manifest = json.dumps({"files": listed}).encode()
+    return packed(files | {"manifest.json": manifest} | {f"{n}.json": body for n, body in changed.items()})
+
+
+MODEL_ARCHIVE = model_archive()
 
 
 CHAMPION = {
@@ -73,6 +96,13 @@ CHAMPION = {
     "endpoint_config": "c",
     "model_package_arn": "p",
 }
+
+
+def remembered(world: World, value: float) -> None:
+    """What the champion's own run wrote when it was promoted: a number from other rows, which may mislead."""
+    evaluation = {"challenger": {"value": value}}
+    place = f"runs/flights/{CHAMPION['run_id']}/evaluation_gate/evaluation.json"
+    world.put(world.artifacts, place, json.dumps(evaluation).encode())
 
 
 def test_the_first_good_model_is_promoted_and_registered_as_approved(
@@ -141,6 +171,7 @@ def test_only_a_challenger_that_beats_the_champion_is_promoted(
     status: str,
 ) -> None:
     write_output(world, predictions(challenger, champion))
+    remembered(world, 0.5)
 
     section = world.load("evaluation_gate").handler(
         event("evaluation_gate") | {"champion": CHAMPION}, context
@@ -181,26 +212,93 @@ def test_both_models_metrics_are_computed_from_this_runs_rows(
 ) -> None:
     scores = predictions(0.5, 1.5)
     write_output(world, scores)
+    remembered(world, 0.999)
 
     section = world.load("evaluation_gate").handler(
         event("evaluation_gate") | {"champion": CHAMPION}, context
     )
 
     found = section["metrics"]
+    assert section["outcome"] == "promote", "whatever the champion once reached on other rows"
     assert found["challenger"]["value"] == pytest.approx(area_under_curve(scores, 2), abs=1e-6)
     assert found["champion"]["value"] == pytest.approx(area_under_curve(scores, 3), abs=1e-6)
 
 
 @pytest.mark.case("SM-07")
-def test_a_job_without_its_evidence_is_a_named_fault(world: World, event: Events, context: Context) -> None:
+def test_a_job_without_all_of_its_evidence_is_a_named_fault(
+    world: World, event: Events, context: Context
+) -> None:
     write_output(world, predictions(0.5, None), leave_out="probe.json")
 
     with pytest.raises(ArtifactInvalid, match=r"lacks probe\.json"):
         world.load("evaluation_gate").handler(event("evaluation_gate"), context)
 
 
+BROKEN_MODELS: dict[str, tuple[bytes | None, str]] = {
+    "absent": (None, r"model\.tar\.gz is missing"),
+    "no bytes": (b"", r"model\.tar\.gz: model\.tar\.gz cannot be unpacked"),
+    "cut in the middle": (MODEL_ARCHIVE[: len(MODEL_ARCHIVE) // 2], "cannot be unpacked: EOFError"),
+    "one file changed": (
+        model_archive(recipe=b"{ }"),
+        r"recipe\.json is not the file its manifest describes",
+    ),
+    "empty of files": (packed({}), r"has no manifest\.json: it was never finished"),
+}
+
+
 @pytest.mark.case("SM-07")
-def test_a_truncated_archive_is_a_named_fault(world: World, event: Events, context: Context) -> None:
+@pytest.mark.parametrize("name", BROKEN_MODELS)
+def test_a_completed_job_without_a_whole_model_becomes_no_version(
+    world: World, event: Events, context: Context, name: str
+) -> None:
+    body, sentence = BROKEN_MODELS[name]
+    write_output(world, predictions(0.5, 1.5))
+    if body is None:
+        world.client("s3").delete_object(Bucket=world.artifacts, Key=MODEL)
+    else:
+        world.put(world.artifacts, MODEL, body)
+
+    with pytest.raises(ArtifactInvalid, match=sentence) as caught:
+        world.load("evaluation_gate").handler(event("evaluation_gate") | {"champion": CHAMPION}, context)
+
+    assert MODEL in str(caught.value)
+    sagemaker = world.client("sagemaker")
+    assert not sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
+    assert Decisions(world.table).of_model("flights") == []
+
+
+def with_scores(scores: bytes, word: str, column: int, rows: int) -> bytes:
+    """The same predictions, with a word in place of a column's first scores."""
+    lines = [line.split(",") for line in gzip.decompress(scores).decode().splitlines()]
+    for cells in lines[1 : rows + 1]:
+        cells[column] = word
+    return gzip.compress("\n".join(",".join(cells) for cells in lines).encode() + b"\n", mtime=0)
+
+
+@pytest.mark.case("SM-07")
+@pytest.mark.parametrize("rows", [1, 2_000])
+@pytest.mark.parametrize("word", ["nan", "inf", ""])
+def test_a_model_whose_scores_are_no_numbers_is_rejected_with_their_count(
+    world: World, event: Events, context: Context, word: str, rows: int
+) -> None:
+    write_output(world, with_scores(predictions(0.5, 1.5), word, 2, rows))
+
+    section = world.load("evaluation_gate").handler(
+        event("evaluation_gate") | {"champion": CHAMPION}, context
+    )
+
+    assert section["outcome"] == "reject"
+    (reason,) = section["reasons"]
+    assert reason["code"] == "predictions_unusable"
+    assert f"no usable score for {rows} of 2000 rows" in reason["sentence"]
+    package = world.client("sagemaker").describe_model_package(ModelPackageName=section["model_package_arn"])
+    assert package["ModelApprovalStatus"] == "Rejected"
+
+
+@pytest.mark.case("SM-07")
+def test_a_truncated_archive_of_evidence_is_a_named_fault(
+    world: World, event: Events, context: Context
+) -> None:
     world.put(world.artifacts, OUTPUT, gzip.compress(b"x" * 2000)[:40])
 
     with pytest.raises(ArtifactInvalid):

@@ -31,8 +31,16 @@ from tests.security import asked
 ROOT = Path(__file__).parents[2]
 START_SECONDS, STOP_SECONDS, REST_SECONDS = 120, 90, 120
 COMMAND_SECONDS = 900
-CANARIES = {"data": "AKIA" + "PLANTEDINANID001", "environment": "hunter2-planted-in-the-environment"}
+CANARIES = {
+    "data": "AKIA" + "PLANTEDINANID001",
+    "card": "4012" + "888888881881",
+    "e-mail": "planted.person" + "@canary.example",
+    "environment": "hunter2-planted-in-the-environment",
+    "metadata": "planted-in-an-objects-metadata",
+}
 """Planted where secrets and people's data are, and may come out nowhere."""
+PLANTED = {3: f"-{CANARIES['data']}", 5: f"-{CANARIES['card']}", 7: f"-{CANARIES['e-mail']}"}
+"""Last digit of a row's number → what its key ends with."""
 SPEC = """
 model: parcels
 source: {prefix: data/parcels/, key: [id]}
@@ -71,7 +79,7 @@ class Parcels:
             late = self.dice.random() < 1 / (1 + 2.718 ** (-2 * signal_))
             found.append(
                 {
-                    "id": f"p{self.next_id}" + (f"-{CANARIES['data']}" if self.next_id % 10 == 3 else ""),
+                    "id": f"p{self.next_id}{PLANTED.get(self.next_id % 10, '')}",
                     "at": f"2024-0{1 + self.next_id // 20_000}-{1 + self.next_id // 800 % 25:02d} "
                     f"{self.next_id % 800 // 34:02d}:{self.next_id % 34:02d}",
                     "depot": depot,
@@ -293,7 +301,12 @@ class Loop:
         return Table(resource.Table(self.names["table"]))
 
     def drop(self, key: str, body: bytes) -> str:
-        answer = self.client("s3").put_object(Bucket=self.names["landing_bucket"], Key=key, Body=body)
+        answer = self.client("s3").put_object(
+            Bucket=self.names["landing_bucket"],
+            Key=key,
+            Body=body,
+            Metadata={"uploaded-by": CANARIES["metadata"]},
+        )
         return str(answer["VersionId"])
 
     def captured(self, prefix: str, under: str = "capture/parcels/") -> int:

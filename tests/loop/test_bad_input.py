@@ -1,12 +1,15 @@
 """Broken files as a person meets them: the real command against a running stack, and what it answers."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from driftwheel.layout import S3Uri
 from driftwheel.ledger.champions import ChampionRow
+from driftwheel.run import Run
 from driftwheel_cli.main import cli
 
 from .conftest import CANARIES, ROOT, SPEC, Loop, Parcels
@@ -16,10 +19,10 @@ HEADER = GOOD.splitlines(keepends=True)[0]
 
 
 def secrets_in(column: int) -> bytes:
-    """The good file with a planted secret in two of three cells of a column of numbers."""
+    """The good file with a planted secret or address in two of three cells of a column of numbers."""
     lines = [line.split(",") for line in GOOD.decode().splitlines()]
     for number, cells in enumerate(lines[1:]):
-        cells[column] = CANARIES["data"] if number % 3 else cells[column]
+        cells[column] = (cells[column], CANARIES["data"], CANARIES["e-mail"])[number % 3]
     return ("\n".join(map(",".join, lines)) + "\n").encode()
 
 
@@ -91,7 +94,7 @@ def test_a_broken_file_is_refused_by_name_place_and_remedy_and_changes_nothing(
     read = " ".join(result.output.split())
     for word in (f"data/parcels/{name}.csv", "quarantined", *words):
         assert word in read, result.output
-    assert CANARIES["data"] not in result.output
+    assert not [name for name, planted in CANARIES.items() if planted in result.output]
     rows = serving.ledger.objects.of_key("parcels", f"data/parcels/{name}.csv")
     assert [row.state for row in rows] == ["quarantined"]
     assert rows[0].reason.startswith(f"{code}: ")
@@ -103,6 +106,38 @@ def test_a_broken_file_is_refused_by_name_place_and_remedy_and_changes_nothing(
     (said,) = [line for line in lines if line.startswith("! parcels: quarantined: ")]
     assert said.startswith(f"! parcels: quarantined: {rows[0].reason}")
     assert "  do: drop it mended; or mend model.yaml, then: driftwheel replay parcels" in lines
+
+
+@pytest.mark.case("SM-07")
+def test_the_shipped_gate_refuses_a_trained_model_that_is_absent_empty_or_cut(serving: Loop) -> None:
+    champion, s3 = champion_of(serving), serving.client("s3")
+    run = serving.runs()[-1]
+    states = serving.client("stepfunctions")
+    passed = json.loads(states.describe_execution(executionArn=run.execution_arn)["output"])
+    gate = {name: value for name, value in passed.items() if name in Run.model_fields}
+    for later in ("evaluation_gate", "deployment", "record_outcome"):
+        gate.pop(later, None)
+    trained = S3Uri.parse(passed["training_launch"]["model_data_url"])
+    whole = s3.get_object(Bucket=trained.bucket, Key=trained.key)["Body"].read()
+    versions = len(serving.client("sagemaker").list_model_packages()["ModelPackageSummaryList"])
+    function = serving.names["drift_check_function"].replace("drift-check", "evaluation-gate")
+    for harm, body in {"absent": None, "empty": b"", "cut": whole[: len(whole) // 2]}.items():
+        place = S3Uri(trained.bucket, f"runs/parcels/{run.run_id}/{harm}/model.tar.gz")
+        if body is not None:
+            s3.put_object(Bucket=place.bucket, Key=place.key, Body=body)
+        launched = passed["training_launch"] | {"model_data_url": str(place)}
+
+        answer = serving.client("lambda").invoke(
+            FunctionName=function, Payload=json.dumps(gate | {"training_launch": launched})
+        )
+
+        told = json.load(answer["Payload"])
+        assert answer.get("FunctionError"), harm
+        assert told["errorType"] == "ArtifactInvalid"
+        assert f"{harm}/model.tar.gz" in told["errorMessage"]
+        assert ("is missing" if body is None else "cannot be unpacked") in told["errorMessage"]
+    assert len(serving.client("sagemaker").list_model_packages()["ModelPackageSummaryList"]) == versions
+    assert champion_of(serving) == champion
 
 
 def test_every_refusal_met_here_is_in_the_table_people_read() -> None:

@@ -22,13 +22,17 @@ class Objects:
 
     def read(self, uri: S3Uri) -> bytes:
         """Read a small object; raises ArtifactInvalid when it is not there."""
+        return bytes(self.open(uri)[0].read())
+
+    def open(self, uri: S3Uri) -> tuple[Any, int]:
+        """Open an object to be read once, and say its bytes; raises ArtifactInvalid without it."""
         try:
-            body: bytes = self._s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
+            answer = self._s3.get_object(Bucket=uri.bucket, Key=uri.key)
         except ClientError as error:
             if error.response["Error"]["Code"] in GONE:
                 raise ArtifactInvalid(f"{uri} is missing") from error
             raise
-        return body
+        return answer["Body"], int(answer["ContentLength"])
 
     def read_version(self, bucket: str, key: str, version: str) -> bytes:
         """Read one version of a small object; raises ObjectGone when it was deleted meanwhile."""

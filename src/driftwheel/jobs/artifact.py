@@ -11,11 +11,13 @@ limits.
 
 import gzip
 import hashlib
+import io
 import json
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -71,23 +73,28 @@ def read_members(
     Refused: links, devices, FIFOs, absolute names, ``..``, names that ``allowed`` does not know, a name
     twice, too many members, too many bytes, too high a compression ratio, damage. Raises ArtifactInvalid.
     """
-    packed = archive.stat().st_size
-    seen: set[str] = set()
-    total = 0
-    try:
-        with gzip.open(archive) as stream, tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|") as tar:
-            for count, info in enumerate(tar, start=1):
-                if count > limits.members:
-                    raise ArtifactInvalid(f"{archive.name} has more than {limits.members} members")
-                if info.isdir() and _inside(info.name):
-                    continue
-                _check_member(info, archive.name, allowed, seen)
-                total += info.size
-                _check_size(total, packed, archive.name, limits)
-                content = cast("BinaryIO", tar.extractfile(info)).read()
-                yield Member(_name(info), content)
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise ArtifactInvalid(f"{archive.name} cannot be unpacked: {type(error).__name__}") from error
+    with archive.open("rb") as packed:
+        size = archive.stat().st_size
+        for name, content in _files(packed, archive.name, size, lambda _, file: file.read(), limits, allowed):
+            yield Member(name, content)
+
+
+def verify(packed: BinaryIO, name: str, size: int) -> None:
+    """Read a packed model artifact to its end and compare every file with its manifest; nothing is written.
+
+    Raises ArtifactInvalid as ``extract`` does. ``name`` and ``size`` say what is read.
+    """
+
+    def taken(member: str, file: io.BufferedReader) -> bytes:
+        return file.read() if member == MANIFEST else hashlib.file_digest(file, "sha256").digest()
+
+    found = dict(_files(packed, name, size, taken))
+    if MANIFEST not in found:
+        raise ArtifactInvalid(f"{name} has no {MANIFEST}: it was never finished")
+    _, wanted = _listed(found[MANIFEST])
+    _check_names(found.keys(), wanted.keys())
+    for member, digest in wanted.items():
+        _check_digest(member, found[member].hex(), digest)
 
 
 def extract(archive: Path, folder: Path, limits: Limits = LIMITS) -> None:
@@ -113,26 +120,17 @@ def check(folder: Path) -> dict[str, Any]:
     Raises ArtifactInvalid for a missing, additional or changed file.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        files: Mapping[str, Mapping[str, Any]] = manifest["files"]
-        digests = {str(name): str(entry["sha256"]) for name, entry in files.items()}
+        manifest, digests = _listed((folder / MANIFEST).read_bytes())
     except FileNotFoundError as error:
         raise ArtifactInvalid(f"the artifact has no {MANIFEST}: it was never finished") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtifactInvalid(f"{MANIFEST} is damaged") from error
-    present = set(names_in(folder))
-    if unknown := present - digests.keys() - {MANIFEST}:
-        raise ArtifactInvalid(f"the artifact holds {min(unknown)}, which its manifest does not list")
-    if missing := (REQUIRED - {MANIFEST} | digests.keys()) - present:
-        raise ArtifactInvalid(f"the artifact lacks {min(missing)}")
+    _check_names(set(names_in(folder)), digests.keys())
     for name, wanted in digests.items():
         path = folder / name
-        if file_sha256(path) != wanted:
-            raise ArtifactInvalid(f"{name} is not the file its manifest describes: the sha256 differs")
+        _check_digest(name, file_sha256(path), wanted)
         with path.open("rb") as stream:
             if name in MAGIC and not stream.read(16).lstrip().startswith(MAGIC[name]):
                 raise ArtifactInvalid(f"{name} is not JSON")
-    return cast("dict[str, Any]", manifest)
+    return manifest
 
 
 def describe(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -157,6 +155,55 @@ def file_sha256(path: Path) -> str:
     """Digest a file without holding it in memory."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _files(
+    packed: BinaryIO,
+    archive: str,
+    size: int,
+    read: Callable[[str, io.BufferedReader], bytes],
+    limits: Limits = LIMITS,
+    allowed: re.Pattern[str] = ALLOWED,
+) -> Iterator[tuple[str, bytes]]:
+    """Yield each file's name and what ``read`` makes of it."""
+    seen: set[str] = set()
+    total = 0
+    try:
+        with gzip.open(packed) as stream, tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|") as tar:
+            for count, info in enumerate(tar, start=1):
+                if count > limits.members:
+                    raise ArtifactInvalid(f"{archive} has more than {limits.members} members")
+                if info.isdir() and _inside(info.name):
+                    continue
+                _check_member(info, archive, allowed, seen)
+                total += info.size
+                _check_size(total, size, archive, limits)
+                name = _name(info)
+                yield name, read(name, cast("io.BufferedReader", tar.extractfile(info)))
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise ArtifactInvalid(f"{archive} cannot be unpacked: {type(error).__name__}") from error
+
+
+def _listed(content: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read a manifest: all of it, and the sha256 of each file it lists."""
+    try:
+        manifest: dict[str, Any] = json.loads(content)
+        files: Mapping[str, Mapping[str, Any]] = manifest["files"]
+        return manifest, {str(name): str(entry["sha256"]) for name, entry in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactInvalid(f"{MANIFEST} is damaged") from error
+
+
+def _check_names(present: AbstractSet[str], listed: AbstractSet[str]) -> None:
+    if unknown := present - listed - {MANIFEST}:
+        raise ArtifactInvalid(f"the artifact holds {min(unknown)}, which its manifest does not list")
+    if missing := (REQUIRED - {MANIFEST} | listed) - present:
+        raise ArtifactInvalid(f"the artifact lacks {min(missing)}")
+
+
+def _check_digest(name: str, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise ArtifactInvalid(f"{name} is not the file its manifest describes: the sha256 differs")
 
 
 def _check_member(info: tarfile.TarInfo, archive: str, allowed: re.Pattern[str], seen: set[str]) -> None:

@@ -16,10 +16,11 @@ from driftwheel.drift.monitor_files import constraints, statistics
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.gate.decision import evaluate
 from driftwheel.gate.verdict import Verdict
-from driftwheel.jobs.artifact import read_members
+from driftwheel.jobs.artifact import read_members, verify
 from driftwheel.layout import RunLayout, S3Uri
 from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.run import EvaluationGateSection, Run
+from driftwheel.steps.shortened import few_reasons
 
 EVIDENCE = re.compile(r"predictions\.csv\.gz|baseline\.json|metrics\.json|probe\.json")
 """What a training job's ``output.tar.gz`` may hold, and must."""
@@ -46,6 +47,20 @@ def read_evidence(objects: Objects, output_uri: str) -> dict[str, bytes]:
             f"{uri} lacks {', '.join(missing)}: the training job did not finish its evidence"
         )
     return found
+
+
+def check_model(objects: Objects, model_data_url: str) -> None:
+    """Read what was trained to its end before it becomes a version; raises ArtifactInvalid naming the object.
+
+    A job may be ``Completed`` and its ``model.tar.gz`` absent, empty or cut: SageMaker would say so only when
+    an endpoint cannot start.
+    """
+    uri = S3Uri.parse(model_data_url)
+    packed, size = objects.open(uri)
+    try:
+        verify(packed, "model.tar.gz", size)
+    except ArtifactInvalid as error:
+        raise ArtifactInvalid(f"{uri}: {error}; train again") from error
 
 
 def judge(run: Run, evidence: dict[str, bytes]) -> Verdict:
@@ -143,7 +158,7 @@ def section_of(verdict: Verdict, arn: str, evaluation: S3Uri) -> EvaluationGateS
     metrics = verdict.model_dump(mode="json", include={"metric", "rows", "challenger", "champion", "gain"})
     return EvaluationGateSection(
         outcome=verdict.decision,
-        reasons=[reason.model_dump(mode="json") for reason in verdict.reasons],
+        reasons=few_reasons([reason.model_dump(mode="json") for reason in verdict.reasons]),
         metrics=metrics,
         model_package_arn=arn,
         evaluation_uri=str(evaluation),

@@ -7,7 +7,7 @@ import pytest
 
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.jobs import artifact
-from driftwheel.jobs.artifact import Limits, check, describe, extract, read_members
+from driftwheel.jobs.artifact import Limits, check, describe, extract, read_members, verify
 
 CONTENT = {
     "model.json": b'{"learner": {}}',
@@ -102,6 +102,46 @@ def test_members_bytes_and_ratio_are_capped_while_unpacking(archive, tmp_path):
     ):
         with pytest.raises(ArtifactInvalid, match=word):
             list(read_members(bomb, limits))
+
+
+def test_an_artifact_of_ours_is_verified_as_it_is_read(archive, tmp_path):
+    packed = archive(CONTENT)
+
+    with packed.open("rb") as stream:
+        verify(stream, "model.tar.gz", packed.stat().st_size)
+
+    assert list(tmp_path.iterdir()) == [packed], "nothing is written"
+
+
+@pytest.mark.case("SM-07")
+@pytest.mark.parametrize("eighths", range(8))
+def test_an_artifact_that_was_cut_anywhere_is_refused_however_it_is_read(archive, tmp_path, eighths):
+    content = {
+        **CONTENT,
+        "model.json": b'{"x": "' + random.Random(1).randbytes(30_000).hex().encode() + b'"}',
+    }
+    whole = archive(content).read_bytes()
+    cut = tmp_path / "model.tar.gz"
+    cut.write_bytes(whole[: len(whole) * eighths // 8])
+
+    with cut.open("rb") as stream, pytest.raises(ArtifactInvalid):
+        verify(stream, "model.tar.gz", len(whole))
+    with pytest.raises(ArtifactInvalid):
+        extract(cut, tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"params.json": b"[]"}, "params.json is not the file its manifest describes"),
+        ({"code/other.py": b""}, "which its manifest does not list"),
+    ],
+)
+def test_what_extract_refuses_verify_refuses(archive, changed, sentence):
+    packed = archive(CONTENT | changed, manifest=manifest_of(CONTENT))
+
+    with packed.open("rb") as stream, pytest.raises(ArtifactInvalid, match=sentence):
+        verify(stream, "model.tar.gz", packed.stat().st_size)
 
 
 @pytest.mark.case("SE-03")
