@@ -13,12 +13,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from driftwheel.aws.objects import Objects
 from driftwheel.aws.settings import CallbackSettings
 from driftwheel.ledger.table import Table
+from driftwheel.steps.came_back import why
 from driftwheel.steps.job_callback import Clients, Ledger, wake
 
 settings = CallbackSettings.from_env()
 logger = Logger(service="job_callback")
 tracer = Tracer(service="job_callback")
-processor = BatchProcessor(event_type=EventType.SQS)
+# A batch of which nothing is done is not an error of its own: that one would quote every message in the log.
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 objects = Objects(boto3.client("s3"))
 ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
 clients = Clients(
@@ -31,9 +33,14 @@ clients = Clients(
 
 
 def settle_message(record: SQSRecord) -> None:
-    """Handle one state change, execution end or reconciler's tick."""
-    for line in wake(record.json_body, clients, ledger, objects, datetime.now(UTC)):
-        logger.info("callback", extra={"wait": line})
+    """Handle one state change, execution end or reconciler's tick; what comes back says why in the log."""
+    try:
+        for line in wake(record.json_body, clients, ledger, objects, datetime.now(UTC)):
+            logger.info("callback", extra={"wait": line})
+    except Exception as error:
+        told = {"message_id": record.message_id, "reason": why(error)}
+        logger.error("message comes back", extra=told)  # noqa: TRY400  # a traceback may quote the message
+        raise
 
 
 @tracer.capture_lambda_handler

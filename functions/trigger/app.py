@@ -15,13 +15,15 @@ from driftwheel.aws.objects import Objects
 from driftwheel.aws.settings import TriggerSettings
 from driftwheel.jobs.code import bundle
 from driftwheel.ledger.table import Table
+from driftwheel.steps.came_back import why
 from driftwheel.steps.trigger import Ledger, Wheel, reconsider, take
 from driftwheel.triggers.messages import Nudge, batch, parse
 
 settings = TriggerSettings.from_env()
 logger = Logger(service="trigger")
 tracer = Tracer(service="trigger")
-processor = BatchProcessor(event_type=EventType.SQS)
+# A batch of which nothing is done is not an error of its own: that one would quote every message in the log.
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 objects = Objects(boto3.client("s3"))
 sqs = boto3.client("sqs")
 ledger = Ledger.of(Table(boto3.resource("dynamodb").Table(settings.table)))
@@ -37,6 +39,16 @@ wheel = Wheel(
 
 
 def consider_message(record: SQSRecord) -> None:
+    """Consider one message; what comes back says why in the log."""
+    try:
+        consider(record)
+    except Exception as error:
+        told = {"message_id": record.message_id, "reason": why(error)}
+        logger.error("message comes back", extra=told)  # noqa: TRY400  # a traceback may quote the message
+        raise
+
+
+def consider(record: SQSRecord) -> None:
     """Enter one message in the ledger, then decide for the models it concerns."""
     message, now = parse(record.json_body), datetime.now(UTC)
     manual = isinstance(message, Nudge) and message.kind == "manual"

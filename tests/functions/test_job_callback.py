@@ -550,11 +550,22 @@ def test_the_shipped_event_is_handled_message_by_message(
     assert world.load("job_callback").handler(event("job_callback"), context) == {"batchItemFailures": []}
 
 
+SECRET = "AKIA" + "PLANTEDINANEVENT"
+
+
 @pytest.mark.case("EV-11")
-def test_a_poison_message_comes_back_alone(world: World, event: Callable[[str], Any], context: Any) -> None:
+@pytest.mark.case("SE-10")
+def test_a_poison_message_comes_back_alone(
+    world: World, event: Callable[[str], Any], context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     batch = event("job_callback")
-    batch["Records"][0]["body"] = "not JSON"
+    batch["Records"][0]["body"] = "not JSON, but " + SECRET
 
     answer = world.load("job_callback").handler(batch, context)
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": batch["Records"][0]["messageId"]}]}
+    lines = [vars(record) for record in caplog.records]
+    (line,) = [one for one in lines if one["msg"] == "message comes back"]
+    assert line["message_id"] == batch["Records"][0]["messageId"]
+    assert line["reason"] == "the message is no JSON: Expecting value at character 0"
+    assert SECRET not in str(lines)

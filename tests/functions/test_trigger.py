@@ -1,8 +1,11 @@
 """The trigger as shipped: what arrives is entered, one policy decides, one run starts per data set."""
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from driftwheel.ledger.champions import ChampionRow, Champions
@@ -14,8 +17,9 @@ from driftwheel.ledger.objects import Objects
 from driftwheel.ledger.runs import Runs, Status
 from driftwheel.run import Run
 from driftwheel.spec import ModelSpec
+from driftwheel_local.template import read_template
 
-from .conftest import Send, World, created, executions
+from .conftest import Context, Send, World, created, executions
 
 SPEC = Path("examples/flights/model.yaml").read_text(encoding="utf-8")
 
@@ -178,8 +182,7 @@ def test_a_crash_between_lease_and_execution_is_made_good_under_the_same_name(
         patch.setattr(
             "driftwheel.aws.executions.start", lambda *_: (_ for _ in ()).throw(TimeoutError("killed"))
         )
-        with pytest.raises(Exception, match="killed"):
-            send(TICK, seconds=4)
+        assert send(TICK, seconds=4) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert executions(states) == []
     (before,) = Runs(world.table).of_model("flights")
 
@@ -376,3 +379,100 @@ def test_a_model_file_deleted_before_it_was_read_registers_nothing(world: World,
     assert send(arrived) == {"batchItemFailures": []}
     (decision,) = Decisions(world.table).of_model("flights")
     assert (decision.outcome, "is gone" in decision.reason) == ("spec_refused", True)
+
+
+def delivered(queue: Any, handler: Any, context: Context) -> dict[str, Any]:
+    """Receive once, hand all of it over as one batch and delete what is done, as Lambda does."""
+    messages = queue.receive_messages(MaxNumberOfMessages=10)
+    if not messages:
+        return {}
+    records = [
+        {
+            "messageId": message.message_id,
+            "receiptHandle": message.receipt_handle,
+            "body": message.body,
+            "eventSource": "aws:sqs",
+        }
+        for message in messages
+    ]
+    answer: dict[str, Any] = handler({"Records": records}, context)
+    back = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
+    for message in messages:
+        if message.message_id not in back:
+            message.delete()
+        else:
+            message.change_visibility(VisibilityTimeout=0)  # its time passes
+    return {message.body: message.message_id for message in messages if message.message_id in back}
+
+
+SECRET = "AKIA" + "PLANTEDINANEVENT"
+POISON = ('{"detail-type": "Object Created", "detail": "' + SECRET + '"}', "no JSON: " + SECRET)
+SAID = {
+    POISON[0]: "the message is no ObjectCreated: time missing, detail model_type",
+    POISON[1]: "the message is no JSON: Expecting value at character 0",
+}
+MOST_RECEIVES = read_template(Path("template.yaml"))["Resources"]["ArrivalQueue"]["Properties"][
+    "RedrivePolicy"
+]["maxReceiveCount"]
+
+
+@pytest.mark.case("EV-11")
+@pytest.mark.case("SE-10")
+def test_of_ten_messages_two_are_poison_and_end_in_the_dead_letter_queue_with_their_reasons(
+    world: World, states: Any, context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    sqs = boto3.resource("sqs")
+    dead = sqs.create_queue(QueueName="dead")
+    redrive = {"deadLetterTargetArn": dead.attributes["QueueArn"], "maxReceiveCount": MOST_RECEIVES}
+    queue = sqs.create_queue(QueueName="ten", Attributes={"RedrivePolicy": json.dumps(redrive)})
+    good = [register(world), *(created(world, f"data/flights/{n}.csv", b"x\n%d\n" % n) for n in range(7))]
+    for body in [POISON[0], *map(json.dumps, good), POISON[1]]:
+        queue.send_message(MessageBody=body)
+    handler = world.load("trigger").handler
+
+    back = delivered(queue, handler, context)
+    assert set(back) == set(POISON)
+    assert len(Objects(world.table).of_model("flights")) == 7
+    for _ in range(MOST_RECEIVES - 1):
+        assert delivered(queue, handler, context) == back
+    assert delivered(queue, handler, context) == {}
+
+    left = {message.body: message.message_id for message in dead.receive_messages(MaxNumberOfMessages=10)}
+    assert left == back, "each is to be found by its id"
+    lines = [vars(record) for record in caplog.records]
+    said = [(one["message_id"], one["reason"]) for one in lines if one["msg"] == "message comes back"]
+    assert Counter(said) == {(back[body], SAID[body]): MOST_RECEIVES for body in POISON}
+    assert SECRET not in str(lines)
+    assert all(row.deliveries == 1 for row in Objects(world.table).of_model("flights"))
+
+
+@pytest.mark.case("EV-11")
+def test_what_was_dead_is_done_once_its_cause_is_mended_and_it_is_sent_again(
+    world: World, states: Any, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = boto3.resource("sqs").create_queue(QueueName="mended")
+    event = json.dumps(created(world, "data/flights/a.csv"))
+    handler = world.load("trigger").handler
+    queue.send_message(MessageBody=json.dumps(register(world)))
+    delivered(queue, handler, context)
+    queue.send_message(MessageBody=event)
+    with monkeypatch.context() as patch:
+        patch.setattr(Objects, "deliver", lambda *_: (_ for _ in ()).throw(ArithmeticError))
+        assert set(delivered(queue, handler, context)) == {event}
+    assert Objects(world.table).of_model("flights") == []
+
+    assert delivered(queue, handler, context) == {}
+
+    assert [row.state for row in Objects(world.table).of_model("flights")] == ["pending"]
+
+
+@pytest.mark.case("SE-10")
+def test_a_batch_that_is_all_poison_quotes_nothing_of_it_in_the_log(
+    world: World, states: Any, send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = send(*POISON)
+
+    assert [item["itemIdentifier"] for item in answer["batchItemFailures"]] == ["m0", "m1"]
+    lines = [vars(record) for record in caplog.records]
+    assert [line["msg"] for line in lines] == ["message comes back"] * 2
+    assert SECRET not in str(lines)
