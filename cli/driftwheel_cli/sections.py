@@ -69,7 +69,8 @@ def _data_arrival(section: Document) -> str:
 
 
 def _preprocessing(section: Document) -> str:
-    aside = f", {len(section['refused'])} set aside" if section.get("refused") else ""
+    count = len(section.get("refused", [])) + section.get("more_refused", 0)
+    aside = f", {count} set aside" if count else ""
     if section["outcome"] == "unchanged":
         return f"unchanged: the same rows as run {section.get('same_as')}{aside}"
     if section["outcome"] == "refused":

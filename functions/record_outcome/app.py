@@ -16,6 +16,7 @@ from driftwheel.ledger.table import Table
 from driftwheel.run import Run
 from driftwheel.steps.alerts import tell
 from driftwheel.steps.record_outcome import Ledger, record
+from driftwheel.steps.shortened import cut
 
 settings = OutcomeSettings.from_env()
 logger = Logger(service="record_outcome")
@@ -42,4 +43,4 @@ def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     if outcome.alert and (why := tell(outcome.alert, ledger.outbox, sns, settings.alert_topic_arn, now)):
         logger.warning("alert is told later", extra={"alert": outcome.alert.key, "why": why})
     logger.info("run ended", extra={"status": outcome.status})
-    return {"status": outcome.status, "sentence": outcome.sentence}
+    return {"status": outcome.status, "sentence": cut(outcome.sentence)}

@@ -1,6 +1,7 @@
 """The one record that travels: the state machine's input, to which each state attaches its own section.
 
-URIs, counts and numbers only. Step Functions refuses payloads above 262,144 bytes; ours stops at 200,000.
+URIs, counts and numbers only. Step Functions refuses payloads above 262,144 bytes: a run begins with at most
+190,000, and what its steps add is bounded (``steps/shortened.py``).
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,10 +9,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from driftwheel.errors import SpecInvalid
 from driftwheel.refusal import Refusal
 from driftwheel.spec import ModelSpec
 
-MAXIMUM_BYTES = 200_000
+MAXIMUM_BYTES = 190_000
 
 
 class Record(BaseModel):
@@ -55,6 +57,8 @@ class DataArrivalSection(Record):
     size_bytes: int
     engine: Literal["duckdb", "spark"] = "duckdb"
     refused: list[Refusal] = []
+    more_refused: int | None = None
+    refused_uri: str | None = None
 
 
 class PreprocessingLaunchSection(Record):
@@ -79,6 +83,8 @@ class PreprocessingSection(Record):
     rows: dict[str, int] = {}
     positives: float | None = None
     refused: list[Refusal] = []
+    more_refused: int | None = None
+    refused_uri: str | None = None
     suspected_leakage: list[str] = []
     suspected_shift: list[str] = []
     same_as: str | None = None
@@ -179,11 +185,11 @@ class Suspended(Record):
 
 
 def payload(run: Run) -> str:
-    """Write a run as state machine input; raises ValueError above 200,000 bytes, before AWS would."""
+    """Write a run as state machine input; raises SpecInvalid where it is too large, before AWS would."""
     text = run.model_dump_json(exclude_none=True)
     size = len(text.encode())
     if size > MAXIMUM_BYTES:
-        raise ValueError(
+        raise SpecInvalid(
             f"run {run.run_id} is {size} bytes, the limit is {MAXIMUM_BYTES}: shorten model.yaml"
         )
     return text

@@ -40,6 +40,7 @@ from driftwheel.steps import (
     training_launch,
 )
 from driftwheel.steps import trigger as triggering
+from driftwheel.steps.shortened import all_refused
 from driftwheel.triggers.messages import Nudge, parse
 from tests.security.iam import NAMES
 
@@ -342,7 +343,8 @@ class World:
         with TemporaryDirectory() as folder:
             preprocessing.pinned_holdout(run, self.objects, ARTIFACTS, Path(folder))
         frozen = self.objects.read_json(S3Uri.parse(run.data_uri))["objects"]
-        aside = {refusal.key for refusal in run.data_arrival.refused} if run.data_arrival else set()
+        refused = all_refused(run.data_arrival, self.objects) if run.data_arrival else []
+        aside = {refusal.key for refusal in refused}
         rows = sorted(
             self.objects.read_version(entry["bucket"], entry["key"], entry["version"]).decode()
             for entry in frozen

@@ -295,3 +295,15 @@ def test_a_section_of_the_wrong_shape_never_ends_in_states_runtime(
     assert execution.get("error") != "States.Runtime"
     assert "deployment" not in loop.called
     assert loop.called[-1] == "record_outcome"
+
+
+@pytest.mark.case("SF-07")
+@pytest.mark.parametrize("step", ["data_arrival", "preprocessing", "evaluation_gate"])
+def test_an_answer_too_large_for_a_payload_ends_the_run_by_its_name(loop: Loop, step: str) -> None:
+    """Here ``States.ALL`` catches it, so the run's last step tells it; on AWS the execution's end does."""
+    loop.answers[step] = SECTIONS[step] | {"more": "x" * 262_144}
+
+    execution = loop.run()
+
+    assert (execution["status"], loop.called[-2:]) == ("FAILED", [step, "record_outcome"])
+    assert execution["error"] == "States.DataLimitExceeded"

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from driftwheel import errors
+from driftwheel.errors import SpecInvalid
 from driftwheel.run import Run, payload
 
 ROOT = Path(__file__).parents[2]
@@ -212,7 +213,7 @@ def test_a_run_too_large_for_step_functions_is_refused_before_the_call() -> None
     assert len(payload(run)) < 20_000
     started = run.started.model_copy(update={"reason": "x" * 200_000})
 
-    with pytest.raises(ValueError, match="the limit is 200000"):
+    with pytest.raises(SpecInvalid, match="the limit is 190000"):
         payload(run.model_copy(update={"started": started}))
 
 

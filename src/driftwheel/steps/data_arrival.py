@@ -3,11 +3,12 @@
 from typing import Any
 
 from driftwheel.aws.objects import Objects
-from driftwheel.layout import S3Uri, quarantine_key
+from driftwheel.layout import RunLayout, S3Uri, quarantine_key
 from driftwheel.ledger.objects import Delivered, State
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.refusal import Refusal
 from driftwheel.run import DataArrivalSection, Run
+from driftwheel.steps.shortened import refused_fields
 
 
 def arrive(run: Run, objects: Objects, ledger: ObjectLedger, artifact_bucket: str) -> DataArrivalSection:
@@ -29,7 +30,14 @@ def arrive(run: Run, objects: Objects, ledger: ObjectLedger, artifact_bucket: st
     if not sources and not refused:
         refused.append(Refusal(code="no-data", message=f"the data set of {run.model} holds no source file"))
     engine = run.spec.preprocessing.engine_for(data_bytes)
-    return DataArrivalSection(outcome=outcome, objects=files, size_bytes=size, engine=engine, refused=refused)
+    whole = RunLayout(artifact_bucket, run.model, run.run_id).step("data_arrival") / "refused.json"
+    return DataArrivalSection(
+        outcome=outcome,
+        objects=files,
+        size_bytes=size,
+        engine=engine,
+        **refused_fields(refused, whole, objects),
+    )
 
 
 def set_aside(

@@ -130,7 +130,10 @@ def release(detail: dict[str, Any], clients: Clients, ledger: Ledger, now: datet
     model, run_id = _run_of(detail)
     if model:
         status: Status = "aborted" if detail["status"] == "ABORTED" else "failed"
-        sentence = f"the execution ended {detail['status']} before it could say why"
+        why = detail.get("error")
+        sentence = (
+            f"the execution ended {detail['status']}{f' by {why}' if why else ''} before it could say why"
+        )
         if ledger.runs.end(model, run_id, status, sentence, now.isoformat()):
             lines.append(f"run {run_id} of {model}: {status}")
         lease = ledger.leases.get(model)

@@ -18,6 +18,7 @@ from driftwheel.recipe.declare import declare
 from driftwheel.refusal import Refusal
 from driftwheel.run import PreprocessingSection, Run
 from driftwheel.steps.data_arrival import set_aside
+from driftwheel.steps.shortened import LEAKAGE_BYTES, SHIFT_BYTES, all_refused, few_of, refused_fields
 
 GZIP_OF_NOTHING = 64
 """A gzip file of at most so many bytes holds no row: it is not worth an object."""
@@ -66,8 +67,9 @@ def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> Prep
     outcome.keep_rejected(S3Uri(place.artifact_bucket, kept))
     reasons = [refusal for _, refusal in refused] + ([prepared.problem] if prepared.problem else [])
     where = RunLayout(place.artifact_bucket, run.model, run.run_id).step("preprocessing")
+    fields = refused_fields(reasons, where / "refused.json", objects)
     if prepared.outcome == "refused":
-        return PreprocessingSection(outcome="refused", uri=str(where), rows=prepared.rows, refused=reasons)
+        return PreprocessingSection(outcome="refused", uri=str(where), rows=prepared.rows, **fields)
     section = PreprocessingSection(
         outcome="ready",
         uri=str(where),
@@ -78,9 +80,9 @@ def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> Prep
         rolled_over=prepared.rolled_over,
         rows=prepared.rows,
         positives=prepared.positives,
-        refused=reasons,
-        suspected_leakage=prepared.leakage,
-        suspected_shift=prepared.shifts,
+        suspected_leakage=few_of(prepared.leakage, LEAKAGE_BYTES),
+        suspected_shift=few_of(prepared.shifts, SHIFT_BYTES),
+        **fields,
     )
     owner = ledger.runs.claim_data(run.model, prepared.data_digest, run.run_id)
     if owner != run.run_id:
@@ -233,7 +235,8 @@ class Entries:
 
     def __init__(self, run: Run, objects: Objects, folder: Path) -> None:
         self.frozen: dict[str, Any] = objects.read_json(S3Uri.parse(run.data_uri))
-        aside = {refusal.key for refusal in run.data_arrival.refused} if run.data_arrival else set()
+        refused = all_refused(run.data_arrival, objects) if run.data_arrival else []
+        aside = {refusal.key for refusal in refused}
         self._entries = [entry for entry in self.frozen["objects"] if entry["key"] not in aside]
         self._objects, self._folder = objects, folder
         self.by_key = {entry["key"]: entry for entry in self._entries}

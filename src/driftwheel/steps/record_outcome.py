@@ -68,7 +68,8 @@ def outcome_of(run: Run) -> Outcome:
         return Outcome("unchanged", f"the same rows as run {prepared.same_as}: nothing new to learn")
     section = prepared or run.data_arrival
     if section is not None and section.outcome == "refused":
-        return Outcome("refused", "; ".join(refusal.message for refusal in section.refused))
+        more = [f"and {section.more_refused:,} more in {section.refused_uri}"] if section.more_refused else []
+        return Outcome("refused", "; ".join([*(refusal.message for refusal in section.refused), *more]))
     return Outcome("failed", "the run ended where no run should end: read its execution history")
 
 

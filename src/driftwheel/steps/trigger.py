@@ -20,7 +20,7 @@ from driftwheel.ledger.objects import Delivered, ObjectRow, current
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.runs import ENDED_WITHOUT_MODEL, RunRow, Runs, losses
 from driftwheel.ledger.table import Table
-from driftwheel.run import Champion, Limits, Run, Started, payload
+from driftwheel.run import MAXIMUM_BYTES, Champion, Limits, Run, Started, payload
 from driftwheel.spec import ModelSpec, load_spec
 from driftwheel.triggers.messages import (
     DriftDetected,
@@ -42,6 +42,9 @@ STARTING_SECONDS = 300
 
 MOST_REPEATS = 2
 """Runs on the same objects after one that was aborted."""
+
+BESIDE_THE_SPEC = 10_000
+"""Bytes a run may need beside its model.yaml: names, URIs, the champion."""
 
 LONGEST_DELAY = 900
 """SQS delays a message at most this long; a longer wait is ended by the tick."""
@@ -270,7 +273,7 @@ def _register(event: ObjectCreated, ledger: Ledger, objects: Objects, now: str) 
     name = found.key.removeprefix(MODELS).removesuffix("/model.yaml")
     try:
         body = objects.read_version(event.detail.bucket.name, found.key, found.version_id)
-        spec = _of_its_own_name(load_spec(body, found.key), name, found.key)
+        spec = _small(_of_its_own_name(load_spec(body, found.key), name, found.key), found.key)
     except (SpecInvalid, ObjectGone) as error:
         decision = Decision(name, now, f"spec-{found.version_id}", "trigger", "spec_refused", str(error), {})
         ledger.decisions.record(decision)
@@ -283,6 +286,15 @@ def _register(event: ObjectCreated, ledger: Ledger, objects: Objects, now: str) 
 def _of_its_own_name(spec: ModelSpec, name: str, key: str) -> ModelSpec:
     if spec.model != name:
         raise SpecInvalid(f"{key} declares model '{spec.model}': it must lie under models/{spec.model}/")
+    return spec
+
+
+def _small(spec: ModelSpec, key: str) -> ModelSpec:
+    """Refuse at once what no run could carry."""
+    size = len(spec.model_dump_json(exclude_none=True).encode())
+    if size > MAXIMUM_BYTES - BESIDE_THE_SPEC:
+        limit = MAXIMUM_BYTES - BESIDE_THE_SPEC
+        raise SpecInvalid(f"{key} is {size:,} bytes in a run, the limit is {limit:,}: declare fewer columns")
     return spec
 
 
