@@ -1,6 +1,8 @@
 """The fault campaign's closed list of priority-1 cases: each has at least one test that names it."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ TESTS = Path(__file__).parents[1]
 QUOTES_CASES = TESTS / "campaign" / "test_table.py"
 """Its tests write a small test file, whose marks prove nothing."""
 MARK = re.compile(r"pytest\.mark\.case\(\"([A-Z]{2}-\d\d)\"\)")
+LEFT_OUT = {"skip", "skipif", "xfail", "importorskip", "skipTest", "SkipTest", "skipIf", "skipUnless"}
+"""What pytest and unittest call a test that does not run, or may fail."""
 
 
 def marked() -> set[str]:
@@ -44,8 +48,34 @@ def test_the_lists_name_no_other_cases_and_no_test_invents_one() -> None:
     assert {case for case in marked() if not case.startswith("OR-")} <= known
 
 
+def left_out(text: str) -> Iterator[str]:
+    """Name whatever in a module lets a test be left out, however it was imported."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and node.attr in LEFT_OUT:
+            yield node.attr
+        elif isinstance(node, ast.Name) and node.id in LEFT_OUT:
+            yield node.id
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names if alias.name in LEFT_OUT)
+
+
 def test_no_case_is_skipped_or_expected_to_fail() -> None:
-    for path in TESTS.rglob("test_*.py"):
+    for path in TESTS.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        if MARK.search(text):
-            assert not re.search(r"pytest\.(mark\.)?(skip|xfail|skipif)\b", text), path
+        if MARK.search(text) or not path.name.startswith("test_"):  # cases, and what they build on
+            assert not list(left_out(text)), path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "stats = pytest.importorskip('scipy.stats')",
+        "pytestmark = pytest.mark.skipif(True, reason='')",
+        "from pytest import importorskip as needed",
+        "from pytest import skip; skip('not today')",
+        "raise unittest.SkipTest",
+        "@pytest.mark.xfail\ndef test_one(): ...",
+    ],
+)
+def test_every_way_to_leave_a_test_out_is_seen(line: str) -> None:
+    assert list(left_out(line))

@@ -2,9 +2,12 @@
 
 import functools
 import random
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
@@ -14,7 +17,7 @@ from driftwheel.ledger.table import Table
 from tests.bench.faults import Faults
 from tests.bench.size import FULL
 from tests.bench.table import MemoryTable
-from tests.bench.world import Queued, World
+from tests.bench.world import Message, Queued, World
 from tests.oracle.in_memory import assert_world
 
 from .walks import tell
@@ -169,3 +172,40 @@ def test_sixteen_workers_deliver_everything_once() -> None:
     last = {version.key: version.version for version in versions}
     assert {row.key: row.version for row in current(rows)} == last
     assert sum(row.state == "pending" for row in rows) == len(last)
+
+
+AT_ONCE = 16
+
+
+@pytest.mark.case("EV-02")
+@pytest.mark.parametrize("seed", range(5))
+def test_sixteen_triggers_at_once_enter_one_event_and_start_one_run(seed: int) -> None:
+    world = World(Faults(seed=seed))
+    world.register()
+    event = world.drop("parcels", "a.csv", b"1")
+    world.arrivals.clear()
+    barrier = threading.Barrier(AT_ONCE)
+
+    def trigger(body: Message) -> None:
+        barrier.wait(30)
+        world._consider(body)
+
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for body, seconds in ((event, 6), ({"kind": "tick"}, 1), ({"kind": "tick"}, 0)):
+                list(pool.map(trigger, [body] * AT_ONCE))
+                world.now += timedelta(seconds=seconds)
+    finally:
+        sys.setswitchinterval(switching)
+
+    (row,) = world.ledger.objects.of_model("parcels")
+    assert (row.state, row.deliveries) == ("pending", AT_ONCE)
+    (run,) = world.ledger.runs.of_model("parcels")
+    assert list(world.machine.executions) == [f"parcels-{run.run_id}"]
+    (start,) = [one for one in world.ledger.decisions.of_model("parcels") if one.outcome == "start"]
+    assert start.run_id == run.run_id
+    world.settle()
+    assert len(world.sagemaker.jobs) == 1
+    assert_world(world)

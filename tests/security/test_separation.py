@@ -1,15 +1,27 @@
 """Who may not: the rights that stay apart, read from the template's policies."""
 
+import re
+
 import pytest
 
 from driftwheel_local.permissions.policies import Need, decide
 
 from .iam import ACCOUNT, REGION, roles
+from .rules import ROOT
 
 ARTIFACTS, LANDING = "arn:aws:s3:::driftwheel-artifacts", "arn:aws:s3:::driftwheel-landing"
 SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 ENDPOINT = f"{SAGEMAKER}:endpoint/driftwheel-flights"
 CONFIG = f"{SAGEMAKER}:endpoint-config/driftwheel-flights-1"
+
+HOT_PATH = {
+    f"{name}FunctionRole"
+    for name in (
+        *("Trigger", "DataArrival", "PreprocessingLaunch", "Preprocessing", "TrainingLaunch"),
+        *("EvaluationGate", "Approval", "Deployment", "JobCallback", "RecordOutcome"),
+    )
+}
+"""Whatever a run passes; the drift check, the reconciler of endpoints and the sweep look by the clock."""
 
 
 def may(role: str, action: str, resource: str, **context: str) -> bool:
@@ -104,3 +116,33 @@ def test_only_the_trigger_starts_runs_and_only_the_gate_registers_models() -> No
     assert who("states:StartExecution", machine) == {"TriggerFunctionRole"}
     package = f"{SAGEMAKER}:model-package/driftwheel-m/1"
     assert who("sagemaker:CreateModelPackage", package) == {"EvaluationGateFunctionRole"}
+
+
+@pytest.mark.case("SM-10")
+def test_no_function_of_a_run_may_list_anything_but_keys_in_our_buckets() -> None:
+    """``s3:ListBucket`` is there so that what is missing answers 404; only the trigger lists by it."""
+    rights = {
+        (role, action) for role in HOT_PATH for statement in roles()[role] for action in statement.actions
+    }
+
+    assert {role for role, _ in rights} == HOT_PATH
+    listing = {action for _, action in rights if ":list" in action.lower() or action.endswith("*")}
+    assert listing == {"s3:ListBucket"}
+
+
+@pytest.mark.case("SM-10")
+def test_the_code_of_a_run_lists_only_which_captured_hours_exist() -> None:
+    source = ROOT / "src" / "driftwheel"
+    calls = {
+        (path.relative_to(source).as_posix(), name)
+        for path in source.rglob("*.py")
+        if path.name != "sweep.py"
+        for name in re.findall(r"\b(list_\w+)[\"(]|objects\.(?=list\()", path.read_text(encoding="utf-8"))
+        if name not in {"list_contains", "list_extract"}
+    }
+
+    assert calls == {
+        ("aws/objects.py", "list_objects_v2"),
+        ("steps/trigger.py", ""),  # captured hours, once a model has a champion and labels
+        *((f"steps/{name}.py", "") for name in ("drift_verdict", "earlier", "reference")),  # the drift check
+    }
