@@ -43,10 +43,15 @@ started: "list[subprocess.Popen[bytes]]" = []
     help="Multiplies the waits AWS makes you sit through: 0.01 bakes a deployment 3 s instead of 5 min.",
 )
 @click.option(
+    "--behaviour",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="JSON: what AWS may do and this does only when told, as docs/local-runtime.md lists it.",
+)
+@click.option(
     "--detach/--foreground", default=True, show_default=True, help="Return when it is ready, or stay."
 )
 @click.pass_obj
-def up(options: Options, template: Path, time_scale: float, detach: bool) -> None:
+def up(options: Options, template: Path, time_scale: float, behaviour: Path | None, detach: bool) -> None:
     """Start the local stack.
 
     What it held before comes back, also after kill -9.
@@ -60,7 +65,8 @@ def up(options: Options, template: Path, time_scale: float, detach: bool) -> Non
         return
     if not template.is_file():
         raise CommandFailed(f"{template} is not here: name the stack's template with --template")
-    process = _start(folder, template, time_scale, options.stack or "driftwheel", detach=detach)
+    more = ["--behaviour", str(behaviour)] if behaviour else []
+    process = _start(folder, template, time_scale, options.stack or "driftwheel", more, detach=detach)
     try:
         started = _ready(process, folder)
     except BaseException:
@@ -119,12 +125,12 @@ def command_line(pid: int) -> str:
 
 
 def _start(
-    folder: Path, template: Path, time_scale: float, stack: str, *, detach: bool
+    folder: Path, template: Path, time_scale: float, stack: str, more: list[str], *, detach: bool
 ) -> "subprocess.Popen[bytes]":
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", SERVER, "--root", str(folder), "--template", str(template)]
-    command += ["--time-scale", str(time_scale), "--stack-name", stack]
+    command += ["--time-scale", str(time_scale), "--stack-name", stack, *more]
     with (logs / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=detach

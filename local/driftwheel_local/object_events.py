@@ -6,10 +6,12 @@ Shape: "Amazon S3 event message structure for EventBridge" (S3 user guide); keys
 import secrets
 import string
 import threading
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from driftwheel_local.clock import Clock
 
+DIGITS = 18
 _REQUEST_ID_ALPHABET = string.ascii_uppercase + string.digits
 
 
@@ -23,11 +25,18 @@ class Publisher(Protocol):
 
 
 class Sequencer:
-    """Hexadecimal numbers that only grow, also across restarts, as S3's do for one key."""
+    """Hexadecimal numbers that only grow, also across restarts, as S3's do for one key.
+
+    Of different length they compare when the shorter is padded with zeros on the right:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html. `digits` are
+    the lengths, taken in turns: AWS's are of 18 digits wherever we saw one, and not promised to be.
+    """
 
     def __init__(self, clock: Clock) -> None:
+        self.digits: Sequence[int] = (DIGITS,)
         self._clock = clock
         self._last = 0
+        self._turn = 0
         self._lock = threading.Lock()
 
     def next(self) -> str:
@@ -35,8 +44,12 @@ class Sequencer:
         moment = self._clock.now()
         number = (int(moment.timestamp()) << 32) + moment.microsecond
         with self._lock:
-            self._last = max(self._last + 1, number)
-            return f"00{self._last:016X}"
+            digits = self.digits[self._turn % len(self.digits)]
+            self._turn += 1
+            left_out = 16 ** max(0, DIGITS - digits)
+            # up to a number that ends in as many zeros as are left out
+            self._last = -(-max(self._last + 1, number) // left_out) * left_out
+            return f"00{self._last:016X}"[:digits].ljust(digits, "0")
 
 
 class ObjectEvents:
@@ -44,7 +57,7 @@ class ObjectEvents:
 
     def __init__(self, publisher: Publisher, clock: Clock) -> None:
         self._publisher = publisher
-        self._sequencer = Sequencer(clock)
+        self.sequencer = Sequencer(clock)
 
     def created(
         self, bucket: str, key: str, *, size: int, etag: str, version_id: str | None, reason: str
@@ -77,7 +90,7 @@ class ObjectEvents:
         detail = {
             "version": "0",
             "bucket": {"name": bucket},
-            "object": {**found, **versioned, "sequencer": self._sequencer.next()},
+            "object": {**found, **versioned, "sequencer": self.sequencer.next()},
             "request-id": "".join(secrets.choice(_REQUEST_ID_ALPHABET) for _ in range(16)),
             "requester": self._publisher.account,
             "source-ip-address": "127.0.0.1",

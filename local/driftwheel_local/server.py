@@ -54,10 +54,11 @@ _in_this_process = threading.Lock()
 class Stack:
     """A running stack; enter it to start, leave it to stop. One at a time in a process: moto is global.
 
+    `behaviour` is a file: what AWS may do and this does not by itself (`driftwheel_local.behaviour`).
     `record_permissions` writes what each role asked for into ROOT/permissions.jsonl.
     `time_scale` multiplies the waits AWS would make you sit through (job and endpoint start-up, back-offs,
     alarm periods). `reuse_build` is a build cache; without it <template's folder>/.driftwheel/build.
-    Raises TemplateError, StackError, PackagingError or RootInUseError at entering.
+    Raises TemplateError, StackError, PackagingError, BehaviourError or RootInUseError at entering.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Stack:
         reuse_build: Path | None = None,
         stack_name: str = "driftwheel",
         clock: Clock | None = None,
+        behaviour: Path | None = None,
         record_permissions: bool = False,
     ) -> None:
         self.root = root.resolve()
@@ -90,6 +92,7 @@ class Stack:
         self._build_root = reuse_build or self.template.parent / ".driftwheel" / "build"
         self._stack_name = stack_name
         self._given_clock = clock
+        self._behaviour = behaviour
         self._record_permissions = record_permissions
         self._exits = contextlib.ExitStack()
         self._api: Api | None = None
@@ -141,8 +144,10 @@ class Stack:
         )
         import_lean()
         from driftwheel_local import packaging  # noqa: PLC0415  (it and moto take a second to import)
+        from driftwheel_local.behaviour import Behaviour  # noqa: PLC0415
         from driftwheel_local.world import World, check_request  # noqa: PLC0415
 
+        behaviour = Behaviour() if self._behaviour is None else Behaviour.read(self._behaviour)
         built = packaging.build(self.template.parent, template.source, self._build_root)
         world = self._exits.enter_context(
             World(
@@ -157,6 +162,7 @@ class Stack:
                 record_permissions=self._record_permissions,
             )
         )
+        behaviour.tell(world)
         self.endpoint_url = world.endpoint.url
         self._api = Api(self.session, self.endpoint_url, validate=check_request)
         created = create(template, self._api, {**template.assets, **built})
@@ -226,6 +232,7 @@ def _pairs(_context: click.Context, _option: click.Parameter, values: tuple[str,
 @click.option("--time-scale", type=float, default=1.0, show_default=True, help="Multiplies AWS's waits.")
 @click.option("--parameter", "parameters", multiple=True, callback=_pairs, help="NAME=VALUE of the template.")
 @click.option("--build", type=click.Path(path_type=Path), help="Build cache, instead of the project's.")
+@click.option("--behaviour", type=click.Path(path_type=Path), help="JSON: faults to show, as AWS may.")
 @click.option("--stack-name", default="driftwheel", show_default=True, help="Begins every resource's name.")
 @click.option(
     "--record-permissions", is_flag=True, help="Write what each role asks for to permissions.jsonl."
@@ -236,6 +243,7 @@ def main(
     time_scale: float,
     parameters: dict[str, str],
     build: Path | None,
+    behaviour: Path | None,
     stack_name: str,
     record_permissions: bool,
 ) -> None:
@@ -251,15 +259,17 @@ def main(
         time_scale=time_scale,
         reuse_build=build,
         stack_name=stack_name,
+        behaviour=behaviour,
         record_permissions=record_permissions,
     )
+    from driftwheel_local.behaviour import BehaviourError  # noqa: PLC0415
     from driftwheel_local.packaging import PackagingError  # noqa: PLC0415
 
     try:
         with stack:
             click.echo(f"{stack.endpoint_url} serves {template} from {root}")
             _until(stopped.is_set, stopped)
-    except (TemplateError, StackError, PackagingError, RootInUseError) as error:
+    except (TemplateError, StackError, PackagingError, BehaviourError, RootInUseError) as error:
         click.echo(f"driftwheel: {error}", err=True)
         sys.exit(1)
 

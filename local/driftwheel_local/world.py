@@ -165,7 +165,8 @@ class World:
         patches.patch_scheduler(self._scheduler)
         patches.patch_sagemaker(self.sagemaker)
         self._store.attach()
-        patches.patch_s3(ObjectEvents(self.router, self._clock))
+        self.object_events = ObjectEvents(self.router, self._clock)
+        patches.patch_s3(self.object_events)
 
     def _count(
         self,

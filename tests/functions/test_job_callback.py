@@ -19,7 +19,7 @@ from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.runs import RunRow, Runs
 from driftwheel.ledger.table import Table
-from driftwheel.ledger.tokens import Parked, Tokens
+from driftwheel.ledger.tokens import Kind, Parked, Tokens
 from driftwheel.spec import load_spec
 from driftwheel.steps.job_callback import Clients, Ledger, wake
 from tests.security.boundary import acting_as, judge_fake
@@ -128,18 +128,38 @@ def test_a_completed_job_ends_the_wait_with_what_was_described_not_with_the_even
 
 
 @pytest.mark.case("SM-04")
-@pytest.mark.parametrize(("status", "reason"), [("Failed", "AlgorithmError: no rows"), ("Stopped", "")])
+@pytest.mark.case("SM-05")
+@pytest.mark.parametrize(
+    ("status", "secondary", "reason", "told"),
+    [
+        ("Failed", "Failed", "AlgorithmError: no rows", "AlgorithmError: no rows"),
+        ("Stopped", "Stopped", "", "gave no reason"),
+        ("Stopped", "MaxWaitTimeExceeded", "", "no spot machine was to be had in time"),
+        ("Stopped", "MaxRuntimeExceeded", "", "longer than training.max_runtime_seconds"),
+    ],
+)
 def test_a_job_that_ended_badly_fails_the_wait_and_quotes_the_reason(
-    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder, status: str, reason: str
+    world: World,
+    wake_up: Wake,
+    sagemaker: Recorder,
+    states: Recorder,
+    status: str,
+    secondary: str,
+    reason: str,
+    told: str,
 ) -> None:
     park(world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c")
-    sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": status, "FailureReason": reason}
+    sagemaker.answers["describe_training_job"] = {
+        "TrainingJobStatus": status,
+        "SecondaryStatus": secondary,
+        "FailureReason": reason,
+    }
 
     wake_up({"kind": "reconcile"})
 
     (failure,) = states.asked("send_task_failure")
     assert failure["error"] == "TrainingFailed"
-    assert (reason or "gave no reason") in failure["cause"]
+    assert told in failure["cause"]
 
 
 SPARK_JOB = "arn:aws:sagemaker:us-east-1:123456789012:processing-job/driftwheel-flights-r1"
@@ -309,20 +329,25 @@ WANTED = {
 
 
 @pytest.mark.case("SM-08")
+@pytest.mark.parametrize("missing", ["ValidationException", "ResourceNotFound"])
 @pytest.mark.parametrize(("parked_at", "failed"), [("03:58:00", False), ("03:50:00", True)])
-def test_an_endpoint_that_was_just_asked_for_may_be_unknown_for_a_while(
+@pytest.mark.parametrize(("kind", "arn"), [("endpoint", ENDPOINT), ("model_package", PACKAGE)])
+def test_what_was_just_asked_for_may_be_unknown_for_a_while(
     world: World,
     wake_up: Wake,
     sagemaker: Recorder,
     states: Recorder,
+    kind: Kind,
+    arn: str,
     parked_at: str,
+    missing: str,
     *,
     failed: bool,
 ) -> None:
     at = f"2026-01-02T{parked_at}+00:00"
     tokens = Tokens(world.table)
-    tokens.park(Parked(ENDPOINT, "endpoint", "token", "flights", "r1", 1, EXECUTION, at, WANTED))
-    sagemaker.answers["describe_endpoint"] = "ValidationException"
+    tokens.park(Parked(arn, kind, "token", "flights", "r1", 1, EXECUTION, at, WANTED))
+    sagemaker.answers[f"describe_{kind}"] = missing
 
     wake_up({"kind": "reconcile"})
 

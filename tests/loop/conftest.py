@@ -107,6 +107,8 @@ class Loop:
         self.root, self.time_scale = root, time_scale
         self.folder = folder or root / "stack"
         """What the stack keeps; ``root`` has what its test writes, too."""
+        self.behaviour: dict[str, Any] = {}
+        """What AWS may do and the stack does only when it is told to, from its next start on."""
         self.process: subprocess.Popen[bytes] | None = None
         self.state: dict[str, Any] = {}
         self.canaries = tuple(CANARIES.values())
@@ -125,9 +127,12 @@ class Loop:
         return self.root / "server.log"
 
     def command(self) -> list[str]:
+        behaviour = self.root / "behaviour.json"
+        behaviour.write_text(json.dumps(self.behaviour), encoding="utf-8")
         return [
             *(sys.executable, "-m", "driftwheel_local.server", "--root", str(self.folder)),
             *("--template", str(ROOT / "template.yaml"), "--time-scale", str(self.time_scale)),
+            *("--behaviour", str(behaviour)),
             "--record-permissions",
         ]
 

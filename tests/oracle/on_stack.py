@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from driftwheel.ledger.objects import ObjectRow
 from driftwheel.ledger.runs import RunRow
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.spec import ModelSpec
+from driftwheel.steps.training_launch import lacked_machine
 from driftwheel.steps.trigger import Ledger
 
 from .evidence import Evidence
@@ -143,7 +144,8 @@ class Scene:
             lease=self._stack.ledger.leases.get(self.model),
             tokens=[parked for parked in self._stack.tokens.all() if parked.model == self.model],
             executions={one.name: (one.status, one.error) for one in self.executions},
-            jobs=self._jobs(),
+            jobs=(jobs := self._jobs()),
+            machineless=self._machineless(jobs),
             digests=self._learned(),
             prepared=self._prepared(),
             endpoint=described,
@@ -233,11 +235,19 @@ class Scene:
     def _jobs(self) -> dict[str, tuple[str, str]]:
         pages = self._sagemaker.get_paginator("list_training_jobs").paginate()
         return {
-            job["TrainingJobName"]: (job["TrainingJobName"].rpartition("-")[2], job["TrainingJobStatus"])
+            job["TrainingJobName"]: (
+                job["TrainingJobName"].removeprefix(f"{self._prefix}-").partition("-")[0],
+                job["TrainingJobStatus"],
+            )
             for page in pages
             for job in page["TrainingJobSummaries"]
             if job["TrainingJobName"].startswith(f"{self._prefix}-")
         }
+
+    def _machineless(self, jobs: Mapping[str, tuple[str, str]]) -> set[str]:
+        failed = [name for name, (_, status) in jobs.items() if status == "Failed"]
+        describe = self._sagemaker.describe_training_job
+        return {name for name in failed if lacked_machine(describe(TrainingJobName=name))}
 
     def _named(self, operation: str, field: str, name: str, *, exact: bool = False) -> set[str]:
         pages = self._sagemaker.get_paginator(operation).paginate()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from driftwheel_local.sagemaker.hosting import Fleet, Variant
+from driftwheel_local.sagemaker.jobs import Limits
 from driftwheel_local.sagemaker.site import Site, write_json
 from driftwheel_local.sagemaker.traffic import Traffic
 
@@ -23,8 +24,9 @@ def event_status(status: str) -> str:
 class Endpoint:
     """State of one endpoint; `fleet` is the one of its present config, `pending` the one being rolled out."""
 
-    def __init__(self, site: Site, record: dict[str, Any]) -> None:
+    def __init__(self, site: Site, limits: Limits, record: dict[str, Any]) -> None:
         self.site = site
+        self._limits = limits
         self.record = record
         self.traffic = Traffic()
         self.fleet: Fleet | None = None
@@ -55,7 +57,10 @@ class Endpoint:
             self.record = {name: value for name, value in self.record.items() if value is not None}
             self.save()
             detail = self._detail()
-        self.site.event(DETAIL_TYPE, self.record["EndpointArn"], detail)
+        spelt = {"event": event_status(status), "api": status}
+        for spelling in self._limits.endpoint_spellings:
+            told = {**detail, "EndpointStatus": spelt[spelling]}
+            self.site.event(DETAIL_TYPE, self.record["EndpointArn"], told)
 
     def stage(self, stage: str, message: str) -> None:
         """Note the deployment stage (VariantStatus) of every pending variant."""
@@ -116,7 +121,7 @@ class Endpoint:
         }
 
     def _detail(self) -> dict[str, Any]:
-        """Answer an event's detail: times are epoch milliseconds as floats, tags a map."""
+        """Answer an event's detail but for the status: times are epoch milliseconds as floats, tags a map."""
         variants = (self.record.get("Config") or {}).get("ProductionVariants", [])
         detail: dict[str, Any] = {
             "EndpointName": self.name,
@@ -130,7 +135,6 @@ class Endpoint:
                 }
                 for variant in variants
             ],
-            "EndpointStatus": event_status(self.record["EndpointStatus"]),
             "CreationTime": float(int(self.record["CreationTime"] * 1000)),
             "LastModifiedTime": float(int(self.record["LastModifiedTime"] * 1000)),
             "Tags": {tag["Key"]: tag["Value"] for tag in self.record.get("Tags", [])},

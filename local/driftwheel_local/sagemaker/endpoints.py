@@ -68,7 +68,7 @@ class Endpoints:
                 "FleetId": uuid.uuid4().hex,
                 "DeploymentStartTime": now,
             }
-            endpoint = self._endpoints[name.lower()] = Endpoint(self.site, record)
+            endpoint = self._endpoints[name.lower()] = Endpoint(self.site, self._limits, record)
         endpoint.pending = endpoint.build_fleet(config, models, record["FleetId"])
         endpoint.set("Creating")
         self._start(self._bring_up, endpoint, rollout.PROVISIONING_SECONDS)
@@ -103,7 +103,7 @@ class Endpoints:
             self._claim_instances(config, Counter())
             fleet_id = uuid.uuid4().hex
             endpoint.pending = endpoint.build_fleet(config, models, fleet_id)
-            endpoint.set("Updating", DeploymentStartTime=self.site.now())
+            endpoint.set("Updating", DeploymentStartTime=self.site.now(), FailureReason=None)
         self._start(self._update, endpoint, old, endpoint.pending, wanted, deployment, fleet_id)
         return {"EndpointArn": endpoint.record["EndpointArn"]}
 
@@ -162,7 +162,7 @@ class Endpoints:
     def recover(self) -> None:
         """Start the endpoints of an earlier life on their last good config; InService once healthy."""
         for path, record in read_records(self.site.folder("endpoints"), "*/endpoint.json"):
-            endpoint = Endpoint(self.site, record)
+            endpoint = Endpoint(self.site, self._limits, record)
             with self._lock:
                 self._endpoints[endpoint.name.lower()] = endpoint
             status = record["EndpointStatus"]
@@ -264,7 +264,7 @@ class Endpoints:
         old.drain()
 
     def _rolled_back(self, endpoint: Endpoint, reason: rollout.RolledBack) -> None:
-        """End a failed update as AWS does: InService on the old config, without a word about why."""
+        """End a failed update as AWS does: InService on the old config, mostly without a word about why."""
         _LOG.warning("endpoint %s rolled back: %s", endpoint.name, reason)
         with endpoint.lock:
             endpoint.set("RollingBack")
@@ -274,7 +274,7 @@ class Endpoints:
             except Refusal as missing:
                 endpoint.set("UpdateRollbackFailed", FailureReason=missing.message)
             else:
-                endpoint.set("InService")
+                endpoint.set("InService", FailureReason=self._limits.rollback_reason)
 
     def _rescale(self, endpoint: Endpoint, fleet: Fleet, wanted: Mapping[str, Mapping[str, Any]]) -> None:
         if self.site.pause(_RESCALING_SECONDS):

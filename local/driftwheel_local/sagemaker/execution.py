@@ -12,7 +12,7 @@ from driftwheel_local.sagemaker.process import Command, ContainerProcess
 from driftwheel_local.sagemaker.site import Site
 
 _POLL_SECONDS = 0.05
-_PUMP_SECONDS = 0.5
+PUMP_SECONDS = 0.5
 
 
 class Cause(Enum):
@@ -65,8 +65,9 @@ def run_container(
     memory_bytes: int | None,
     volume: Volume,
     tick: Callable[[], None],
+    tick_seconds: float = PUMP_SECONDS,
 ) -> Ending:
-    """Run `command` to its end; `tick` is called about twice a second.
+    """Run `command` to its end; `tick` is called about twice a second. What it raises kills the process.
 
     `stop` or `limit_seconds` (real seconds: the process is real) send SIGTERM, and SIGKILL after the grace,
     as StopTrainingJob does. A file larger than the volume cannot be written; more than it holds in all is
@@ -95,7 +96,7 @@ def run_container(
                     cause = Cause.DISK
                     process.finish()
                     continue
-                tick_at = seconds + _PUMP_SECONDS
+                tick_at = seconds + tick_seconds
             # Soon after the start a short job may end any moment; later it is a long one.
             waiter.wait(_POLL_SECONDS / 5 if seconds < 1 else _POLL_SECONDS)
         if cause is Cause.EXIT and volume.is_full():  # it ended before the next look

@@ -24,6 +24,7 @@ RUNNING = ("InProgress", "Stopping")
 STARTING_SECONDS = 30.0  # the modelled wait for instances, times `time_scale`
 REASON_CHARACTERS = 1024  # FailureReason's limit in the service model
 INTERRUPTED = "InternalServerError: the local runtime ended while the job ran, the job was interrupted"
+SPOT_OUTCOMES = ("Interrupted", "MaxWaitTimeExceeded")
 
 
 @dataclass
@@ -34,6 +35,13 @@ class Limits:
     A job has as much disk as the volume it asks for (VolumeSizeInGB), and never more than `disk_bytes`.
     `calls_per_second` throttles operations by name; for `unseen_seconds` after a Create its Describe answers
     that there is nothing. Both are off by default.
+    `training_outcomes` is used up from the front, one for each training job that is created: a FailureReason
+    to end with before it trains ("CapacityError: …"), "" to run as usual, or, kept for a job that asks for
+    spot machines: Interrupted (its machine is taken away once there is a checkpoint, and another one found),
+    MaxWaitTimeExceeded (none is found at all).
+    An update that is rolled back leaves `rollback_reason` as the endpoint's FailureReason; None leaves none.
+    A change of an endpoint's status is told once in each of `endpoint_spellings`: that of the `event`
+    documentation (IN_SERVICE) or of the `api` (InService).
     """
 
     quota: dict[str, int] = field(default_factory=dict)
@@ -43,6 +51,15 @@ class Limits:
     disk_bytes: int | None = None
     calls_per_second: dict[str, int] = field(default_factory=dict)
     unseen_seconds: float = 0.0
+    training_outcomes: list[str] = field(default_factory=list)
+    rollback_reason: str | None = None
+    endpoint_spellings: list[str] = field(default_factory=lambda: ["event"])
+
+    def outcome(self, *, spot: bool) -> str:
+        """Take the next training job's outcome."""
+        if not self.training_outcomes or (self.training_outcomes[0] in SPOT_OUTCOMES and not spot):
+            return ""
+        return self.training_outcomes.pop(0)
 
     def of(self, usage: str, instance: str) -> int:
         """Answer the quota of one usage of an instance type."""
@@ -57,6 +74,7 @@ class Job:
     record: dict[str, Any]
     folder: Path
     stop: threading.Event = field(default_factory=threading.Event)
+    outcome: str = ""
 
     def volume(self, gigabytes: int, most_bytes: int | None) -> Volume:
         """Answer the storage the job asked for, or less where this machine gives less."""

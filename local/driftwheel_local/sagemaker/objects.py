@@ -95,17 +95,23 @@ def upload_file(s3: Any, path: Path, uri: str) -> None:
 
 
 def upload_folder(s3: Any, folder: Path, uri: str, seen: dict[str, tuple[int, int]] | None = None) -> int:
-    """Put every file below `folder` under `uri`; with `seen`, only those changed since the last call."""
+    """Put every file below `folder` under `uri`; with `seen`, only those changed since the last call.
+
+    A file that is deleted meanwhile is left out: with `seen` the folder is in use.
+    """
     count = 0
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_file():
             continue
         name = path.relative_to(folder).as_posix()
-        stat = path.stat()
-        mark = (stat.st_mtime_ns, stat.st_size)
-        if seen is not None and seen.get(name) == mark:
+        try:
+            stat = path.stat()
+            mark = (stat.st_mtime_ns, stat.st_size)
+            if seen is not None and seen.get(name) == mark:
+                continue
+            upload_file(s3, path, join_uri(uri, name))
+        except FileNotFoundError:
             continue
-        upload_file(s3, path, join_uri(uri, name))
         if seen is not None:
             seen[name] = mark
         count += 1

@@ -3,13 +3,21 @@
 import json
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from driftwheel_local.sagemaker import archives, objects, script_mode
-from driftwheel_local.sagemaker.execution import Cause, Ending, run_container
+from driftwheel_local.sagemaker.execution import PUMP_SECONDS, Cause, Ending, run_container
 from driftwheel_local.sagemaker.joblogs import LogPump, MetricReader
-from driftwheel_local.sagemaker.jobs import REASON_CHARACTERS, STARTING_SECONDS, Job, JobBoard, JobFailure
+from driftwheel_local.sagemaker.jobs import (
+    REASON_CHARACTERS,
+    SPOT_OUTCOMES,
+    STARTING_SECONDS,
+    Job,
+    JobBoard,
+    JobFailure,
+)
 from driftwheel_local.sagemaker.process import Command
 from driftwheel_local.sagemaker.refusals import invalid
 
@@ -18,6 +26,7 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _DEFAULT_RUNTIME = 86_400  # AWS's default MaxRuntimeInSeconds
 _DOWNLOADING_SECONDS = 5.0
 _UPLOADING_SECONDS = 5.0
+_WATCH_SECONDS = 0.05  # a machine is taken away as soon as there is a checkpoint: the job may be a short one
 _CHECKPOINTS = "/opt/ml/checkpoints"
 _EVENT_MEMBERS = (
     "TrainingJobName",
@@ -35,6 +44,14 @@ _EVENT_MEMBERS = (
     "StoppingCondition",
 )
 _TIMES = ("CreationTime", "TrainingStartTime", "TrainingEndTime", "LastModifiedTime")
+
+
+class MachineTaken(Exception):
+    """When a spot machine is taken away; its container is killed, and what it had not synced is lost."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"after {seconds:.1f} s")
+        self.seconds = seconds
 
 
 class TrainingJobs(JobBoard):
@@ -94,6 +111,7 @@ class TrainingJobs(JobBoard):
 
     def started(self, job: Job) -> None:
         """Enter Starting."""
+        job.outcome = self.limits.outcome(spot=job.record["EnableManagedSpotTraining"])
         self._enter(job, "InProgress", "Starting", "Starting the training job")
 
     def stopping(self, job: Job) -> None:
@@ -107,19 +125,23 @@ class TrainingJobs(JobBoard):
 
     def run(self, job: Job) -> None:
         """Take one job from Starting to its end."""
-        if self.site.pause(STARTING_SECONDS, job.stop):
-            self._stopped_early(job)
-            return
-        self._refuse_unsupported(job.record)
-        command = self._prepare(job)
-        if self.site.pause(_DOWNLOADING_SECONDS, job.stop):
-            self._stopped_early(job)
-            return
-        self.note(job, TrainingStartTime=self.site.now())
-        self._progress(job, "Training", "Training image download completed. Training in progress.")
-        ending = self._train(job, command)
-        seconds = max(1, round(ending.seconds))
-        self.note(job, TrainingTimeInSeconds=seconds, BillableTimeInSeconds=seconds)
+        while True:
+            if self._waited_in_vain(job):
+                return
+            self._refuse_unsupported(job.record)
+            command = self._prepare(job)
+            if self.site.pause(_DOWNLOADING_SECONDS, job.stop):
+                self._stopped_early(job)
+                return
+            self.note(job, TrainingStartTime=job.record.get("TrainingStartTime", self.site.now()))
+            self._progress(job, "Training", "Training image download completed. Training in progress.")
+            try:
+                ending = self._train(job, command)
+            except MachineTaken as taken:
+                self._interrupted(job, taken)
+            else:
+                break
+        self._count_seconds(job, ending.seconds)
         if ending.cause is Cause.EXIT and ending.code != 0 and not job.stop.is_set():
             raise JobFailure(self._reason(job, command, ending))
         if ending.cause is Cause.DISK:
@@ -137,6 +159,35 @@ class TrainingJobs(JobBoard):
         else:
             self._end(job, "Completed", "Completed", "Training job completed")
             shutil.rmtree(job.opt_ml.base, ignore_errors=True)  # a failed job's folder stays to be looked at
+
+    def _waited_in_vain(self, job: Job) -> bool:
+        """Wait for a machine; answer whether the job has ended without one."""
+        stopped = self.site.pause(STARTING_SECONDS, job.stop)
+        if job.outcome == "MaxWaitTimeExceeded" and not stopped:
+            longest = job.record["StoppingCondition"]["MaxWaitTimeInSeconds"]
+            stopped = self.site.pause(longest - STARTING_SECONDS, job.stop)
+            if not stopped:
+                self.stopping(job)
+                self._end(job, "Stopped", job.outcome, "Training job wait time exceeded MaxWaitTimeInSeconds")
+                return True
+        if stopped:
+            self._stopped_early(job)
+        elif job.outcome not in {"", *SPOT_OUTCOMES}:
+            raise JobFailure(job.outcome)
+        return stopped
+
+    def _interrupted(self, job: Job, taken: MachineTaken) -> None:
+        """Lose the machine and its disk, and ask for another one."""
+        job.outcome = ""
+        self._count_seconds(job, taken.seconds)
+        self._progress(job, "Interrupted", "Training job interrupted")
+        shutil.rmtree(job.opt_ml.base)
+        self._progress(job, "Starting", "Starting the training job")
+
+    def _count_seconds(self, job: Job, seconds: float) -> None:
+        """Add what one machine took; on AWS spot machines are billed for less."""
+        total = job.record.get("TrainingTimeInSeconds", 0) + max(1, round(seconds))
+        self.note(job, TrainingTimeInSeconds=total, BillableTimeInSeconds=total)
 
     def _refuse_unsupported(self, record: Mapping[str, Any]) -> None:
         instance, count = self.instances(record)
@@ -210,12 +261,14 @@ class TrainingJobs(JobBoard):
         """Run the program; forward its log, read its metrics and sync its checkpoints meanwhile."""
         record = job.record
         log = job.folder / f"{script_mode.HOST}.log"
+        log.unlink(missing_ok=True)  # of a machine that was taken away: it is in that machine's stream
         if job.opt_ml.path("code", "requirements.txt").exists():
             log.write_text("requirements.txt is not installed here: this environment's packages are used\n")
         stream = f"{job.name}/{script_mode.HOST}-{int(self.site.now())}"
         pump = LogPump(self.site, log, LOG_GROUP, stream)
         reader = MetricReader(record["AlgorithmSpecification"].get("MetricDefinitions", []))
         uploaded: dict[str, tuple[int, int]] = {}
+        began = time.monotonic()
         checkpoint = record.get("CheckpointConfig")
 
         def tick(*, final: bool = False) -> None:
@@ -231,17 +284,21 @@ class TrainingJobs(JobBoard):
             if checkpoint:
                 folder = job.opt_ml.local(checkpoint.get("LocalPath", _CHECKPOINTS))
                 objects.upload_folder(self.site.s3, folder, checkpoint["S3Uri"], uploaded)
+            if job.outcome == "Interrupted" and not final and (uploaded or not checkpoint):
+                raise MachineTaken(time.monotonic() - began)
 
         ending = run_container(
             self.site,
             command,
             log,
             job.stop,
-            limit_seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"],
+            limit_seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"]
+            - record.get("TrainingTimeInSeconds", 0),
             grace_seconds=self.limits.stop_grace_seconds,
             memory_bytes=self.limits.memory_bytes,
             volume=job.volume(record["ResourceConfig"]["VolumeSizeInGB"], self.limits.disk_bytes),
             tick=tick,
+            tick_seconds=_WATCH_SECONDS if job.outcome == "Interrupted" else PUMP_SECONDS,
         )
         tick(final=True)
         if final := reader.final():

@@ -34,7 +34,10 @@ class Checkpoints:
     fingerprint: str
 
     def save(self, booster: xgb.Booster, progress: Progress) -> None:
-        """Write the trees, then the state that names them; an interruption leaves it whole or unnamed."""
+        """Write the trees, then the state that names them; an interruption leaves it whole or unnamed.
+
+        The trees before stay: whoever copies the folder file by file may have read the state that names them.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"trees-{progress.rounds:06}.json"
         booster.save_model(str(self.folder / name))
@@ -47,9 +50,11 @@ class Checkpoints:
         unfinished = self.folder / f"{STATE}.new"
         unfinished.write_text(json.dumps(state))
         unfinished.replace(self.folder / STATE)
-        for old in self.folder.glob("trees-*.json"):
-            if old.name != name:
-                old.unlink()
+        others = [path for path in self.folder.glob("trees-*.json") if path.name != name]
+        before = max((path.name for path in others if path.name < name), default=None)
+        for other in others:
+            if other.name != before:
+                other.unlink()
 
     def resume(self) -> tuple[Path, Progress] | None:
         """Find the trees to go on from; None without a whole checkpoint of this very training."""

@@ -39,7 +39,15 @@ from driftwheel.steps.training_launch import lacked_machine
 Section = dict[str, Any]
 
 UNSEEN_SECONDS = 300
-"""How long an endpoint that was just asked for may be unknown to Describe (eventual consistency)."""
+"""How long what was just asked for may be unknown to Describe (eventual consistency)."""
+
+
+UNSAID = "SageMaker gave no reason; read the job's log"
+STOPPED = {
+    "MaxRuntimeExceeded": "it ran longer than training.max_runtime_seconds",
+    "MaxWaitTimeExceeded": "no spot machine was to be had in time; training.spot: false asks for others",
+}
+"""SecondaryStatus of a training job that SageMaker stopped → why: it gives no FailureReason then."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +192,7 @@ def _training_job(
         # Not found right after its creation is eventual consistency; the state's timeout bounds the wait.
         return None
     if job["TrainingJobStatus"] != "Completed":
-        reason = job.get("FailureReason") or "SageMaker gave no reason; read the job's log"
+        reason = job.get("FailureReason") or STOPPED.get(job.get("SecondaryStatus", ""), UNSAID)
         if lacked_machine(job) and parked.detail.get("may_fall_back"):
             raise CapacityExceeded(f"training job {name}: {reason}; the next instance type is tried")
         raise TrainingFailed(f"training job {name} ended {job['TrainingJobStatus']}: {reason}")
@@ -208,7 +216,7 @@ def _processing_job(
         return None
     if job["ProcessingJobStatus"] != "Completed":
         told = (job.get("FailureReason"), job.get("ExitMessage"))
-        reason = "; ".join(filter(None, told)) or "SageMaker gave no reason; read the job's log"
+        reason = "; ".join(filter(None, told)) or UNSAID
         raise PreprocessingFailed(f"processing job {name} ended {job['ProcessingJobStatus']}: {reason}")
     took = job["ProcessingEndTime"] - job["ProcessingStartTime"]
     return PreprocessingLaunchSection(
@@ -220,14 +228,22 @@ def _processing_job(
 
 
 def _model_package(
-    parked: Parked, clients: Clients, _ledger: Ledger, _objects: Objects, _now: datetime
+    parked: Parked, clients: Clients, _ledger: Ledger, _objects: Objects, now: datetime
 ) -> Section | None:
-    package = clients.sagemaker.describe_model_package(ModelPackageName=parked.arn)
+    package = existing(clients.sagemaker, "model_package", {"ModelPackageName": parked.arn})
+    if package is None:
+        if _may_be_unseen(parked, now):
+            return None
+        raise DeploymentFailed(f"model package {parked.arn} does not exist: somebody deleted it")
     decided = {"Approved": "approved", "Rejected": "rejected"}.get(package["ModelApprovalStatus"])
     if decided is None:
         return None
     description = package.get("ApprovalDescription", "")
     return ApprovalSection.model_validate({"outcome": decided, "description": description}).model_dump()
+
+
+def _may_be_unseen(parked: Parked, now: datetime) -> bool:
+    return (now - datetime.fromisoformat(parked.parked_at)).total_seconds() < UNSEEN_SECONDS
 
 
 def _endpoint(
@@ -237,7 +253,7 @@ def _endpoint(
     describe = existing(clients.sagemaker, "endpoint", {"EndpointName": wanted["endpoint"]})
     requested = datetime.fromisoformat(parked.parked_at)
     if describe is None:
-        if (now - requested).total_seconds() < UNSEEN_SECONDS:
+        if _may_be_unseen(parked, now):
             return None
         raise DeploymentFailed(f"endpoint {wanted['endpoint']} does not exist: somebody deleted it")
     asked = Wanted(

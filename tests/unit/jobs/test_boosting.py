@@ -110,9 +110,24 @@ def test_a_resumed_training_that_samples_goes_on_to_the_same_number_of_rounds(tm
 
 
 def test_without_a_signal_at_most_ten_rounds_are_lost(tmp_path):
-    run(tmp_path, rounds=25)
+    run(tmp_path, rounds=35)
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.json", "trees-000020.json"]
+    kept = ["state.json", "trees-000020.json", "trees-000030.json"]  # the last, and the one before it
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+def test_a_copy_of_the_folder_made_while_it_is_saved_again_can_be_resumed(tmp_path):
+    """SageMaker copies file by file: the state of one moment, the trees of the next."""
+    run(tmp_path / "used", rounds=20)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "state.json").write_bytes((tmp_path / "used" / "state.json").read_bytes())
+    run(tmp_path / "used", rounds=30)
+
+    for path in (tmp_path / "used").glob("trees-*"):
+        (copy / path.name).write_bytes(path.read_bytes())
+
+    assert run(copy, rounds=30).resumed_from == 20
 
 
 def test_a_checkpoint_of_other_data_or_settings_is_not_resumed(tmp_path):

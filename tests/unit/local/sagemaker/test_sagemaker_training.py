@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 BUCKET = "artifacts"
 SPOT = {"EnableManagedSpotTraining": True}
+WAITING_SPOT = SPOT | {"StoppingCondition__MaxWaitTimeInSeconds": 3600}
 
 
 def refused(call, *arguments, **options):
@@ -341,6 +342,56 @@ def test_checkpoints_are_synced_and_come_back_to_the_next_job(account):
 
     assert account.keys("checkpoints/run") == ["checkpoints/run/round-1"]
     assert account.report("second")["checkpoints"] == ["round-1"]
+
+
+@pytest.mark.case("SM-05")
+def test_a_machine_that_is_taken_away_is_replaced_and_the_checkpoint_comes_back(account):
+    account.world.limits.training_outcomes = ["Interrupted"]
+    checkpoint = {"S3Uri": f"s3://{BUCKET}/checkpoints/run"}
+    account.train("on-demand")
+    account.train("spot", mode="interrupted", CheckpointConfig=checkpoint, **WAITING_SPOT)
+
+    job = account.trained("spot")
+
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Completed", "Completed")
+    said = [each["Status"] for each in job["SecondaryStatusTransitions"]]
+    assert said == [
+        *("Starting", "Downloading", "Training", "Interrupted"),
+        *("Starting", "Downloading", "Training", "Uploading", "Completed"),
+    ]
+    assert account.report("spot")["checkpoints"] == ["round-1"]
+    assert job["TrainingTimeInSeconds"] >= 2
+    told = [d["SecondaryStatus"] for d in account.details("SageMaker Training") if "spot" in str(d)]
+    assert told == said
+    assert account.trained("on-demand")["TrainingJobStatus"] == "Completed"
+
+
+@pytest.mark.case("SM-05")
+def test_spot_machines_that_never_come_stop_the_job_when_its_wait_is_over(account):
+    account.world.limits.training_outcomes = ["MaxWaitTimeExceeded"]
+    account.train(**WAITING_SPOT)
+
+    job = account.trained()
+
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
+    said = [each["Status"] for each in job["SecondaryStatusTransitions"]]
+    assert said == ["Starting", "Stopping", "MaxWaitTimeExceeded"]
+    assert "FailureReason" not in job
+    assert "ModelArtifacts" not in job
+
+
+@pytest.mark.case("SM-04")
+def test_a_reason_given_beforehand_ends_the_next_job_only(account):
+    reason = "CapacityError: Unable to provision requested ML compute capacity."
+    account.world.limits.training_outcomes = ["", reason]
+    for name in ("first", "second", "third"):
+        account.train(name)
+
+    jobs = {name: account.trained(name) for name in ("first", "second", "third")}
+
+    ends = {name: job.get("FailureReason", job["SecondaryStatus"]) for name, job in jobs.items()}
+    assert ends == {"first": "Completed", "second": reason, "third": "Completed"}
+    assert "TrainingStartTime" not in jobs["second"]
 
 
 @pytest.mark.case("SM-13")

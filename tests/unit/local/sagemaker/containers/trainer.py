@@ -49,9 +49,13 @@ if arguments.mode == "disk-files":
     for number in range(40):
         (model / f"{number}.bin").write_bytes(os.urandom(1_000_000))
     time.sleep(60)
-if arguments.mode == "checkpoint":
-    folder = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "checkpoints")
-    (folder / "round-1").write_text("state")
+if arguments.mode in ("checkpoint", "interrupted"):
+    checkpoint = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "checkpoints", "round-1")
+    resumed = checkpoint.exists()
+    checkpoint.write_text("state")
+    if arguments.mode == "interrupted" and not resumed:
+        print("waiting")
+        time.sleep(60)
 
 
 def reaches_network():
