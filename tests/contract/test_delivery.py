@@ -1,8 +1,11 @@
 """Delivery: events that come twice, late or not at all; schedules; alarms that know nothing."""
 
 import json
+from itertools import pairwise
 
 import pytest
+
+from driftwheel_local.disorder import Disorder
 
 from .account import Account
 from .proxy import FaultProxy, Harm, Plan
@@ -48,26 +51,40 @@ def test_an_event_whose_answer_was_lost_is_told_twice(account: Account, inbox: s
 
 
 @pytest.mark.local_only
-def test_a_service_event_may_come_twice_and_out_of_order_and_is_passed_on_so(account: Account) -> None:
-    """SageMaker "may send multiple events for each state change"; S3's come in any order.
+def test_sagemakers_events_are_lost_come_twice_and_out_of_order(account: Account) -> None:
+    """SageMaker "may send multiple events for each state change" and promises neither order nor delivery.
 
-    Local only: the router is handed them as AWS's own services would.
+    Local only: the router is handed them as SageMaker would, and told to disturb them.
     """
     assert account.world is not None
     inbox = account.inbox({"source": ["aws.sagemaker"], "detail-type": ["SageMaker Endpoint State Change"]})
-    for status in ("IN_SERVICE", "IN_SERVICE", "CREATING"):
-        account.world.router.publish(
-            {
-                "source": "aws.sagemaker",
-                "detail-type": "SageMaker Endpoint State Change",
-                "resources": [],
-                "detail": {"EndpointName": "e", "EndpointStatus": status},
+    router, happened = account.world.router, range(40)
+    router.disorder = Disorder(seed=2, lost=0.1, repeated=0.2, late=0.3)
+    try:
+        for number in happened:
+            detail = {
+                "EndpointName": "e",
+                "EndpointStatus": ("UPDATING", "IN_SERVICE")[number % 2],
+                "LastModifiedTime": number,
             }
-        )
+            router.publish(
+                {
+                    "source": "aws.sagemaker",
+                    "detail-type": "SageMaker Endpoint State Change",
+                    "resources": [],
+                    "detail": detail,
+                }
+            )
+    finally:
+        router.disorder = None
 
-    told = [event["detail"]["EndpointStatus"] for event in account.read(inbox, 3)]
+    told = [event["detail"]["LastModifiedTime"] for event in account.read(inbox, 30, calm=1.0)]
 
-    assert sorted(told) == ["CREATING", "IN_SERVICE", "IN_SERVICE"]
+    came = list(dict.fromkeys(told))
+    assert len(came) < len(told)  # twice
+    assert len(came) < len(happened)  # lost
+    turned = sum(later < earlier for earlier, later in pairwise(came))
+    assert turned >= 5  # out of order: an earlier status after a later one
 
 
 def test_an_event_while_the_rule_is_off_is_lost(account: Account) -> None:

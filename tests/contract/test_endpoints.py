@@ -2,6 +2,9 @@
 
 import pytest
 
+from driftwheel.aws.sagemaker import existing
+from driftwheel.deployment.verification import NO_REASON, NotYet, RolledBack, Wanted, verify
+
 from .account import INSTANCE, Account, at_once
 from .sagemaker import Lab, statuses
 
@@ -79,6 +82,42 @@ def test_an_endpoint_may_be_unknown_right_after_its_creation(
         lab.sagemaker.delete_endpoint(EndpointName=name)
 
 
+def test_what_a_deployment_makes_may_be_unknown_right_after_its_creation_and_can_be_used(
+    account: Account, lab: Lab, slow_to_show: None
+) -> None:
+    """A model, an endpoint config, a package group and its version; their names are taken all the while."""
+    sagemaker, group = lab.sagemaker, account.name("group")
+    model = lab.model(offset=1)
+    config = lab.config(model)
+    sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    url = lab.put(f"{group}.tar.gz", b"model")
+    containers = [{"Image": account.image, "ModelDataUrl": url}]
+    types = {"SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
+    package = sagemaker.create_model_package(
+        ModelPackageGroupName=group, InferenceSpecification={"Containers": containers, **types}
+    )["ModelPackageArn"]
+    account.afterwards(sagemaker.delete_model_package_group, ModelPackageGroupName=group)
+    account.afterwards(sagemaker.delete_model_package, ModelPackageName=package)
+    described = {
+        "model": {"ModelName": model},
+        "endpoint_config": {"EndpointConfigName": config},
+        "model_package_group": {"ModelPackageGroupName": group},
+        "model_package": {"ModelPackageName": package},
+    }
+
+    def known() -> list[str]:
+        return [kind for kind, given in described.items() if existing(sagemaker, kind, given) is not None]
+
+    seen = account.until(known, lambda found: len(found) == len(described))
+
+    if not account.on_aws:
+        assert seen[0] == []
+        code, message = account.refusal(
+            lambda: sagemaker.create_model_package_group(ModelPackageGroupName=group)
+        )
+        assert (code, "already exist" in message) == ("ValidationException", True)
+
+
 def test_what_does_not_exist_is_a_validation_fault(account: Account, lab: Lab) -> None:
     name = account.name("absent")
     for call, given in (
@@ -144,8 +183,32 @@ def test_an_update_that_fails_ends_in_service_on_the_old_config(lab: Lab, old: s
 
     assert (last["EndpointStatus"], last["EndpointConfigName"]) == ("InService", old)
     assert lab.ask(serving, 1) == 2
-    if not lab.account.on_aws:
-        assert not last.get("FailureReason")
+
+
+@pytest.mark.local_only
+@pytest.mark.case("DE-02")
+@pytest.mark.case("DE-03")
+@pytest.mark.parametrize("reason", [None, "", "The container did not pass the ping health check."])
+def test_a_rollback_may_give_a_reason_an_empty_one_or_none_and_is_seen_each_time(
+    lab: Lab, old: str, serving: str, reason: str | None
+) -> None:
+    """The product's verification on what Describe says. Local only: the stack is told what to say."""
+    assert lab.account.world is not None
+    limits, bad = lab.account.world.sagemaker.limits, lab.config(lab.model(broken=True))
+    limits.rollback_reason = reason
+    try:
+        lab.sagemaker.update_endpoint(EndpointName=serving, EndpointConfigName=bad)
+        under_way = lab.described(serving)
+        last = lab.at_rest(serving)[-1]
+    finally:
+        limits.rollback_reason = None
+
+    assert isinstance(verify(under_way, Wanted(bad)), NotYet)
+    assert last.get("FailureReason") == reason
+    assert verify(last, Wanted(bad)) == RolledBack(old, f"serves {old}, not {bad}: {reason or NO_REASON}")
+    lab.sagemaker.update_endpoint(EndpointName=serving, EndpointConfigName=old)
+    assert "FailureReason" not in lab.described(serving)  # what was is not said of what comes next
+    lab.at_rest(serving)
 
 
 @pytest.mark.local_only
@@ -258,3 +321,26 @@ def test_an_endpoints_status_has_one_spelling_in_the_api_and_another_in_events(
     assert told & {"IN_SERVICE", "InService"}
     if not account.on_aws:
         assert told == {"CREATING", "IN_SERVICE"}
+
+
+@pytest.mark.local_only
+@pytest.mark.parametrize("spellings", [["api"], ["event", "api"]], ids="-".join)
+def test_a_status_may_be_told_in_the_apis_spelling_or_in_both(
+    account: Account, lab: Lab, old: str, spellings: list[str]
+) -> None:
+    """SageMaker "may send multiple events for each state change". Local only: the stack is told to."""
+    assert account.world is not None
+    pattern = {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Endpoint State Change"]}
+    inbox, limits = account.inbox(pattern), account.world.sagemaker.limits
+    limits.endpoint_spellings = spellings
+    try:
+        name = lab.endpoint(old)
+        lab.at_rest(name)
+    finally:
+        limits.endpoint_spellings = ["event"]
+
+    details = [event["detail"] for event in account.read(inbox, 2 * len(spellings))]
+    told = sorted(each["EndpointStatus"] for each in details if each["EndpointName"] == name)
+    spelt = {"event": ("CREATING", "IN_SERVICE"), "api": ("Creating", "InService")}
+    assert told == sorted(status for each in spellings for status in spelt[each])
+    lab.sagemaker.delete_endpoint(EndpointName=name)

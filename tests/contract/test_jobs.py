@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from driftwheel.steps.training_launch import lacked_machine
+
 from .account import INSTANCE, Account, at_once
 from .sagemaker import ENDED, Lab, statuses
 
@@ -58,6 +60,71 @@ def test_a_failed_job_says_why(lab: Lab) -> None:
 
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("AlgorithmError")
+
+
+CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Please retry later."
+
+
+@pytest.mark.local_only
+@pytest.mark.case("SM-04")
+@pytest.mark.parametrize("reason", [CAPACITY, "InternalServerError: We encountered an internal error."])
+def test_a_job_may_fail_for_want_of_a_working_machine_and_says_so(lab: Lab, reason: str) -> None:
+    """FailureReason as DIAGNijmegen/rse-grand-challenge 2631 met it. Local only: the stack is told to."""
+    foretell(lab, reason)
+
+    job = lab.ended(lab.train())[-1]
+
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Failed", "Failed")
+    assert job["FailureReason"] == reason
+    assert "TrainingStartTime" not in job
+    assert lacked_machine(job)
+
+
+SPOT = {
+    "EnableManagedSpotTraining": True,
+    "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200},
+}
+
+
+@pytest.mark.local_only
+@pytest.mark.case("SM-05")
+def test_a_spot_machine_may_be_taken_away_and_its_job_goes_on_with_the_checkpoint(
+    account: Account, lab: Lab
+) -> None:
+    """Order: SageMaker guide, "Managed Spot Training Lifecycle". Local only: the stack is told to."""
+    name = account.name("spot")
+    kept = {"CheckpointConfig": {"S3Uri": f"s3://{lab.bucket}/{name}"}}
+    foretell(lab, "Interrupted")
+    lab.sagemaker.create_training_job(**lab.training_request(name, "interrupted", **SPOT, **kept))
+
+    job = lab.ended(name)[-1]
+
+    said = [each["Status"] for each in job["SecondaryStatusTransitions"]]
+    again = ["Starting", "Downloading", "Training"]
+    assert said == [*again, "Interrupted", *again, "Uploading", "Completed"]
+
+
+@pytest.mark.local_only
+@pytest.mark.case("SM-05")
+def test_spot_machines_that_never_come_stop_the_job(account: Account, lab: Lab) -> None:
+    """The same page, "Spot instances were never launched". Local only: the stack is told to."""
+    name = account.name("spot")
+    foretell(lab, "MaxWaitTimeExceeded")
+    lab.sagemaker.create_training_job(**lab.training_request(name, **SPOT))
+    account.pass_time(30)
+    account.pass_time(1200)
+
+    job = lab.ended(name)[-1]
+
+    said = [each["Status"] for each in job["SecondaryStatusTransitions"]]
+    assert said == ["Starting", "Stopping", "MaxWaitTimeExceeded"]
+    assert (job["TrainingJobStatus"], job.get("FailureReason")) == ("Stopped", None)
+
+
+def foretell(lab: Lab, *outcomes: str) -> None:
+    """Say how the next training jobs end."""
+    assert lab.account.world is not None
+    lab.account.world.sagemaker.limits.training_outcomes = list(outcomes)
 
 
 def test_a_stopped_job_is_stopping_before_it_is_stopped(lab: Lab) -> None:
@@ -121,6 +188,42 @@ def test_a_job_may_be_unknown_right_after_its_creation_and_is_known_soon(
     lab.ended(name)
 
 
+def test_a_processing_job_may_be_unknown_right_after_its_creation_and_is_known_soon(
+    account: Account, lab: Lab, slow_to_show: None
+) -> None:
+    request = processing_request(account)
+    lab.sagemaker.create_processing_job(**request)
+
+    seen = account.until(
+        lambda: described(lab, request["ProcessingJobName"]),
+        lambda job: job.get("ProcessingJobStatus") in ENDED,
+    )
+
+    if not account.on_aws:
+        assert seen[0] == {}
+
+
+def described(lab: Lab, name: str) -> dict[str, Any]:
+    """Describe a processing job; empty when it is not known."""
+    try:
+        return dict(lab.sagemaker.describe_processing_job(ProcessingJobName=name))
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in MISSING:
+            raise
+        return {}
+
+
+def processing_request(account: Account) -> dict[str, Any]:
+    cluster = {"InstanceType": INSTANCE, "InstanceCount": 1, "VolumeSizeInGB": 5}
+    return {
+        "ProcessingJobName": account.name("processing"),
+        "RoleArn": account.role,
+        "AppSpecification": {"ImageUri": account.image, "ContainerEntrypoint": ["python3", "-c", "pass"]},
+        "ProcessingResources": {"ClusterConfig": cluster},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    }
+
+
 def is_known(lab: Lab, name: str) -> bool:
     try:
         return bool(lab.job(name))
@@ -128,26 +231,6 @@ def is_known(lab: Lab, name: str) -> bool:
         if error.response["Error"]["Code"] not in MISSING:
             raise
         return False
-
-
-@pytest.mark.local_only
-def test_who_asks_too_often_is_throttled_and_served_again_a_second_later(
-    account: Account, lab: Lab, completed: list[dict[str, Any]]
-) -> None:
-    """Local only: on AWS the rate is the whole account's, and other callers would be throttled too."""
-    assert account.world is not None
-    name, limits = completed[-1]["TrainingJobName"], account.world.sagemaker.limits
-    limits.calls_per_second["DescribeTrainingJob"] = 3
-    try:
-        for _ in range(3):
-            lab.job(name)
-        refused = account.refusal(lambda: lab.job(name))
-        account.pass_time(1)
-        assert lab.job(name)["TrainingJobName"] == name
-    finally:
-        limits.calls_per_second.clear()
-
-    assert refused == ("ThrottlingException", "Rate exceeded")
 
 
 def test_instances_beyond_the_quota_are_refused(account: Account, lab: Lab) -> None:
@@ -164,15 +247,8 @@ def test_instances_beyond_the_quota_are_refused(account: Account, lab: Lab) -> N
 
 
 def test_a_used_processing_job_name_is_refused(account: Account, lab: Lab) -> None:
-    name = account.name("processing")
-    cluster = {"InstanceType": INSTANCE, "InstanceCount": 1, "VolumeSizeInGB": 5}
-    request = {
-        "ProcessingJobName": name,
-        "RoleArn": account.role,
-        "AppSpecification": {"ImageUri": account.image, "ContainerEntrypoint": ["python3", "-c", "pass"]},
-        "ProcessingResources": {"ClusterConfig": cluster},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
-    }
+    request = processing_request(account)
+    name = request["ProcessingJobName"]
     lab.sagemaker.create_processing_job(**request)
 
     code, _ = account.refusal(lambda: lab.sagemaker.create_processing_job(**request))

@@ -1,9 +1,11 @@
 """Objects: one event for each version however it was written, their order, and conditional writes."""
 
+from functools import cmp_to_key
 from typing import Any
 
 import pytest
 
+from driftwheel.ledger.objects import later
 from driftwheel_local.disorder import Disorder
 
 from .account import Account, at_once
@@ -66,6 +68,35 @@ def test_versions_of_one_key_are_told_apart_and_ordered_by_their_sequencers(
     assert [each["detail"]["object"]["version-id"] for each in told] == written
     assert len({each["id"] for each in told}) == 4
     assert {each["detail"]["reason"] for each in told} == {"PutObject"}
+
+
+@pytest.mark.local_only
+@pytest.mark.case("EV-04")
+def test_sequencers_of_different_length_tell_the_order_too(account: Account, bucket: str, inbox: str) -> None:
+    """By the product's comparison. Local only: the stack is told how long they are."""
+    assert account.world is not None
+    s3, key, sequencer = account.client("s3"), "data/uneven.csv", account.world.object_events.sequencer
+    sequencer.digits = (18, 14, 20, 16)
+    try:
+        written = [
+            s3.put_object(Bucket=bucket, Key=key, Body=bytes([number]))["VersionId"] for number in range(8)
+        ]
+    finally:
+        sequencer.digits = (18,)
+
+    told = {
+        each["detail"]["object"]["sequencer"]: each["detail"]["object"]["version-id"]
+        for each in account.read(inbox, 8)
+    }
+
+    assert sorted({len(each) for each in told}) == [14, 16, 18, 20]
+    by_length = sorted(told, key=lambda each: (len(each), each))
+    assert [told[each] for each in by_length] != written  # as numbers they do not
+    assert [told[each] for each in sorted(told, key=cmp_to_key(compared))] == written
+
+
+def compared(one: str, other: str) -> int:
+    return later(one, other) - later(other, one)
 
 
 def test_a_copy_says_that_it_is_one(account: Account, bucket: str, inbox: str) -> None:

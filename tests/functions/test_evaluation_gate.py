@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 
 from driftwheel.drift.baseline import build_baseline
 from driftwheel.errors import ArtifactInvalid
@@ -140,6 +141,26 @@ def test_the_training_data_is_described_in_the_files_model_monitors_users_know(
     constraints = {f["name"]: f for f in world.read(f"{place}/constraints.json")["features"]}
     assert constraints["temp"]["num_constraints"] == {"is_non_negative": True}
     assert constraints["origin"]["string_constraints"] == {"domains": ["EWR", "JFK"]}
+
+
+@pytest.mark.case("SM-08")
+def test_a_group_that_was_made_and_is_not_seen_yet_is_used(
+    world: World, event: Events, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_output(world, predictions(0.5, None))
+    gate = world.load("evaluation_gate")
+    first = gate.handler(event("evaluation_gate"), context)
+
+    def taken(**_: Any) -> None:
+        said = {"Code": "ValidationException", "Message": "Model Package Group already exists: arn"}
+        raise ClientError({"Error": said}, "CreateModelPackageGroup")
+
+    monkeypatch.setattr(gate.sagemaker, "create_model_package_group", taken)
+    monkeypatch.setattr("driftwheel.steps.evaluation_gate.group_exists", lambda *_: False)
+
+    assert gate.handler(event("evaluation_gate"), context)["model_package_arn"].startswith(
+        first["model_package_arn"].rpartition("/")[0]
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ NAMES = {
     "Model": "ModelName",
     "EndpointConfig": "EndpointConfigName",
     "Endpoint": "EndpointName",
+    "ModelPackageGroup": "ModelPackageGroupName",
+    "ModelPackage": "ModelPackageName",
 }
 JOBS = ("TrainingJob", "ProcessingJob")
 
@@ -40,11 +42,15 @@ class Tempo:
             if verb == "Describe" and made is not None and self._now() < made + self._limits.unseen_seconds:
                 raise not_found() if noun in JOBS else invalid(f"Could not find {noun} to describe.")
 
-    def note(self, operation: str, request: Mapping[str, Any]) -> None:
+    def note(self, operation: str, request: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """Remember when something was made."""
         verb, noun = _parts(operation)
-        if verb == "Create" and noun in NAMES and self._limits.unseen_seconds:
-            with self._lock:
+        if verb != "Create" or noun not in NAMES or not self._limits.unseen_seconds:
+            return
+        with self._lock:
+            if noun == "ModelPackage":  # has no other name; the same client token answers with it again
+                self._made.setdefault((noun, str(answer["ModelPackageArn"])), self._now())
+            else:
                 self._made[noun, str(request[NAMES[noun]])] = self._now()
 
     def _count(self, operation: str) -> None:

@@ -128,7 +128,7 @@ class SageMakerWorld:
             )
         self.tempo.admit(operation, request)
         answer = self._operations[operation](request)
-        self.tempo.note(operation, request)
+        self.tempo.note(operation, request, answer)
         return answer
 
     def recover(self) -> None:

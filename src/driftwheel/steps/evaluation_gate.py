@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from driftwheel.algorithms.images import image_uri
 from driftwheel.aws.objects import Objects
+from driftwheel.aws.sagemaker import is_taken
 from driftwheel.deployment.names import resource_name
 from driftwheel.deployment.registry import Approval, Lineage, approval_request, group_request, package_request
 from driftwheel.drift.monitor_files import constraints, statistics
@@ -111,7 +112,11 @@ def register(run: Run, verdict: Verdict, evaluation: S3Uri, stack: str, client: 
     group = resource_name(stack, run.model)
     tags = {"driftwheel:stack": stack, "driftwheel:model": run.model}
     if not group_exists(client, group):
-        client.create_model_package_group(**group_request(name=group, model=run.model, tags=tags))
+        try:
+            client.create_model_package_group(**group_request(name=group, model=run.model, tags=tags))
+        except ClientError as error:
+            if not is_taken(error):  # by an earlier attempt: Describe need not see yet what was just made
+                raise
     lineage = Lineage(
         model=run.model,
         run_id=run.run_id,
