@@ -157,6 +157,6 @@ PARTLY = {
     "which AWS says it does not",
     "SM-02": "calls at botocore's boundary; waits are computed from the shipped Retry, not waited",
     "SM-07": "in memory; on the running stack the shipped gate, asked of harmed copies of a model",
-    "SM-10": "lists read from the roles' rights and the source; the trigger lists captured hours in S3",
+    "SM-10": "lists read from rights, source and one stack's calls; the trigger lists captured hours in S3",
 }
 """Cases of any list whose tests show less than the campaign asks, as far as we know."""

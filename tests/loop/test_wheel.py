@@ -17,6 +17,8 @@ from driftwheel.jobs.artifact import check as check_artifact
 from driftwheel.layout import S3Uri
 from driftwheel.spec import ModelSpec
 from driftwheel.steps.deployment import alarm_requests
+from tests.security.iam import role_of
+from tests.security.test_separation import HOT_PATH
 
 from .conftest import SPEC, Loop, Parcels
 
@@ -227,3 +229,19 @@ def test_a_canary_whose_model_answers_otherwise_than_in_training_gets_no_request
     assert any("its score differs from the one it had in training" in each["message"] for each in logs)
     sagemaker.delete_endpoint_config(EndpointConfigName=name)
     sagemaker.delete_model(ModelName=name)
+
+
+@pytest.mark.case("SM-10")
+def test_no_function_of_a_run_listed_anything_but_captured_hours(loop: Loop) -> None:
+    """Every call the functions made in the runs above, as the stack judged it."""
+    lines = (loop.folder / "permissions.jsonl").read_text(encoding="utf-8").splitlines()
+    calls = [(role_of(entry["role"]), entry) for entry in map(json.loads, lines)]
+
+    assert {role for role, _ in calls} >= HOT_PATH - {
+        "ApprovalFunctionRole",
+        "PreprocessingLaunchFunctionRole",
+    }
+    listed = [(role, e) for role, e in calls if role in HOT_PATH and ":List" in e["call"]]
+    assert {(role, entry["call"]) for role, entry in listed} == {("TriggerFunctionRole", "s3:ListObjectsV2")}
+    asked_for = [need for _, entry in listed for need in entry["needs"]]
+    assert {context["s3:prefix"] for _, _, context in asked_for} == {"capture/parcels/"}
