@@ -33,6 +33,7 @@ LOCKED = (
     "functions/evaluation_gate/requirements.txt",
     "functions/preprocessing/requirements.txt",
     "functions/preprocessing_launch/requirements.txt",
+    "functions/trigger/requirements.txt",
     "benchmarks/peers/plain.txt",
     "benchmarks/peers/requirements.txt",
 )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from driftwheel.drift.limits import Limits
+from driftwheel.recipe.declare import read_model
 from driftwheel.sources.refusal import Unreadable
-from driftwheel.spec import ModelSpec, load_spec
+from driftwheel.spec import ModelSpec
 from driftwheel_cli.failures import CommandFailed
 from driftwheel_cli.rendering import print_line, printable
 
@@ -76,7 +77,7 @@ def compare(
     from driftwheel.drift.monitor_files import constraint_violations  # noqa: PLC0415
     from driftwheel.drift.page import page_of  # noqa: PLC0415
 
-    spec = load_spec(model.read_bytes(), str(model)) if model else None
+    spec = read_model(model.read_bytes(), str(model)) if model else None
     limits = replace(spec.drift.limits if spec else Limits(), minimum_rows=minimum_rows)
     with tempfile.TemporaryDirectory() as folder:
         try:

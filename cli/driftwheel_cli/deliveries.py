@@ -9,7 +9,8 @@ import click
 from driftwheel.drift.labels import LabelReader
 from driftwheel.layout import DATA, LABELS, MODELS
 from driftwheel.ledger.models import owner_of
-from driftwheel.spec import ModelSpec, load_spec
+from driftwheel.recipe.declare import read_model
+from driftwheel.spec import ModelSpec
 from driftwheel.triggers.messages import ignored
 from driftwheel_cli.arrivals import Dropped, Fate, follow_arrivals
 from driftwheel_cli.connection import Options, Stack
@@ -35,7 +36,7 @@ def register(options: Options, file: Path, timeout: int) -> None:
     Example: driftwheel register examples/flights/model.yaml
     """
     body = file.read_bytes()
-    spec = load_spec(body, str(file))
+    spec = read_model(body, str(file))
     stack = options.open()
     key = f"{MODELS}{spec.model}/model.yaml"
     version = _upload(stack, file, key)

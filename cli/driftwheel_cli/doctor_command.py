@@ -8,7 +8,7 @@ import boto3
 import click
 from botocore.config import Config
 
-from driftwheel.spec import load_spec
+from driftwheel.recipe.declare import read_model
 from driftwheel_cli.capturing import of_callers
 from driftwheel_cli.checkup import Client, Finding, before_deployment, of_stack
 from driftwheel_cli.connection import Options, Stack
@@ -36,7 +36,7 @@ def doctor(options: Options, models: tuple[Path, ...], *, as_json: bool) -> None
 
     Example: driftwheel doctor examples/flights/model.yaml
     """
-    specs = [load_spec(path.read_bytes(), str(path)) for path in models]
+    specs = [read_model(path.read_bytes(), str(path)) for path in models]
     stack, absent = _stack(options)
     found: list[Finding] = []
     if options.local is None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from driftwheel.spec import ModelSpec, load_spec
+from driftwheel.recipe.declare import read_model
+from driftwheel.spec import ModelSpec
 from driftwheel_cli.connection import Options
 from driftwheel_cli.costs import Ceiling, Cost, ceiling, prices_text, read_prices
 from driftwheel_cli.failures import CommandFailed
@@ -89,7 +90,7 @@ def plan(
 def _spec(options: Options, model: str) -> ModelSpec:
     path = Path(model)
     if path.is_file():
-        return load_spec(path.read_bytes(), model)
+        return read_model(path.read_bytes(), model)
     if path.suffix in {".yaml", ".yml"}:
         raise CommandFailed(f"{model} does not exist; driftwheel profile drafts one from your data")
     return options.open().spec(model)

@@ -28,6 +28,26 @@ def built() -> dict[str, Path]:
     return packaging.build(ROOT, template.source, ROOT / ".driftwheel" / "build")
 
 
+def test_the_trigger_ships_what_refuses_a_broken_expression(built: dict[str, Path]) -> None:
+    path = [str(built["TriggerFunction"]), str(built["DriftwheelLayer"] / "python")]
+    spec = (ROOT / "examples/flights/model.yaml").read_text(encoding="utf-8")
+    broken = spec.replace("features:\n", "features:\n  load: distance *+*\n")
+    code = (
+        f"import sys; sys.path[:0] = {path!r}\n"
+        f"from driftwheel.steps.trigger import _read_model as read\n"
+        f"read({spec!r}.encode(), 'a')\n"
+        f"try: read({broken!r}.encode(), 'b')\n"
+        f"except Exception as error: print(error)"
+    )
+
+    asked = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert asked.returncode == 0, asked.stderr[-500:]
+    assert asked.stdout.startswith("b: features.load: ")
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_needs_nothing_that_its_function_does_not_ship(built: dict[str, Path], step: str) -> None:
     function = f"{step.replace('_', ' ').title().replace(' ', '')}Function"

@@ -272,6 +272,15 @@ def test_a_wrong_model_yaml_is_refused_with_its_fields_and_the_old_one_counts(
     assert "triggers.quite_seconds" in reasons[0]
 
 
+def test_a_broken_expression_is_refused_at_registration_with_its_place(world: World, send: Send) -> None:
+    send(register(world, SPEC.replace("features:\n", "features:\n  load: distance * rsh\n")))
+
+    (decision,) = Decisions(world.table).of_model("flights")
+    assert decision.outcome == "spec_refused"
+    assert "models/flights/model.yaml: features.load: 'rsh' is no column" in decision.reason
+    assert Models(world.table).get("flights") is None
+
+
 def test_a_model_yaml_under_another_models_name_is_refused(world: World, send: Send) -> None:
     send(created(world, "models/trains/model.yaml", SPEC.encode()))
 

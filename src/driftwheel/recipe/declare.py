@@ -9,7 +9,7 @@ from driftwheel.recipe.column_rule import declare_column
 from driftwheel.recipe.encodings import ENCODINGS
 from driftwheel.recipe.literals import collapse, fold
 from driftwheel.recipe.row import VERSION
-from driftwheel.spec import ModelSpec
+from driftwheel.spec import ModelSpec, load_spec
 
 if TYPE_CHECKING:
     from driftwheel.recipe.expression import Expression
@@ -21,6 +21,19 @@ LARGEST = 20_000
 
 TYPES = {"category": "text", "text": "text", "integer": "number", "number": "number"}
 """Column types as expressions see them; boolean and timestamp are themselves."""
+
+
+def read_model(text: str | bytes, name: str = "model.yaml") -> ModelSpec:
+    """Read a ``model.yaml`` that is accepted: its fields are valid and its recipe compiles.
+
+    Raises SpecInvalid naming the file, the field and the remedy.
+    """
+    spec = load_spec(text, name)
+    try:
+        declare(spec)
+    except SpecInvalid as error:
+        raise SpecInvalid(f"{name}: {error}") from error
+    return spec
 
 
 def declare(spec: ModelSpec) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.runs import ENDED_WITHOUT_MODEL, RunRow, Runs, losses
 from driftwheel.ledger.table import Table
 from driftwheel.run import MAXIMUM_BYTES, Champion, Limits, Run, Started, payload
-from driftwheel.spec import ModelSpec, load_spec
+from driftwheel.spec import ModelSpec
 from driftwheel.triggers.messages import (
     DriftDetected,
     Message,
@@ -273,7 +273,7 @@ def _register(event: ObjectCreated, ledger: Ledger, objects: Objects, now: str) 
     name = found.key.removeprefix(MODELS).removesuffix("/model.yaml")
     try:
         body = objects.read_version(event.detail.bucket.name, found.key, found.version_id)
-        spec = _small(_of_its_own_name(load_spec(body, found.key), name, found.key), found.key)
+        spec = _small(_of_its_own_name(_read_model(body, found.key), name, found.key), found.key)
     except (SpecInvalid, ObjectGone) as error:
         decision = Decision(name, now, f"spec-{found.version_id}", "trigger", "spec_refused", str(error), {})
         ledger.decisions.record(decision)
@@ -281,6 +281,13 @@ def _register(event: ObjectCreated, ledger: Ledger, objects: Objects, now: str) 
     ledger.models.register(spec, version=found.version_id, at=now)
     adopt(spec, ledger.objects, ledger.objects.of_model(NOBODY))
     return [spec.model]
+
+
+def _read_model(body: bytes, key: str) -> ModelSpec:
+    # Registering is rare: only it pays for the parsers of YAML and SQL, not every cold start.
+    from driftwheel.recipe.declare import read_model  # noqa: PLC0415
+
+    return read_model(body, key)
 
 
 def _of_its_own_name(spec: ModelSpec, name: str, key: str) -> ModelSpec:

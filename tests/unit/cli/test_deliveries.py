@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from driftwheel.ledger.decisions import Decision
 from driftwheel.ledger.objects import Delivered
 from driftwheel_cli import arrivals, deliveries, following
+from driftwheel_cli.main import cli
 
 from .conftest import MODEL_YAML, RUN, T0, T1, World
 
@@ -58,7 +60,7 @@ def test_a_model_is_registered_when_the_trigger_has_taken_its_file(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def take(_key: str, version: str) -> None:
-        spec = deliveries.load_spec(MODEL_YAML.read_bytes())
+        spec = deliveries.read_model(MODEL_YAML.read_bytes())
         world.stack.ledger.models.register(spec, version=version, at=T0)
 
     after_upload(world, monkeypatch, take)
@@ -79,6 +81,21 @@ def test_a_wrong_model_yaml_is_refused_here_and_never_uploaded(world: World, tmp
     assert result.exit_code == 1
     assert "evaluation.metrik" in result.stderr
     assert landed(world) == []
+
+
+@pytest.mark.parametrize("expression", ["distance * rsh", "distance *+*", "sleep(distance)"])
+@pytest.mark.parametrize("command", ["register", "doctor"])
+def test_a_broken_expression_is_refused_before_any_account_is_asked(
+    tmp_path: Path, command: str, expression: str
+) -> None:
+    file = tmp_path / "model.yaml"
+    text = MODEL_YAML.read_text().replace("features:\n", f"features:\n  load: {expression}\n")
+    file.write_text(text)
+
+    result = CliRunner().invoke(cli, ["--local", str(tmp_path / "no-stack"), command, str(file)])
+
+    assert result.exit_code == 1
+    assert f"{file}: features.load: " in result.stderr
 
 
 def test_a_model_yaml_the_deployed_stack_refuses_is_said(
