@@ -1,6 +1,8 @@
 """How a command ends badly: one clear line on stderr, exit code 1, never a traceback."""
 
+import csv
 import sys
+import zlib
 from pathlib import Path
 
 import click
@@ -32,8 +34,22 @@ BAD_CREDENTIALS = frozenset(
     }
 )
 
-KNOWN = (DriftwheelError, ClientError, BotoCoreError, Boto3Error, ValidationError, OSError)
+OF_FILES = (EOFError, UnicodeError, csv.Error, zlib.error)
+"""What a file may be the cause of wherever it is read: whoever gave it never sees a traceback."""
+
+KNOWN = (DriftwheelError, ClientError, BotoCoreError, Boto3Error, ValidationError, OSError, *OF_FILES)
 """What may go wrong outside this program; anything else is a mistake in it and should be seen whole."""
+
+
+def of_database() -> tuple[type[Exception], ...]:
+    """Give what DuckDB raises, if it was imported: that takes half a second, and most commands do without."""
+    duckdb = sys.modules.get("duckdb")
+    return () if duckdb is None else (duckdb.Error,)
+
+
+def known() -> tuple[type[Exception], ...]:
+    """Give what is one line for a person and no traceback."""
+    return (*KNOWN, *of_database())
 
 
 class CommandFailed(click.ClickException):
@@ -67,6 +83,9 @@ def failure_of(error: Exception, local: Path | None) -> CommandFailed:
             f"{error.title} does not read as this version expects ({place}: {first['msg']}): "
             "use the command of the version that is deployed"
         )
+    if isinstance(error, (*OF_FILES, *of_database())):
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        return CommandFailed(f"a file cannot be read: {reason}")
     return CommandFailed(str(error))
 
 

@@ -21,7 +21,7 @@ from driftwheel_cli import (
     verdicts,
 )
 from driftwheel_cli.connection import Options
-from driftwheel_cli.failures import KNOWN, failure_of
+from driftwheel_cli.failures import failure_of, known
 
 
 class Commands(click.Group):
@@ -33,7 +33,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
-        except KNOWN as error:
+        except known() as error:
             raise failure_of(error, ctx.params.get("local")) from error
 
 

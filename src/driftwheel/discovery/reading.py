@@ -3,7 +3,9 @@
 
 import csv
 import gzip
+import io
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from driftwheel.recipe.literals import identifier, quote
 from driftwheel.sources.file import Loaded, SourceFile
 from driftwheel.sources.kinds import load
 from driftwheel.sources.refusal import Unreadable
+from driftwheel.sources.sniff import GZIP, OTHERS, PARQUET, broken_gzip, check_start
 from driftwheel.spec import IDENTIFIER, Source
 
 HEAD = 1 << 20
@@ -49,6 +52,7 @@ def read(connection: Any, files: Iterable[Path], folder: Path) -> Read:
             line=1,
             hint="is its first line the header? Rename the columns",
         )
+    _refuse_twice(paths[0], usable)
     columns = ", ".join(f"{identifier(name)} VARCHAR" for name in usable)
     connection.execute(f"CREATE TABLE raw ({columns}, __file INTEGER, __line BIGINT)")
     loaded = []
@@ -70,12 +74,8 @@ def read(connection: Any, files: Iterable[Path], folder: Path) -> Read:
 
 
 def _shape(connection: Any, path: Path) -> tuple[Source, list[str]]:
-    with path.open("rb") as stream:
-        head = stream.read(HEAD)
-    if head.startswith(b"\x1f\x8b"):
-        with gzip.open(path, "rb") as stream:
-            head = stream.read(HEAD)
-    if head.startswith(b"PAR1"):
+    head = _head(path)
+    if head.startswith(PARQUET):
         try:
             rows = connection.execute(
                 f"SELECT name FROM parquet_schema({quote(str(path))}) OFFSET 1"
@@ -88,15 +88,83 @@ def _shape(connection: Any, path: Path) -> tuple[Source, list[str]]:
                 hint="copy it again; compare its size with the original",
             ) from error
         return _source("parquet"), [name for (name,) in rows]
-    text = head.decode("utf-8-sig", errors="replace")
+    if other := next((name for magic, name in OTHERS.items() if head.startswith(magic)), None):
+        raise _unread(path, other)
+    check_start(SourceFile(path, str(path), 0), head)
+    text = head.decode("utf-8-sig", errors="ignore")  # the last character may be cut
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.lstrip().startswith("{"):
         return _source("jsonl"), _fields(path, text)
-    line = text.partition("\n")[0].rstrip("\r")
-    delimiter = max(DELIMITERS, key=lambda one: (line.count(one), -DELIMITERS.index(one)))
-    names = next(csv.reader([line], delimiter=delimiter), [])
-    if not any(name.strip() for name in names):
+    if text.lstrip().startswith("[{"):
+        raise _unread(path, "one JSON array, not one object a line")
+    if not text.strip():
         raise Unreadable("empty-file", f"{path} is empty", key=str(path), hint="check the export")
-    return _source("csv", delimiter), [name.strip() for name in names]
+    line = text.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=lambda one: (line.count(one), -DELIMITERS.index(one)))
+    return _source("csv", delimiter), _header(path, text, delimiter)
+
+
+def _head(path: Path) -> bytes:
+    """Give the first bytes of a file, unpacked; a later break of it is found when all is read."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+    if not head.startswith(GZIP):
+        return head
+    head = b""
+    try:
+        with gzip.open(path, "rb") as packed:
+            while len(head) < HEAD and (chunk := packed.read1(HEAD - len(head))):
+                head += chunk
+    except (OSError, EOFError, zlib.error) as error:
+        raise broken_gzip(str(path), len(head)) from error
+    return head
+
+
+def _header(path: Path, text: str, delimiter: str) -> list[str]:
+    try:
+        names = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=delimiter), [])]
+    except csv.Error:  # a quote that is never closed, within what a field may hold
+        names = []
+    if not any(names):
+        raise Unreadable(
+            "header-only",
+            f"{path}: its first line names no column",
+            key=str(path),
+            line=1,
+            hint="the first line must name the columns",
+        )
+    return names
+
+
+def _refuse_twice(path: Path, names: list[str]) -> None:
+    """Refuse names that SQL takes for one."""
+    seen: dict[str, str] = {}
+    for name in names:
+        first = seen.setdefault(name.lower(), name)
+        if first is name:
+            continue
+        what = (
+            f"the column '{name}' more than once"
+            if first == name
+            else f"the columns '{first}' and '{name}', which differ in case only"
+        )
+        raise Unreadable(
+            "duplicate-column",
+            f"{path} has {what}",
+            key=str(path),
+            column=name,
+            line=1,
+            hint="rename one of them: which one counts cannot be guessed",
+        )
+
+
+def _unread(path: Path, found: str) -> Unreadable:
+    return Unreadable(
+        "format-mismatch",
+        f"{path} is {found}; CSV, JSON Lines and Parquet are read",
+        key=str(path),
+        hint="export it as one of them",
+    )
 
 
 def _source(kind: str, delimiter: str = ",") -> Source:
@@ -108,9 +176,11 @@ def _fields(path: Path, text: str) -> list[str]:
     lines = text.splitlines()
     for line in lines[:-1] or lines:
         try:
-            names |= dict.fromkeys(json.loads(line))
+            record = json.loads(line)
         except (ValueError, RecursionError):
             continue
+        if isinstance(record, dict):  # other lines are counted as bad when they are read
+            names |= dict.fromkeys(record)
     if not names:
         raise Unreadable("json-invalid", f"{path}: no line is a JSON object", key=str(path), line=1)
     return list(names)

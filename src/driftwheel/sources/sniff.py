@@ -97,13 +97,18 @@ def _gunzip(file: SourceFile, target: Path) -> Path:
                     )
                 out.write(chunk)
     except (OSError, EOFError, zlib.error) as error:
-        raise Unreadable(
-            "corrupt",
-            f"{file.key} is a gzip file that cannot be unpacked: it breaks off after {written} bytes",
-            key=file.key,
-            hint="upload it again; compare its size with the original",
-        ) from error
+        raise broken_gzip(file.key, written) from error
     return target
+
+
+def broken_gzip(key: str, written: int) -> Unreadable:
+    """Say that a gzip file is damaged or cut off."""
+    return Unreadable(
+        "corrupt",
+        f"{key} is a gzip file that cannot be unpacked: it breaks off after {written} bytes",
+        key=key,
+        hint="upload it again; compare its size with the original",
+    )
 
 
 def _check_kind(file: SourceFile, shape: "Source | Enrichment", head: bytes) -> None:
@@ -141,8 +146,7 @@ def _as_text(file: SourceFile, plain: Path, target: Path) -> tuple[Path, bool]:
             if not (ascii_only and chunk.isascii()):
                 ascii_only = False
                 _decode(file, decoder, chunk, offset, line)
-            if (nul := chunk.find(b"\0")) >= 0:
-                _refuse_encoding(file, offset + nul, line + chunk[:nul].count(b"\n"), "a NUL byte")
+            _check_nul(file, chunk, offset, line)
             returns = returns or b"\r" in chunk
             first, last = _breaks(chunk)
             if offset + first - began > LONGEST_LINE:
@@ -155,6 +159,18 @@ def _as_text(file: SourceFile, plain: Path, target: Path) -> tuple[Path, bool]:
     except UnicodeDecodeError:
         _refuse_encoding(file, offset, line)
     return _with_newlines(plain, target) if returns else plain, ascii_only
+
+
+def check_start(file: SourceFile, head: bytes) -> None:
+    """Refuse what begins unlike text in UTF-8, before its first line is taken for a header."""
+    _check_mark(file, head)
+    _check_nul(file, head, 0, 1)
+    _decode(file, codecs.getincrementaldecoder("utf-8")(), head, 0, 1)
+
+
+def _check_nul(file: SourceFile, chunk: bytes, offset: int, line: int) -> None:
+    if (nul := chunk.find(b"\0")) >= 0:
+        _refuse_encoding(file, offset + nul, line + chunk[:nul].count(b"\n"), "a NUL byte")
 
 
 def _decode(
