@@ -7,31 +7,9 @@ from driftwheel.aws.sagemaker import existing
 from driftwheel.deployment.verification import NotYet, Serving, Wanted, verify
 from driftwheel.ledger.tokens import Kind, Parked
 from driftwheel.spec import ModelSpec
+from driftwheel.steps.remedy import ENDS, remedy_of
 from driftwheel_cli.connection import Stack
 from driftwheel_cli.troubles import SCHEDULES, UNHEARD, Known, Words, at
-
-FAILED = "driftwheel logs {run} says more; once that is mended: driftwheel retrain {model}"
-REPEAT = "driftwheel retrain {model}"
-REMEDIES = {
-    "ArtifactInvalid": FAILED,
-    "CapacityExceeded": "driftwheel doctor MODEL.YAML names the quotas; then: driftwheel retrain {model}",
-    "ChampionMoved": REPEAT,
-    "DeploymentFailed": FAILED,
-    "LeaseLost": REPEAT,
-    "NameTaken": "delete it, or give the stack another name; then: driftwheel retrain {model}",
-    "ObjectGone": "drop the file again",
-    "PreprocessingFailed": FAILED,
-    "TrainingFailed": FAILED,
-}
-"""The fault a run ended with → what is left to a person; of any other, ``FAILED``."""
-
-ENDS = {
-    "failed": FAILED,
-    "refused": "driftwheel run {run} lists what was set aside: drop it mended",
-    "rejected": "nothing: what served before goes on; driftwheel run {run} compares both",
-    "aborted": REPEAT,
-}
-"""How a run ended badly → what is left to a person."""
 
 CLOSED = "nothing: it is closed within minutes; if it is not, driftwheel doctor"
 WAITS_LONG = "nothing for a day: it is asked for again; driftwheel doctor MODEL.YAML names the quotas"
@@ -146,5 +124,5 @@ def _last(known: Known) -> Words:
     last = next(iter(known.runs), None)
     if last is None or known.in_flight or last.status not in ENDS:
         return
-    do = REMEDIES.get(last.outcome.partition(":")[0], ENDS[last.status])
-    yield f"run {last.run_id} {last.status}: {last.outcome}", do.format(run=last.run_id, model=last.model)
+    do = remedy_of(last.model, last.run_id, last.status, last.outcome)
+    yield f"run {last.run_id} {last.status}: {last.outcome}", do

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
+from driftwheel.ledger.outbox import Outbox
 from driftwheel.ledger.runs import RunRow, Runs
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Kind, Parked, Tokens
@@ -497,6 +499,44 @@ def test_the_reconciler_closes_runs_whose_end_nobody_heard_of(
         wake_up({"kind": "reconcile"})
 
     assert Runs(world.table).of_model("flights")[0].status == status
+
+
+@pytest.mark.case("SF-10")
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("ExecutionDoesNotExist", "aborted. the execution was never started"),
+        ({"status": "ABORTED"}, "aborted. the execution ended ABORTED before it could say why"),
+        ({"status": "TIMED_OUT"}, "failed. the execution ended TIMED_OUT before it could say why"),
+    ],
+)
+def test_people_hear_once_of_a_run_that_could_not_say_how_it_ended_and_what_to_do(
+    world: World, wake_up: Wake, states: Recorder, answer: Any, said: str
+) -> None:
+    Models(world.table).register(load_spec(SPEC, "model.yaml"), version="v", at="now")
+    states.answers["describe_execution"] = answer
+
+    for _ in range(2):
+        wake_up({"kind": "reconcile"})
+
+    outbox = Outbox(world.table)
+    (alert,) = outbox.take(NOW)  # at the next tick
+    assert alert.message.splitlines()[0] == f"flights: run r1 {said}"
+    assert re.fullmatch("You: driftwheel .*retrain flights", alert.message.splitlines()[1])
+    outbox.told(alert, NOW)
+    wake_up({"kind": "reconcile"})
+    assert outbox.untold() == []
+
+
+def test_of_a_run_that_said_how_it_ended_nobody_hears_again(
+    world: World, wake_up: Wake, states: Recorder
+) -> None:
+    Runs(world.table).end("flights", "r1", "rejected", "loses", "t1")
+    detail = {"executionArn": EXECUTION, "name": "flights-r1", "status": "FAILED"}
+
+    wake_up({"detail-type": "Step Functions Execution Status Change", "detail": detail})
+
+    assert Outbox(world.table).untold() == []
 
 
 @pytest.mark.case("DE-10")

@@ -203,6 +203,31 @@ def test_that_a_model_cannot_be_improved_is_told_once(
     assert sent == subjects
 
 
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        ("NameTaken", "You: delete it, or give the stack another name; then: driftwheel retrain flights"),
+        ("Surprise", "You: driftwheel logs 0f3c5a9be17d2468 says more; once that is mended: "),
+    ],
+)
+def test_an_alert_ends_with_what_is_left_to_a_person(
+    running: World,
+    event: Events,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: str,
+    words: str,
+) -> None:
+    run = without(event("record_outcome"), "deployment") | {"failure": {"Error": failure, "Cause": "no"}}
+    sent: list[str] = []
+    module = running.load("record_outcome")
+    monkeypatch.setattr(module.sns, "publish", lambda **request: sent.append(request["Message"]))
+
+    module.handler(run, context)
+
+    assert sent[0].startswith(f"flights: run 0f3c5a9be17d2468 failed. {failure}: no\n{words}")
+
+
 class Topic:
     """SNS, which refuses while it has a reason, and the subjects of what it took."""
 

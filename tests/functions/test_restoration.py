@@ -14,6 +14,7 @@ from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.outbox import Alert, Outbox
+from driftwheel.ledger.runs import RunRow, Runs
 from driftwheel.ledger.table import Table
 from driftwheel.spec import load_spec
 from driftwheel.steps.restoration import Ledger, Restored, fault_of, restore_all
@@ -118,6 +119,37 @@ def test_a_first_endpoint_that_has_not_failed_is_left_alone(
 
     assert look() == []
     assert changes(sagemaker) == []
+
+
+@pytest.mark.case("DE-11")
+@pytest.mark.parametrize("status", ["InService", "OutOfService"])
+@pytest.mark.parametrize(
+    ("run", "lease_seconds", "removed"),
+    [
+        ("failed", 0, True),
+        ("aborted", 0, True),
+        ("failed", 60, False),  # another run is at work
+        ("running", 0, False),
+        ("", 0, False),  # nobody knows the run: the table may be lost
+    ],
+)
+def test_an_endpoint_whose_run_ended_without_a_champion_is_removed(
+    world: World, look: Look, sagemaker: Recorder, status: str, run: Any, lease_seconds: int, removed: bool
+) -> None:
+    if run:
+        runs = Runs(world.table)
+        runs.start(RunRow("flights", "old", "running", "arrival", "new", "t0", "arn", 1))
+        if run != "running":
+            runs.end("flights", "old", run, "said so", "t1")
+    if lease_seconds:
+        Leases(world.table).acquire("flights", "r1", now=int(NOW.timestamp()), seconds=lease_seconds)
+    sagemaker.answers["describe_endpoint"] = described(status)
+
+    said = [restored.sentence for restored in look()]
+
+    assert changes(sagemaker) == ["delete_endpoint"] * removed
+    sentence = f"flights: endpoint {ENDPOINT} serves no champion: the run that made it ended without one"
+    assert said == [f"{sentence}: it is removed"] * removed
 
 
 @pytest.mark.case("DE-11")

@@ -33,6 +33,10 @@ class Outbox:
         row = asdict(alert) | {"pk": "ALERT", "sk": alert.key, "taken": now.isoformat()}
         return self._table.put_new(row)
 
+    def leave(self, alert: Alert, now: datetime) -> bool:
+        """Write an alert for the next tick to tell; False when it lies there already, or was told."""
+        return self.put(alert, now - HELD)
+
     def take(self, now: datetime) -> Iterator[Alert]:
         """Give what nobody has told, each to one caller, who then tells it."""
         for row in self._table.query("ALERT"):

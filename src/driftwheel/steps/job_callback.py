@@ -23,6 +23,7 @@ from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
+from driftwheel.ledger.outbox import Outbox
 from driftwheel.ledger.rollbacks import record_rollback
 from driftwheel.ledger.runs import Runs, Status
 from driftwheel.ledger.table import Table
@@ -34,6 +35,7 @@ from driftwheel.run import (
     TrainingLaunchSection,
 )
 from driftwheel.steps.proof import prove
+from driftwheel.steps.remedy import end_alert
 from driftwheel.steps.training_launch import lacked_machine
 
 Section = dict[str, Any]
@@ -71,6 +73,7 @@ class Ledger:
     leases: Leases
     runs: Runs
     models: Models
+    outbox: Outbox
 
     @classmethod
     def of(cls, table: Table) -> "Ledger":
@@ -82,6 +85,7 @@ class Ledger:
             leases=Leases(table),
             runs=Runs(table),
             models=Models(table),
+            outbox=Outbox(table),
         )
 
 
@@ -142,7 +146,7 @@ def release(detail: dict[str, Any], clients: Clients, ledger: Ledger, now: datet
         sentence = (
             f"the execution ended {detail['status']}{f' by {why}' if why else ''} before it could say why"
         )
-        if ledger.runs.end(model, run_id, status, sentence, now.isoformat()):
+        if _close(model, run_id, status, sentence, ledger, now):
             lines.append(f"run {run_id} of {model}: {status}")
         lease = ledger.leases.get(model)
         if lease is not None and lease.run_id == run_id:
@@ -165,13 +169,25 @@ def unseen(clients: Clients, ledger: Ledger, now: datetime) -> list[str]:
             starting = lease is not None and lease.run_id == run.run_id and lease.expires_at > now.timestamp()
             if status is None and not starting:
                 sentence = "the execution was never started"
-                if ledger.runs.end(spec.model, run.run_id, "aborted", sentence, now.isoformat()):
+                if _close(spec.model, run.run_id, "aborted", sentence, ledger, now):
                     lines.append(f"run {run.run_id} of {spec.model}: never started")
             elif status in {"FAILED", "TIMED_OUT", "ABORTED"}:
                 name = run.execution_arn.rpartition(":")[2]
                 detail = {"executionArn": run.execution_arn, "name": name, "status": status}
                 lines += release(detail, clients, ledger, now)
     return lines
+
+
+def _close(model: str, run_id: str, status: Status, sentence: str, ledger: Ledger, now: datetime) -> bool:
+    """End a run that could not say its end itself; the alert stands before the index does.
+
+    Who tells it is `deployment`, at its next tick: this role may publish nothing.
+    """
+    run = ledger.runs.get(model, run_id)
+    if run is None or run.ended_at:
+        return False
+    ledger.outbox.leave(end_alert(model, run_id, status, sentence), now)
+    return ledger.runs.end(model, run_id, status, sentence, now.isoformat())
 
 
 def unwritten(ledger: Ledger) -> list[str]:

@@ -15,6 +15,7 @@ from driftwheel.ledger.outbox import Alert, Outbox
 from driftwheel.ledger.runs import Runs, Status
 from driftwheel.ledger.table import Table
 from driftwheel.run import Run, told
+from driftwheel.steps.remedy import end_alert
 
 
 @dataclass(frozen=True)
@@ -126,17 +127,16 @@ def alert_of(run: Run, outcome: Outcome, runs: Runs) -> Alert | None:
     lost, patience = runs.losses(run.model, run.run_id, outcome.status), run.spec.triggers.give_up_after
     if run.started.kind == "drift" and lost > patience:
         return None
-    key = f"{run.model}#{run.run_id}"  # one alert for each run, whatever a failed RecordOutcome leads to
-    line = f"{run.model}: run {run.run_id} {outcome.status}. {outcome.sentence}"
+    alert = end_alert(run.model, run.run_id, outcome.status, outcome.sentence)
     if lost == patience:
         subject = f"{run.model}: cannot improve"
         return Alert(
-            key,
+            alert.key,
             subject,
             f"{subject}: {lost} runs in a row brought no better model. Drift is now tried "
-            f"more and more rarely, once a week at least. Last: {line}",
+            f"more and more rarely, once a week at least. Last: {alert.message}",
         )
-    return None if outcome.status == "unchanged" else Alert(key, f"{run.model}: run {outcome.status}", line)
+    return None if outcome.status == "unchanged" else alert
 
 
 def settle_objects(run: Run, outcome: Outcome, objects: Objects, ledger: ObjectLedger) -> None:

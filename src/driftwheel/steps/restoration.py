@@ -1,7 +1,8 @@
 """Restoration: endpoints that are not as the ledger says are put right, once no run is at work on them.
 
 A challenger may be left serving by a run that was aborted after UpdateEndpoint, lost its lease, or answered
-the probe wrongly; a first deployment may have failed; somebody may have deleted an endpoint or changed it.
+the probe wrongly; a first deployment may have failed, or its run ended before anything was champion;
+somebody may have deleted an endpoint or changed it.
 """
 
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.outbox import Alert, Outbox
+from driftwheel.ledger.runs import Runs
 from driftwheel.ledger.table import Table
 from driftwheel.spec import ModelSpec
 
 LEASE_SECONDS = 120
 """Only while we ask: what we asked for is seen by the endpoint's status."""
 
-Fault = Literal["never_served", "other_config", "deleted", "failed", "broken"]
+Fault = Literal["never_served", "abandoned", "other_config", "deleted", "failed", "broken"]
 
 AT_REST: dict[str, Fault] = {"Failed": "failed", "OutOfService": "broken", "UpdateRollbackFailed": "broken"}
 
@@ -38,11 +40,13 @@ class Ledger:
     leases: Leases
     decisions: Decisions
     outbox: Outbox
+    runs: Runs
 
     @classmethod
     def of(cls, table: Table) -> "Ledger":
         """Open those parts of one table."""
-        return cls(Models(table), Champions(table), Leases(table), Decisions(table), Outbox(table))
+        rooms = (Models, Champions, Leases, Decisions, Outbox, Runs)
+        return cls(*(room(table) for room in rooms))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def wrong(champion: ChampionRow | None, fault: Fault, endpoint: str) -> str:
     who = f"champion {champion.sequence}" if champion else "a champion"
     said: dict[Fault, str] = {
         "never_served": "failed at its first deployment, there is no champion",
+        "abandoned": "serves no champion: the run that made it ended without one",
         "other_config": f"serves another config than that of {who}",
         "deleted": f"was deleted, {who} does not serve",
         "failed": f"failed, {who} does not serve",
@@ -113,7 +118,7 @@ def wrong(champion: ChampionRow | None, fault: Fault, endpoint: str) -> str:
 
 def remedy(spec: ModelSpec, fault: Fault, *, has_config: bool) -> str:
     """Say what is left to a person; empty when restoration mends it by itself."""
-    if fault in {"never_served", "other_config"}:
+    if fault in {"never_served", "abandoned", "other_config"}:
         return ""
     if fault == "broken":
         return "delete it: it is then treated as one that was deleted"
@@ -127,7 +132,21 @@ def _look(
 ) -> tuple[ChampionRow | None, Fault | None, str]:
     champion = ledger.champions.get(model)
     endpoint = champion.endpoint if champion else resource_name(stack, model)
-    return champion, fault_of(champion, existing(sagemaker, "endpoint", {"EndpointName": endpoint})), endpoint
+    found = existing(sagemaker, "endpoint", {"EndpointName": endpoint})
+    fault = fault_of(champion, found)
+    if champion is None and fault is None and found is not None and _abandoned(model, stack, found, ledger):
+        fault = "abandoned"
+    return champion, fault, endpoint
+
+
+def _abandoned(model: str, stack: str, found: dict[str, Any], ledger: Ledger) -> bool:
+    """Tell whether an endpoint at rest is that of a run which has ended.
+
+    Only what the ledger knows a run of is: after the loss of the table nothing may be judged.
+    """
+    ended = (run for run in ledger.runs.of_model(model) if run.ended_at)
+    configs = {resource_name(stack, model, run.run_id) for run in ended}
+    return found["EndpointStatus"] in {"InService", "OutOfService"} and found["EndpointConfigName"] in configs
 
 
 def _mend(
