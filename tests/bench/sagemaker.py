@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from tests.security.asked import note_request
@@ -96,7 +97,7 @@ class StrictSageMaker:
     def _create_model(self, **request: Any) -> Request:
         if request["ModelName"] in self.models:
             raise refused("ValidationException", "CreateModel", "Cannot create already existing model")
-        self.models[request["ModelName"]] = request
+        self.models[request["ModelName"]] = request | {"CreationTime": self._now()}
         return {}
 
     def _describe_model(self, *, ModelName: str) -> Request:
@@ -105,7 +106,7 @@ class StrictSageMaker:
     def _create_endpoint_config(self, **request: Any) -> Request:
         if request["EndpointConfigName"] in self.configs:
             raise refused("ValidationException", "CreateEndpointConfig", "Cannot create already existing")
-        self.configs[request["EndpointConfigName"]] = request
+        self.configs[request["EndpointConfigName"]] = request | {"CreationTime": self._now()}
         return {}
 
     def _describe_endpoint_config(self, *, EndpointConfigName: str) -> Request:
@@ -120,7 +121,9 @@ class StrictSageMaker:
             "EndpointStatus": "Creating",
             "EndpointConfigName": request["EndpointConfigName"],
             "wanted": request["EndpointConfigName"],
+            "CreationTime": self._now(),
             "LastModifiedTime": self._now(),
+            "Tags": request["Tags"],
         }
         return {}
 
@@ -135,6 +138,7 @@ class StrictSageMaker:
     def _describe_endpoint(self, *, EndpointName: str) -> Request:
         found = dict(self._known(self.endpoints, EndpointName))
         wanted = found.pop("wanted")
+        found.pop("Tags")
         variant = {"VariantName": "serving", "CurrentWeight": 1.0, "CurrentInstanceCount": 1}
         if found["EndpointStatus"] == "Updating":
             found["PendingDeploymentSummary"] = {"EndpointConfigName": wanted}
@@ -143,6 +147,54 @@ class StrictSageMaker:
     def _delete_endpoint(self, *, EndpointName: str) -> Request:
         del self.endpoints[EndpointName]
         return {}
+
+    def _delete_endpoint_config(self, *, EndpointConfigName: str) -> Request:
+        self._known(self.configs, EndpointConfigName)
+        if EndpointConfigName in self._in_use():
+            raise refused("ValidationException", "DeleteEndpointConfig", f"{EndpointConfigName} is in use")
+        del self.configs[EndpointConfigName]
+        return {}
+
+    def _delete_model(self, *, ModelName: str) -> Request:
+        """AWS lets one delete a model that serves: it breaks later."""
+        self._known(self.models, ModelName)
+        for name in self._in_use():
+            variants = self.configs[name]["ProductionVariants"]
+            assert ModelName not in {variant["ModelName"] for variant in variants}, f"{ModelName} serves"
+        del self.models[ModelName]
+        return {}
+
+    def _in_use(self) -> set[str]:
+        found = self.endpoints.values()
+        return {one[name] for one in found for name in ("EndpointConfigName", "wanted")}
+
+    def _rooms(self) -> dict[str, dict[str, Request]]:
+        return {"Endpoint": self.endpoints, "EndpointConfig": self.configs, "Model": self.models}
+
+    def get_paginator(self, operation: str) -> Any:
+        """Give all there is as one page."""
+        return SimpleNamespace(paginate=lambda **asked: [getattr(self, operation)(**asked)])
+
+    def _list_endpoints(self, **_: Any) -> Request:
+        return self._listed("Endpoint")
+
+    def _list_endpoint_configs(self, **_: Any) -> Request:
+        return self._listed("EndpointConfig")
+
+    def _list_models(self, **_: Any) -> Request:
+        return self._listed("Model")
+
+    def _listed(self, kind: str) -> Request:
+        """List whatever was asked for: who asks must look at name and time itself."""
+        found = []
+        for name, one in self._rooms()[kind].items():
+            times = {key: one[key] for key in ("CreationTime", "LastModifiedTime") if key in one}
+            found.append({f"{kind}Name": name, f"{kind}Arn": f"{kind}/{name}"} | times)
+        return {f"{kind}s": found}
+
+    def _list_tags(self, *, ResourceArn: str) -> Request:
+        kind, _, name = ResourceArn.partition("/")
+        return {"Tags": self._known(self._rooms()[kind], name)["Tags"]}
 
     def _describe_model_package(self, *, ModelPackageName: str) -> Request:
         return dict(self._known(self.packages, ModelPackageName))

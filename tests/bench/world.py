@@ -1,8 +1,9 @@
 # ruff: noqa: N803, BLE001, E501
 """The whole wheel in memory: the product's trigger, steps, callback and ledger, and a clock the test moves.
 
-Three things are stood in for: what rows are (a file's digest), the training itself, and the gate's
-statistics (every challenger on new rows is better, unless its file says otherwise).
+Four things are stood in for: what rows are (a file's digest), the training itself, the gate's statistics
+(every challenger on new rows is better, unless its file says otherwise), and what a drift check reads off
+live traffic (what the test says of it).
 """
 
 import contextlib
@@ -10,36 +11,49 @@ import hashlib
 import json
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
+
+from botocore.exceptions import ClientError
 
 import driftwheel.hooks
 from driftwheel.aws.objects import Objects
 from driftwheel.digest import digest
+from driftwheel.drift.finding import DriftReport, Finding, Severity
+from driftwheel.errors import DriftwheelError
 from driftwheel.layout import RunLayout, S3Uri
+from driftwheel.ledger.champions import ChampionRow
+from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.outbox import Alert, Outbox
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import EvaluationGateSection, PreprocessingSection, Run
+from driftwheel.spec import ModelSpec
 from driftwheel.steps import (
     alerts,
     approval,
     data_arrival,
     deployment,
+    drift_check,
     job_callback,
     preprocessing,
     preprocessing_launch,
     record_outcome,
     restoration,
+    rollback,
+    sweep,
     training_launch,
 )
 from driftwheel.steps import trigger as triggering
+from driftwheel.steps.drift_verdict import Judged
 from driftwheel.steps.shortened import all_refused
 from driftwheel.triggers.messages import Nudge, parse
 from tests.security.iam import NAMES
@@ -71,6 +85,11 @@ CODE = ("c" * 64, b"code")
 SPARK = ("d" * 64, {"preprocess_spark.py": b"code"})
 ROLE = f"arn:aws:iam::123456789012:role/{NAMES['SageMakerRole']}"
 PLACE = training_launch.Place("driftwheel", ARTIFACTS, ROLE, "key")
+SWEPT_AFTER_DAYS = 2
+"""Fewer than are shipped, so that what is left over is gone when a world is at rest."""
+TOLD = re.compile(r"run (\S+) (?:failed|refused|rejected|aborted)\.")
+"""How an alert names the run whose end it tells."""
+SCHEDULED = {"reconcile", "restore", "sweep", "scheduled"}
 Message = dict[str, Any]
 
 
@@ -113,6 +132,8 @@ class World:
         self.counts: Counter[str] = Counter()
         self.dropped: dict[str, int] = {}
         self.sns_refuses = False
+        self.live: dict[str, tuple[int, Severity, int]] = {}
+        self._swept_on = self.now.date()
         self.ringing: list[str] = []
 
     @contextlib.contextmanager
@@ -171,7 +192,47 @@ class World:
         """Let time pass; the schedules' ticks come with it."""
         self.now += timedelta(seconds=seconds)
         self.arrivals.append(Queued({"kind": "tick"}, self.now))
-        self.callbacks += [Queued({"kind": kind}, self.now) for kind in ("reconcile", "restore")]
+        kinds = ["reconcile", "restore"]
+        if self.now.date() > self._swept_on:
+            self._swept_on = self.now.date()
+            kinds.append("sweep")
+        self.callbacks += [Queued({"kind": kind}, self.now) for kind in kinds]
+        if self.live:
+            self.check_drift()
+
+    def drift(self, model: str, severity: Severity, labelled: int) -> None:
+        """Let the traffic of the champion that serves now move, and so many of its rows be labelled."""
+        with self.calm():
+            champion = self.ledger.champions.get(model)
+        if champion is not None:
+            self.live[model] = (champion.sequence, severity, labelled)
+
+    def check_drift(self) -> None:
+        """Let the drift check's own tick come."""
+        at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.callbacks.append(
+            Queued({"kind": "scheduled", "schedule": "drift", "scheduled_time": at}, self.now)
+        )
+
+    def roll_back(self, model: str, dice: random.Random | None = None) -> bool:
+        """Do what `driftwheel rollback` does, while all else goes on; False when it is refused, or dies."""
+        clients = rollback.Clients(self.sagemaker, self.sagemaker, self.objects)
+        ledger = replace(rollback.Ledger.of(self.table), leases=Mortal(self.table))
+
+        def pause(seconds: float) -> None:
+            self.now += timedelta(seconds=seconds)
+            self.work(dice)
+
+        try:
+            stands, target = rollback.target_of(model, ledger.champions)
+            waiter = rollback.Waiter(lambda: self.now, pause)
+            rollback.roll_back(stands, target, "said so", ARTIFACTS, clients, ledger, waiter)
+        except (Killed, DriftwheelError, ClientError) as error:
+            self.counts[f"no rollback: {type(error).__name__}"] += 1
+            return False
+        self.counts["rollbacks"] += 1
+        self.send_message(QueueUrl="arrival", MessageBody=json.dumps({"kind": "reconsider", "model": model}))
+        return True
 
     # What AWS does
 
@@ -188,6 +249,10 @@ class World:
                 self._consider(message.body)
             elif message.body.get("kind") == "restore":
                 self._tidy()
+            elif message.body.get("kind") == "sweep":
+                self._sweep()
+            elif message.body.get("kind") == "scheduled":
+                self._check_drift(message.body)
             else:
                 clients = job_callback.Clients(self.sagemaker, self.sagemaker, self.machine, self, "arrival")
                 woken = job_callback.Ledger.of(self.table)
@@ -295,14 +360,19 @@ class World:
         raise AssertionError(f"still at work after {most} steps: {[e.state for e in self.machine.running()]}")
 
     def settle(self, dice: random.Random | None = None) -> None:
-        """Heal what is left: faults end, what was set aside is redriven, ticks come until nothing changes."""
+        """Heal what is left: faults end, what was set aside is redriven, ticks come until nothing changes.
+
+        Broken live data are mended, too: while they are not, no file is learned from.
+        """
+        for model, (sequence, severity, labelled) in self.live.items():
+            self.live[model] = (sequence, "none" if severity == "fault" else severity, labelled)
         with self.calm():
             for turn in range(12):
                 self.drain(dice)
                 for body in self.dead:
                     target = (
                         self.callbacks
-                        if body.get("resources") or body.get("kind") in {"reconcile", "restore"}
+                        if body.get("resources") or body.get("kind") in SCHEDULED
                         else self.arrivals
                     )
                     if body.get("detail-type", "").startswith("Step Functions"):
@@ -436,6 +506,34 @@ class World:
         self._tell(restored.alert for restored in done if restored.alert)
         self._tell(Outbox(self.table).take(self.now))
 
+    def _sweep(self) -> None:
+        ledger = sweep.Ledger.of(self.table)
+        swept = sweep.sweep("driftwheel", SWEPT_AFTER_DAYS, self.sagemaker, ledger, self.now)
+        self.counts["swept"] += sum(map(len, swept.values()))
+
+    def _check_drift(self, event: Message) -> None:
+        """Do what the function does; only what traffic says is the test's."""
+        ledger = drift_check.Ledger.of(self.table)
+        with mock.patch.multiple(
+            drift_check, judge=self._judged, publish=lambda *_: None, statistics_of=lambda *_: {}
+        ):
+            found = drift_check.survey(event, ledger, self.objects, ARTIFACTS, self.now)
+        for checked in found.checked:
+            self.counts[f"drift checks: {checked.report.severity}"] += 1
+            entry = drift_check.drift_event(checked, "driftwheel")
+            if entry is None:
+                continue
+            told = {"detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])}
+            self.arrivals.append(Queued(told, self.now))
+            if checked.news:
+                text = drift_check.message_of(checked)
+                self.publish(TopicArn="topic", Subject=checked.notice.subject, Message=text)
+                ledger.findings.told(checked.model)
+
+    def _judged(self, spec: ModelSpec, champion: ChampionRow, *_: Any, **__: Any) -> Judged:
+        sequence, severity, labelled = self.live.get(spec.model, (0, "none", 0))
+        return Judged({}, None, reported(severity if sequence == champion.sequence else "none", labelled))  # type: ignore[arg-type]
+
     def _tell(self, told: Iterable[Alert]) -> None:
         for alert in told:
             if alerts.tell(alert, Outbox(self.table), self, "topic", self.now) and not self.sns_refuses:
@@ -448,13 +546,43 @@ class World:
         if self.sns_refuses:
             raise refused("InternalError", "Publish")
         self.said.append(Message)
-        if run := re.search(r"run (\S+) (?:failed|refused|rejected)\.", Message):
+        if run := TOLD.search(Message):
             self.alerts[Subject.partition(":")[0], run[1]] += 1
 
     def _execution_ended(self, execution: Execution) -> None:
         detail = {"executionArn": execution.arn, "name": execution.name, "status": execution.status}
         body = {"detail-type": "Step Functions Execution Status Change", "detail": detail}
         self.callbacks.append(Queued(body, self.now))
+
+
+class Mortal(Leases):
+    """The lease of a command: one that is killed gives nothing back."""
+
+    def release(self, model: str, run_id: str, fence: int) -> bool:
+        if isinstance(sys.exc_info()[1], Killed):
+            return False
+        return super().release(model, run_id, fence)
+
+
+def reported(severity: Severity, labelled: int) -> DriftReport:
+    """What a check says of traffic that moved so much."""
+    kind = "fault" if severity == "fault" else "drift"
+    found = Finding("w", kind, "shift", "strong", 1.0, "w is not what it was")  # type: ignore[arg-type]
+    return DriftReport(
+        severity=severity,
+        blocks_retraining=severity == "fault",
+        sentence=f"{severity}: w is not what it was" if severity != "none" else "",
+        rows=1_000,
+        baseline_rows=1_000,
+        minimum_rows=100,
+        significance=0.01,
+        tests_made=1,
+        drifted_weight=1.0,
+        major_share=0.5,
+        findings=[found] if severity in {"minor", "major", "fault"} else [],
+        features=[],
+        course={"periods": [{"rows": 1_000, "coverage": labelled / 1_000, "labelled": labelled}]},
+    )
 
 
 class Alarms:

@@ -3,13 +3,16 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
+from driftwheel.digest import digest
 from driftwheel.layout import S3Uri, quarantine_key
 from driftwheel.ledger.champions import ChampionRow
 from driftwheel.ledger.objects import ObjectRow
 from driftwheel.ledger.tokens import Tokens
 from tests.bench.sagemaker import StrictSageMaker
-from tests.bench.world import ARTIFACTS, CANARY, LANDING, World
+from tests.bench.world import ARTIFACTS, CANARY, LANDING, SWEPT_AFTER_DAYS, TOLD, World
 
 from .evidence import Evidence
 from .invariants import assert_invariants
@@ -27,6 +30,8 @@ def evidence_of(world: World, model: str) -> Evidence:
             if run.status in {"failed", "aborted", "refused"}:
                 body = world.s3.versions[ARTIFACTS, f"runs/{model}/{run.run_id}/data.json"][-1][1]
                 held_back |= {(row.key, row.version) for row in objects if row.version.encode() in body}
+        spec = world.ledger.models.get(model)
+        decided = world.ledger.decisions.of_model(model, 10_000)
         prefix = f"driftwheel-{model}-"
         history = world.ledger.champions.history(model)
         return Evidence(
@@ -38,6 +43,7 @@ def evidence_of(world: World, model: str) -> Evidence:
             runs=runs,
             champion=champion,
             history=history,
+            rolled_back={int(one.numbers["sequence"]) for one in decided if one.outcome == "rolled_back"},
             lease=world.ledger.leases.get(model),
             tokens=[parked for parked in Tokens(world.table).all() if parked.model == model],
             executions={
@@ -56,17 +62,28 @@ def evidence_of(world: World, model: str) -> Evidence:
                 if job["TrainingJobStatus"] == "Failed"
                 and job["FailureReason"].startswith(("CapacityError", "InternalServerError"))
             },
+            frozen=dict(frozen(world, model)),
             digests=world.digests,
             prepared=world.prepared,
             endpoint=dict(endpoint) if endpoint and endpoint["EndpointStatus"] == "InService" else None,
             serving=sagemaker.serving(endpoint["EndpointName"]) if endpoint else "",
-            endpoints={name for name in sagemaker.endpoints if f"{name}-" == prefix},
-            configs={name for name in sagemaker.configs if name.startswith(prefix)},
-            models={name for name in sagemaker.models if name.startswith(prefix)},
+            endpoints={
+                name: one["LastModifiedTime"].timestamp()
+                for name, one in sagemaker.endpoints.items()
+                if f"{name}-" == prefix
+            },
+            configs=made(sagemaker.configs, prefix),
+            models=made(sagemaker.models, prefix),
+            swept_after_days=SWEPT_AFTER_DAYS,
             dead_letters=len(world.dead),
             wrong_answers=world.wrong_answers[model],
             alerts=Counter({run: n for (owner, run), n in world.alerts.items() if owner == model}),
             tellings=Counter({run: n for (owner, run), n in world.tellings.items() if owner == model}),
+            messages={
+                run.run_id: [text for text in world.said if TOLD.findall(text)[:1] == [run.run_id]]
+                for run in runs
+            },
+            patience=spec.triggers.give_up_after if spec else 3,
             largest_payload=world.machine.largest_payload,
             longest_history=max((one.events for one in world.machine.executions.values()), default=0),
             quarantined=quarantined(world, objects),
@@ -74,6 +91,19 @@ def evidence_of(world: World, model: str) -> Evidence:
             canaries=(CANARY.decode(),),
             model_digests=model_digests(world, history),
         )
+
+
+def frozen(world: World, model: str) -> Iterator[tuple[str, str]]:
+    """What each run was started on: its data set as it was frozen, and its model.yaml."""
+    for one in world.machine.executions.values():
+        if one.data["model"] == model:
+            listed = world.objects.read_json(S3Uri.parse(one.data["data_uri"]))
+            yield one.data["run_id"], digest(listed | {"run_id": ""}, one.data["spec"])
+
+
+def made(room: dict[str, Any], prefix: str) -> dict[str, float]:
+    """When each resource of a model was made."""
+    return {name: one["CreationTime"].timestamp() for name, one in room.items() if name.startswith(prefix)}
 
 
 def quarantined(world: World, objects: list[ObjectRow]) -> dict[tuple[str, str], tuple[bytes, bytes]]:

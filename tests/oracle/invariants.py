@@ -3,17 +3,25 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
+
+from driftwheel.deployment.leftovers import KEPT_CHAMPIONS
+from driftwheel.ledger.runs import RunRow, losses
+from driftwheel.steps.trigger import MOST_REPEATS
 
 from .evidence import Evidence
 
 SETTLED = {"used", "superseded", "quarantined", "rejected", "duplicate", "ignored"}
 WITHOUT_MODEL = {"failed", "aborted"}
-TOLD = {"failed", "refused", "rejected"}
+TOLD = {"failed", "refused", "rejected", "aborted"}
+DAY = 86_400
+REMOVED_SECONDS = 900
+"""An endpoint at which no champion serves is removed at the reconciler's next tick but one, at the latest."""
 PAYLOAD_BYTES, HISTORY_EVENTS = 200_000, 20_000
 ERRORS = Path(__file__).parents[2] / "docs" / "errors.md"
-CODES = frozenset(re.findall(r"\n\| `([a-z-]+)` \|", ERRORS.read_text(encoding="utf-8")))
-"""The closed list of what a file is refused for, as people read it."""
+CODES = frozenset(re.findall(r"\n\| `([a-z-]+)` \|[^|]+\|[^|]*\w[^|]*\|", ERRORS.read_text(encoding="utf-8")))
+"""The closed list of what a file is refused for, each with what to do, as people read it."""
 
 
 def assert_invariants(evidence: Evidence) -> None:
@@ -58,19 +66,44 @@ def nothing_lost(evidence: Evidence) -> Iterator[str]:
 
 
 def no_double_training(evidence: Evidence) -> Iterator[str]:
-    statuses = {run.run_id: run.status for run in evidence.runs}
-    able = [run_id for name, (run_id, _) in evidence.jobs.items() if name not in evidence.machineless]
-    trained = Counter(
-        evidence.digests[run_id]
-        for run_id in able
-        if run_id in evidence.digests and statuses.get(run_id) not in WITHOUT_MODEL
-    )
-    for content, count in trained.items():
-        if count > 1:
-            yield f"I2 no double training: {count} jobs learned {content}"
-    for run_id, count in Counter(able).items():
+    """At most one job for a content, whatever became of it, but for what the ledger says was tried again.
+
+    The next run on a content may train if no run before it came to a model (`Runs.claim_data`); on exactly
+    the same objects it must have been asked for by a person, or all before it were cut off (`_again`).
+    """
+    runs = sorted(evidence.runs, key=lambda run: run.fence)
+    able = Counter(run_id for name, (run_id, _) in evidence.jobs.items() if name not in evidence.machineless)
+    for run_id, count in able.items():
         if count > 1:
             yield f"I2 no double training: run {run_id} has {count} jobs"
+    learned = [run for run in runs if able[run.run_id] and run.run_id in evidence.digests]
+    for number, run in enumerate(learned):
+        for before in learned[:number]:
+            if evidence.digests[before.run_id] == evidence.digests[run.run_id]:
+                yield from _learned_again(evidence, before, run)
+    started = [run for run in runs if run.run_id in evidence.frozen]
+    started.sort(key=lambda run: evidence.frozen[run.run_id])
+    for _, same in groupby(started, key=lambda run: evidence.frozen[run.run_id]):
+        yield from _repeated([*same])
+
+
+def _learned_again(evidence: Evidence, before: RunRow, run: RunRow) -> Iterator[str]:
+    what = f"I2 no double training: run {run.run_id} learned what run {before.run_id}, {before.status}, had"
+    if before.status not in WITHOUT_MODEL:
+        yield what
+    is_same = evidence.frozen.get(before.run_id) == evidence.frozen.get(run.run_id)
+    if is_same and before.status != "aborted" and run.kind != "manual":
+        yield f"{what}, from the same objects, and nobody asked"
+
+
+def _repeated(same: list[RunRow]) -> Iterator[str]:
+    """Judge the runs on exactly the same objects, in the order they were started."""
+    for number, run in enumerate(same[1:], start=1):
+        if run.kind == "manual":
+            continue
+        if number > MOST_REPEATS or any(before.status != "aborted" for before in same[:number]):
+            ended = ", ".join(before.status for before in same[:number])
+            yield f"I2 no double training: run {run.run_id} is one too many on its objects, after {ended}"
 
 
 def champion_keeps_serving(evidence: Evidence) -> Iterator[str]:
@@ -114,13 +147,19 @@ def no_orphans(evidence: Evidence) -> Iterator[str]:
             yield f"I6 no orphans: job {name} belongs to no run"
         if status in {"InProgress", "Stopping"}:
             yield f"I6 no orphans: job {name} still runs"
+    served = [*evidence.history[:KEPT_CHAMPIONS], *([evidence.champion] if evidence.champion else [])]
+    kept = {row.endpoint_config for row in served}
+    swept = evidence.now - (evidence.swept_after_days + 1) * DAY  # daily
     for kind, names in (("endpoint config", evidence.configs), ("model", evidence.models)):
-        for name in names:
+        for name, since in names.items():
             if not any(name.endswith(run_id) for run_id in runs):
                 yield f"I6 no orphans: {kind} {name} belongs to no run"
+            elif name not in kept and since < swept:
+                yield f"I6 no orphans: {kind} {name} is needed by nothing, and no sweep took it"
     known = {row.endpoint for row in evidence.history}
-    for name in evidence.endpoints - known if evidence.champion else set():
-        yield f"I6 no orphans: endpoint {name} never had a champion"
+    for name, since in evidence.endpoints.items():
+        if name not in known and (evidence.champion or since < evidence.now - REMOVED_SECONDS):
+            yield f"I6 no orphans: endpoint {name} never had a champion"
     for stray in evidence.strays:
         yield f"I6 no orphans: {stray}"
 
@@ -129,17 +168,28 @@ def clear_error(evidence: Evidence) -> Iterator[str]:
     for run in evidence.runs:
         if run.ended_at and not run.outcome:
             yield f"I7 clear error: run {run.run_id} ended {run.status} without a sentence"
-        said_so = run.status in TOLD and "could say why" not in run.outcome
-        if evidence.alerts is not None and said_so and not evidence.alerts[run.run_id]:
-            yield f"I7 clear error: run {run.run_id} {run.status}, and nobody was told"
+        if run.status in TOLD and run.status not in evidence.bad_ends:
+            yield f"I7 clear error: run {run.run_id} {run.status}, and the command's exit code is 0"
         told = (evidence.alerts or Counter())[run.run_id]
+        if evidence.alerts is not None and run.status in TOLD and not told and not _in_vain(evidence, run):
+            yield f"I7 clear error: run {run.run_id} {run.status}, and nobody was told"
         if told > max(1, evidence.tellings[run.run_id]):
             yield f"I7 clear error: run {run.run_id} {run.status}, and people were told {told} times"
+        for text in evidence.messages.get(run.run_id, []):
+            if not re.search(r"\nYou: \w", text):
+                yield f"I7 clear error: run {run.run_id} {run.status}, and nobody was told what to do"
     for row in evidence.objects:
         if row.state == "quarantined" and row.reason.partition(":")[0] not in CODES:
             yield f"I7 clear error: {row.key} is quarantined for {row.reason[:40]!r}, a code nobody knows"
         if row.state == "quarantined" and not row.run_id:
             yield f"I7 clear error: {row.key} is quarantined by no run"
+
+
+def _in_vain(evidence: Evidence, run: RunRow) -> bool:
+    """Tell whether drift tried on after people were told that it cannot improve: that is not told again."""
+    earlier = (other for other in evidence.runs if other.fence <= run.fence)
+    newest_first = sorted(earlier, key=lambda other: other.fence, reverse=True)
+    return run.kind == "drift" and losses(newest_first) > evidence.patience
 
 
 def no_leak(evidence: Evidence) -> Iterator[str]:

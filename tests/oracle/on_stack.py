@@ -1,6 +1,7 @@
 """Evidence of a running stack, from what AWS's APIs, the buckets, the logs and the process table show."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from driftwheel.digest import digest
 from driftwheel.layout import RunLayout, S3Uri, quarantine_key
 from driftwheel.ledger.champions import ChampionRow
 from driftwheel.ledger.objects import ObjectRow
+from driftwheel.ledger.outbox import Outbox
 from driftwheel.ledger.runs import RunRow
+from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.spec import ModelSpec
 from driftwheel.steps.training_launch import lacked_machine
@@ -51,6 +54,10 @@ class Running(Protocol):
     def tokens(self) -> Tokens:
         """The parked tokens."""
 
+    @property
+    def table(self) -> Table:
+        """The table itself."""
+
     def client(self, service: str) -> Any:
         """A client of the stack."""
 
@@ -65,6 +72,7 @@ class History:
     name: str
     status: str
     error: str
+    started: dict[str, Any]
     events: list[dict[str, Any]]
     text: str
 
@@ -146,6 +154,7 @@ class Scene:
             executions={one.name: (one.status, one.error) for one in self.executions},
             jobs=(jobs := self._jobs()),
             machineless=self._machineless(jobs),
+            frozen=dict(self._frozen()),
             digests=self._learned(),
             prepared=self._prepared(),
             endpoint=described,
@@ -156,7 +165,9 @@ class Scene:
             strays=self._strays(),
             dead_letters=self._dead_letters(),
             wrong_answers=self._stack.wrong_answers,
-            alerts=Counter({run.run_id: self._told(run) for run in self.runs}),
+            alerts=Counter({run.run_id: len(self._messages(run)) for run in self.runs}),
+            messages={run.run_id: self._messages(run) for run in self.runs},
+            patience=self._spec.triggers.give_up_after,
             tellings=Counter(
                 {one.name.rpartition("-")[2]: one.tellings() + stack.repeated for one in self.executions}
             ),
@@ -171,8 +182,14 @@ class Scene:
             },
         )
 
-    def _told(self, run: RunRow) -> int:
-        return sum(f"run {run.run_id} {run.status}." in text for text in self._stack.alerts)
+    def _messages(self, run: RunRow) -> list[str]:
+        """What people were told of a run's end, or will be at the next tick."""
+        told = re.compile(rf"run {run.run_id} (failed|refused|rejected|aborted)\.")
+        return [text for text in (*self._stack.alerts, *self._untold) if told.search(text)]
+
+    @cached_property
+    def _untold(self) -> list[str]:
+        return [alert.message for alert in Outbox(self._stack.table).untold()]
 
     def _json(self, where: S3Uri) -> Any:
         try:
@@ -206,14 +223,25 @@ class Scene:
                 held |= {(entry["key"], entry["version"]) for entry in frozen}
         return held
 
+    def _frozen(self) -> Iterator[tuple[str, str]]:
+        """What each run was started on: its data set as it was frozen, and its model.yaml."""
+        for one in self.executions:
+            run_id = one.started["run_id"]
+            if run_id in self.documents:
+                listed = self.documents[run_id]["frozen"]
+                yield run_id, digest(listed | {"run_id": ""}, one.started["spec"])
+
     def _learned(self) -> dict[str, str]:
         """What each run's job learned: rows, code and how."""
         found = {}
-        for run_id, document in self.documents.items():
-            record = document["record"] or {}
-            if "training_launch" in record:
-                how = [record["training_launch"]["code_sha256"], record["spec"]["training"]]
-                found[run_id] = digest(record["preprocessing"]["data_digest"], how)
+        for name, (run_id, _) in self._jobs().items():
+            folder = RunLayout(self._artifacts, self.model, run_id).step("preprocessing")
+            prepared = self._json(folder / "manifest.json")
+            spec = next((one.started["spec"] for one in self.executions if one.name.endswith(run_id)), {})
+            job = self._sagemaker.describe_training_job(TrainingJobName=name)
+            code = [each for each in job["InputDataConfig"] if each["ChannelName"] == "code"]
+            if prepared is not None:
+                found[run_id] = digest(prepared["data_digest"], code, spec.get("training"))
         return found
 
     def _prepared(self) -> dict[str, set[str]]:
@@ -249,10 +277,15 @@ class Scene:
         describe = self._sagemaker.describe_training_job
         return {name for name in failed if lacked_machine(describe(TrainingJobName=name))}
 
-    def _named(self, operation: str, field: str, name: str, *, exact: bool = False) -> set[str]:
+    def _named(self, operation: str, field: str, name: str, *, exact: bool = False) -> dict[str, float]:
+        """Since when each resource of the model is there, or as it is."""
         pages = self._sagemaker.get_paginator(operation).paginate()
-        names = {entry[name] for page in pages for entry in page[field]}
-        return {each for each in names if each == self._prefix or (not exact and self._ours(each))}
+        entries = [entry for page in pages for entry in page[field]]
+        return {
+            entry[name]: entry.get("LastModifiedTime", entry["CreationTime"]).timestamp()
+            for entry in entries
+            if entry[name] == self._prefix or (not exact and self._ours(entry[name]))
+        }
 
     def _ours(self, name: str) -> bool:
         return name.startswith(f"{self._prefix}-")
@@ -295,7 +328,8 @@ class Scene:
                 # What a power cut leaves is aborted; the stack words its error, nobody's state does.
                 error = described.get("error", "") if described["status"] != "ABORTED" else ""
                 text = f"{described} {events}"
-                yield History(entry["name"], described["status"], error, events, text)
+                started = json.loads(described["input"])
+                yield History(entry["name"], described["status"], error, started, events, text)
 
     def _quarantined(self) -> dict[tuple[str, str], tuple[bytes, bytes]]:
         found = {}
