@@ -1,8 +1,9 @@
 """Random walks and a stateful search over the product's own trigger, ledger, deployment and callback."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,12 +16,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from driftwheel.drift.finding import Severity
 from tests.bench.faults import Faults
 from tests.bench.size import FULL
 from tests.bench.world import Queued, World
 from tests.oracle.in_memory import assert_world
 
-from .walks import tell, walk
+from .walks import OFTEN, SEVERITIES, tell, walk
 
 STEPS = 2_500 if FULL else 100
 SEEDS = 100 if FULL else 4
@@ -40,12 +42,18 @@ class Wheel(RuleBasedStateMachine):
     """Hypothesis chooses what happens next; at the end everything settles and is judged."""
 
     steps = 0
+    counts: ClassVar[Counter[str]] = Counter()
 
-    @initialize(seed=st.integers(0, 1_000))
-    def begin(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 1_000), champions=st.integers(0, 2))
+    def begin(self, seed: int, champions: int) -> None:
         self.world = World(Faults(seed=seed))
-        self.world.register()
+        self.world.register(OFTEN)
         self.sent: list[dict[str, object]] = []
+        for number in range(champions):
+            self.deliver("a", f"first {number}".encode())
+            self.world.drain()
+            self.world.tick(10)
+            self.world.drain()
 
     def check_invariants(self, *args: Any, **kwargs: Any) -> None:
         """Count a step; there are no invariants in between, all are judged at rest."""
@@ -93,6 +101,27 @@ class Wheel(RuleBasedStateMachine):
         for name in self.world.sagemaker.endpoints:
             self.world.end_endpoint(name, rolled_back=True)
 
+    @precondition(lambda self: self.world.sagemaker.endpoints)
+    @rule(killed=st.sampled_from([0.0, 0.0, 0.3]), seed=st.integers(0, 1_000))
+    def roll_back_by_a_person(self, killed: float, seed: int) -> None:
+        """Go back to the champion before, as `driftwheel rollback` does, while all else goes on."""
+        self.world.faults.killed = killed
+        with self.world.hooked():
+            self.world.roll_back("parcels", random.Random(seed))
+        self.world.faults.killed = 0.0
+
+    @precondition(lambda self: self.world.sagemaker.endpoints)
+    @rule(severity=st.sampled_from(SEVERITIES), labelled=st.sampled_from([0, 1_000]), twice=st.booleans())
+    def drift(self, severity: Severity, labelled: int, twice: bool) -> None:
+        """Let traffic move for two of the drift check's windows; a tick may come twice."""
+        self.world.drift("parcels", severity, labelled)
+        for _ in range(2):
+            self.world.tick(400)
+            if twice:
+                self.world.check_drift()
+            for _ in range(6):
+                self.world.work()
+
     @precondition(lambda self: self.world.machine.running())
     @rule()
     def abort(self) -> None:
@@ -106,11 +135,13 @@ class Wheel(RuleBasedStateMachine):
         if hasattr(self, "world"):
             self.world.settle()
             assert_world(self.world)
+            Wheel.counts += self.world.counts
+            Wheel.counts += Counter(run.kind for run in self.world.ledger.runs.of_model("parcels"))
 
 
 @pytest.mark.case("SF-14")
 def test_a_search_for_a_bad_order_finds_none(record_property: Callable[[str, object], None]) -> None:
-    Wheel.steps = 0
+    Wheel.steps, Wheel.counts = 0, Counter()
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         Wheel,
@@ -124,4 +155,8 @@ def test_a_search_for_a_bad_order_finds_none(record_property: Callable[[str, obj
         ),
     )
     record_property("count steps of the stateful search", Wheel.steps)
+    record_property("count rollbacks by a person, in memory", Wheel.counts["rollbacks"])
+    record_property("count runs that drift started, in memory", Wheel.counts["drift"])
+    assert Wheel.counts["rollbacks"]
+    assert Wheel.counts["drift"] or not FULL  # too rare for a hundred steps
     assert Wheel.steps >= 0.8 * STEPS  # 2,000 at full size: an example may end before its last step

@@ -1,11 +1,16 @@
-"""Random walks over the wheel in memory: drops, duplicates, disorder, kills, aborts, deployments, ticks."""
+"""Random walks over the wheel in memory: drops, duplicates, disorder, kills, aborts, rollbacks, drift."""
 
 import random
 from collections.abc import Callable
 
+from driftwheel.drift.finding import Severity
 from tests.bench.faults import Faults
 from tests.bench.world import Queued, World
 from tests.oracle.in_memory import assert_world
+
+OFTEN = "drift: {every_minutes: 5}\n"
+"""Each tick of a walk is then a window of its own."""
+SEVERITIES: tuple[Severity, ...] = ("major", "major", "minor", "fault", "none", "insufficient_data")
 
 
 def walk(seed: int, steps: int, *, throttled: float = 0.1, lost: float = 0.02, killed: float = 0.02) -> World:
@@ -15,7 +20,7 @@ def walk(seed: int, steps: int, *, throttled: float = 0.1, lost: float = 0.02, k
         Faults(seed=seed, throttled=throttled, lost=lost, killed=killed), models=("parcels", "flats")
     )
     with world.hooked():
-        world.register()
+        world.register(OFTEN)
         sent = []
         for _ in range(steps):
             drawn = dice.random()
@@ -39,11 +44,25 @@ def walk(seed: int, steps: int, *, throttled: float = 0.1, lost: float = 0.02, k
                 world.end_endpoint(dice.choice(list(world.sagemaker.endpoints)), rolled_back=True)
             elif drawn < 0.15:
                 world.tick(dice.choice([1, 10, 400]))
+            elif drawn < 0.18:
+                world.roll_back(dice.choice(world.models), dice)
+            elif drawn < 0.19:
+                drift(world, dice)
             else:
                 world.work(dice)
         world.settle(dice)
     assert_world(world)
     return world
+
+
+def drift(world: World, dice: random.Random) -> None:
+    """Let a model's traffic move for two windows of the drift check, whose ticks come twice."""
+    world.drift(dice.choice(world.models), dice.choice(SEVERITIES), dice.choice([0, 1_000]))
+    for _ in range(2):
+        world.tick(400)
+        world.check_drift()
+        for _ in range(10):
+            world.work(dice)
 
 
 def tell(world: World, record_property: Callable[[str, object], None]) -> None:
@@ -57,6 +76,10 @@ def tell(world: World, record_property: Callable[[str, object], None]) -> None:
         "faults in memory: answer lost": faults["fault lost"],
         "kills in memory, at hooks": kills,
         "drops of one and the same empty file, in memory": world.counts["bad files"],
+        "rollbacks by a person, in memory": world.counts["rollbacks"],
+        "runs that drift started, in memory": sum(
+            run.kind == "drift" for model in world.models for run in world.ledger.runs.of_model(model)
+        ),
     }
     for name, count in told.items():
         record_property(f"count {name}", count)
