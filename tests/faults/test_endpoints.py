@@ -56,6 +56,24 @@ def test_a_first_deployment_that_fails_leaves_no_endpoint_no_champion_and_a_run_
 
 
 @pytest.mark.case("DE-11")
+def test_a_first_endpoint_whose_run_ends_before_it_is_champion_is_removed_and_swept_up_after() -> None:
+    world = started()
+    (endpoint,) = world.sagemaker.endpoints
+    [execution] = world.machine.running()
+
+    with world.hooked():
+        world.machine.abort(execution, "TIMED_OUT")
+        world.end_endpoint(endpoint)
+        assert world.sagemaker.endpoints[endpoint]["EndpointStatus"] == "InService"
+        world.settle()
+
+    assert world.ledger.champions.get("parcels") is None
+    assert (world.sagemaker.endpoints, world.sagemaker.configs, world.sagemaker.models) == ({}, {}, {})
+    assert sum(world.alerts.values()) == 1
+    assert_world(world)
+
+
+@pytest.mark.case("DE-11")
 def test_the_next_run_deploys_after_a_first_deployment_failed() -> None:
     world = started()
     (endpoint,) = world.sagemaker.endpoints
