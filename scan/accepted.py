@@ -1,7 +1,7 @@
 """Which findings the template accepts: `Metadata.Exceptions` gives reasons, resources name theirs."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +50,14 @@ def owner(source: Template, resource: str) -> str:
     return max(written, key=len, default=resource)
 
 
-def judge(source: Template, findings: Iterable[Finding]) -> tuple[list[Finding], list[Acceptance]]:
-    """Answer the findings that nothing accepts, and the acceptances that no finding needs."""
-    given = acceptances(source)
+def judge(
+    source: Template, findings: Iterable[Finding], void: Container[str] = ()
+) -> tuple[list[Finding], list[Acceptance]]:
+    """Answer the findings that nothing accepts, and the acceptances that no finding needs.
+
+    ``void`` are names of reasons that do not hold for what was scanned.
+    """
+    given = [each for each in acceptances(source) if each.name not in void]
     needed: set[Acceptance] = set()
     left: list[Finding] = []
     for finding in findings:

@@ -36,6 +36,7 @@ site = Site(
     settings.artifact_bucket,
     settings.sagemaker_role_arn,
     settings.kms_key_arn,
+    settings.vpc,
     settings.alert_topic_arn,
 )
 

@@ -31,6 +31,7 @@ jobs = DomainJobs(
     settings.artifact_bucket,
     settings.domain_role_arn,
     settings.kms_key_arn,
+    settings.vpc,
     bundle,
 )
 

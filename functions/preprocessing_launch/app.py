@@ -26,7 +26,13 @@ tracer = Tracer(service="preprocessing_launch")
 objects = Objects(boto3.client("s3"))
 tokens = Tokens(Table(boto3.resource("dynamodb").Table(settings.table)))
 sagemaker = boto3.client("sagemaker")
-place = Place(settings.stack, settings.artifact_bucket, settings.sagemaker_role_arn, settings.kms_key_arn)
+place = Place(
+    settings.stack,
+    settings.artifact_bucket,
+    settings.sagemaker_role_arn,
+    settings.kms_key_arn,
+    settings.vpc,
+)
 
 
 @tracer.capture_lambda_handler

@@ -23,7 +23,13 @@ tracer = Tracer(service="training_launch")
 objects = Objects(boto3.client("s3"))
 tokens = Tokens(Table(boto3.resource("dynamodb").Table(settings.table)))
 sagemaker = boto3.client("sagemaker")
-place = Place(settings.stack, settings.artifact_bucket, settings.sagemaker_role_arn, settings.kms_key_arn)
+place = Place(
+    settings.stack,
+    settings.artifact_bucket,
+    settings.sagemaker_role_arn,
+    settings.kms_key_arn,
+    settings.vpc,
+)
 
 
 @tracer.capture_lambda_handler

@@ -50,7 +50,7 @@ class Scope:
             )
         self._evaluating.append(name)
         try:
-            answer = _truth(self.conditions[name], self, f"Conditions.{name}")
+            answer = truth(self.conditions[name], self, f"Conditions.{name}")
         finally:
             self._evaluating.pop()
         self._evaluated[name] = answer
@@ -132,7 +132,8 @@ class _NoResources:
         raise TemplateError(f"{logical_id}.{attribute} cannot be used here")
 
 
-def _truth(value: Any, scope: Scope, path: str) -> bool:
+def truth(value: Any, scope: Scope, path: str) -> bool:
+    """Decide what stands under Conditions, or in a rule: equalities, and what joins them."""
     call = single_function(value)
     if call is None or call[0] not in _CONDITION_FUNCTIONS:
         raise TemplateError(f"{path}: expected one of {', '.join(sorted(_CONDITION_FUNCTIONS))}")
@@ -140,13 +141,13 @@ def _truth(value: Any, scope: Scope, path: str) -> bool:
     if name == "Condition":
         return scope.condition(argument)
     if name == "Fn::Not":
-        return not _truth(_arguments(argument, 1, name, path)[0], scope, path)
+        return not truth(_arguments(argument, 1, name, path)[0], scope, path)
     if name == "Fn::Equals":
         left, right = (resolve(v, scope, _NoResources(), path) for v in _arguments(argument, 2, name, path))
         return _text(left) == _text(right)
     if not isinstance(argument, list) or not 2 <= len(argument) <= 10:
         raise TemplateError(f"{path}: {name} needs 2 to 10 conditions")
-    answers = [_truth(each, scope, path) for each in argument]
+    answers = [truth(each, scope, path) for each in argument]
     return all(answers) if name == "Fn::And" else any(answers)
 
 
@@ -267,7 +268,7 @@ def _base64(argument: Any, scope: Scope, resources: Resources, path: str) -> str
 
 
 def _condition(argument: Any, scope: Scope, _resources: Resources, path: str) -> bool:
-    return _truth({"Condition": argument}, scope, path)
+    return truth({"Condition": argument}, scope, path)
 
 
 _FUNCTIONS: dict[str, Callable[[Any, Scope, Resources, str], Any]] = {

@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
-from driftwheel_local.intrinsics import Scope, TemplateError
+from driftwheel_local.intrinsics import Scope, TemplateError, truth
 
 PACKAGED_BUCKET = "driftwheel-local-packages"  # stands in for the bucket `sam package` uploads to
 
 SAM_TRANSFORM = "AWS::Serverless-2016-10-31"
 _SECTIONS = frozenset(
-    {"AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Parameters", "Mappings"}
+    {"AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Parameters", "Rules", "Mappings"}
     | {"Conditions", "Globals", "Resources", "Outputs"}
 )
 _ATTRIBUTES = frozenset(
@@ -114,7 +114,7 @@ def load_template(
 ) -> Template:
     """Read, parameterise and translate the template at `path`, offline.
 
-    Raises TemplateError naming the parameter, resource or section that cannot be carried out.
+    Raises TemplateError naming the parameter, rule, resource or section that cannot be carried out.
     """
     source = read_template(path)
     scope = Scope(
@@ -123,6 +123,8 @@ def load_template(
         mappings=source.get("Mappings", {}),
         conditions=source.get("Conditions", {}),
     )
+    for name, rule in source.get("Rules", {}).items():
+        _assert(name, rule, scope)
     body, assets = _package(copy.deepcopy(source), path.parent)
     translated = _translate(body, scope, region)
     resources = {
@@ -258,6 +260,15 @@ def _parameter(name: str, declaration: Mapping[str, Any], value: Any) -> Any:
     for part in parts:
         _constrain(name, declaration, part, numeric=kind in {"Number", "List<Number>"})
     return parts if listed else text
+
+
+def _assert(name: str, rule: Mapping[str, Any], scope: Scope) -> None:
+    place = f"Rules.{name}"
+    if "RuleCondition" in rule and not truth(rule["RuleCondition"], scope, place):
+        return
+    for each in rule["Assertions"]:
+        if not truth(each["Assert"], scope, place):
+            raise TemplateError(f"{place}: {each.get('AssertDescription', 'its assertion does not hold')}")
 
 
 def _constrain(name: str, declaration: Mapping[str, Any], text: str, *, numeric: bool) -> None:

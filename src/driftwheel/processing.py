@@ -7,6 +7,7 @@ from typing import Any
 from driftwheel.algorithms.images import image_uri
 from driftwheel.jobs.code import SPARK_MAIN, SPARK_PACKAGE
 from driftwheel.spec import Preprocessing
+from driftwheel.vpc import Vpc
 
 BASE = "/opt/ml/processing"
 
@@ -33,6 +34,7 @@ class ProcessingPlace:
     region: str
     role_arn: str
     kms_key_id: str
+    vpc: Vpc
 
 
 def processing_request(machine: Preprocessing, job: ProcessingJob, place: ProcessingPlace) -> Request:
@@ -83,6 +85,7 @@ def processing_request(machine: Preprocessing, job: ProcessingJob, place: Proces
         "NetworkConfig": {
             "EnableNetworkIsolation": True,
             "EnableInterContainerTrafficEncryption": machine.instance_count > 1,
+            **place.vpc.config(),
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": machine.max_runtime_seconds},
         "Tags": [{"Key": f"driftwheel:{key}", "Value": value} for key, value in ours.items()],

@@ -56,7 +56,7 @@ from driftwheel.steps import trigger as triggering
 from driftwheel.steps.drift_verdict import Judged
 from driftwheel.steps.shortened import all_refused
 from driftwheel.triggers.messages import Nudge, parse
-from tests.security.iam import NAMES
+from tests.security.iam import NAMES, VPC
 
 from .buckets import MemoryS3
 from .faults import Faults, Killed, refused
@@ -84,7 +84,7 @@ ASKING = "evaluation: {approval: required}\n"
 CODE = ("c" * 64, b"code")
 SPARK = ("d" * 64, {"preprocess_spark.py": b"code"})
 ROLE = f"arn:aws:iam::123456789012:role/{NAMES['SageMakerRole']}"
-PLACE = training_launch.Place("driftwheel", ARTIFACTS, ROLE, "key")
+PLACE = training_launch.Place("driftwheel", ARTIFACTS, ROLE, "key", VPC)
 SWEPT_AFTER_DAYS = 2
 """Fewer than are shipped, so that what is left over is gone when a world is at rest."""
 TOLD = re.compile(r"run (\S+) (?:failed|refused|rejected|aborted)\.")
@@ -117,7 +117,7 @@ class World:
         self.table, self.objects = Table(self.store), Objects(self.s3)
         self.ledger = triggering.Ledger.of(self.table)
         self.wheel = triggering.Wheel(ARTIFACTS, MACHINE, CODE[0], 72, self.machine, self.objects)
-        self.place = deployment.Site("driftwheel", ARTIFACTS, ROLE, "key", "topic")
+        self.place = deployment.Site("driftwheel", ARTIFACTS, ROLE, "key", VPC, "topic")
         self.arrivals: list[Queued] = []
         self.callbacks: list[Queued] = []
         self.dead: list[Message] = []

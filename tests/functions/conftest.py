@@ -17,6 +17,7 @@ from moto import mock_aws
 from driftwheel.ledger.table import Table
 from tests.bench import ledger_table
 from tests.security.boundary import acting_as, stand
+from tests.security.iam import VPC
 
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
@@ -106,6 +107,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         "DOMAIN_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/DomainClassifierRole",
         "KMS_KEY_ARN": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
         "STATE_MACHINE_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop",
+        "VPC_SUBNET_IDS": ",".join(VPC.subnets),
+        "VPC_SECURITY_GROUP_IDS": ",".join(VPC.security_groups),
         "APPROVAL_HOURS": "72",
         "SWEEP_AFTER_DAYS": "30",
     }

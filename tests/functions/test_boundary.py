@@ -27,6 +27,7 @@ from driftwheel.ledger.objects import Objects
 from driftwheel.ledger.table import Table
 from driftwheel.processing import ProcessingJob, ProcessingPlace, processing_request
 from driftwheel.spec import Preprocessing
+from driftwheel.vpc import NO_VPC
 from tests.bench.boundary import CODES, Boundary, Fault
 from tests.bench.faults import Faults
 from tests.bench.sagemaker import StrictSageMaker
@@ -73,7 +74,7 @@ ENDPOINT = {"EndpointName": "driftwheel-e", "EndpointConfigName": "driftwheel-c"
 PREPARATION = processing_request(
     Preprocessing(),
     ProcessingJob("driftwheel-flights-p1", "flights", "p1", "d" * 64, "driftwheel", {}, OUTPUT),
-    ProcessingPlace("us-east-1", ROLE, KEY),
+    ProcessingPlace("us-east-1", ROLE, KEY, NO_VPC),
 )
 CREATES = {
     "training_job": (JOB, ["TrainingJobName"]),

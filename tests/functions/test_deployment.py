@@ -19,7 +19,7 @@ from driftwheel.steps.deployment import Clients, Site, alarm_requests, deploy
 from driftwheel.steps.training_launch import launch
 from driftwheel.steps.waiting import Waiting
 from tests.security.boundary import acting_as, judge_fake
-from tests.security.iam import KEY
+from tests.security.iam import KEY, VPC
 
 from .conftest import World
 from .test_job_callback import Recorder
@@ -31,6 +31,7 @@ SITE = Site(
     "driftwheel-artifacts",
     "arn:aws:iam::123456789012:role/driftwheel-sagemaker",
     KEY,
+    VPC,
     "arn:aws:sns:us-east-1:123456789012:alerts",
 )
 Events = Callable[[str], dict[str, Any]]

@@ -24,7 +24,7 @@ from driftwheel.steps.training_launch import Place
 from driftwheel.steps.waiting import Waiting
 from driftwheel_local.sagemaker.validation import operation, validate
 from tests.security.boundary import acting_as
-from tests.security.iam import KEY
+from tests.security.iam import KEY, VPC
 from tests.security.sent import faults
 
 from .conftest import Context, World
@@ -34,7 +34,7 @@ from .test_preprocessing import RUN, Events, champion, files, flights, freeze
 RUN_ID = RUN.rpartition("/")[2]
 NAME = f"driftwheel-flights-{RUN_ID}"
 PLACE = Place(
-    "driftwheel", "driftwheel-artifacts", "arn:aws:iam::123456789012:role/driftwheel-sagemaker", KEY
+    "driftwheel", "driftwheel-artifacts", "arn:aws:iam::123456789012:role/driftwheel-sagemaker", KEY, VPC
 )
 STAGED = f"staging/flights/{RUN_ID}"
 Launch = Callable[..., str]
@@ -89,7 +89,7 @@ def test_the_job_gets_the_frozen_versions_the_plan_and_the_code_and_nothing_else
 
     (request,) = sagemaker.asked("create_processing_job")
     validate(operation("sagemaker", "CreateProcessingJob"), request)
-    assert list(faults("CreateProcessingJob", request)) == []
+    assert list(faults("CreateProcessingJob", request, VPC)) == []
     inputs = {item["InputName"]: item["S3Input"] for item in request["ProcessingInputs"]}
     assert set(inputs) == {"code", "plan", "source", "enrich-0"}
     plan = json.loads(body(world, f"{RUN}/preprocessing_launch/plan/plan.json"))

@@ -24,9 +24,11 @@ from driftwheel.ledger.runs import RunRow
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.steps.trigger import Ledger
+from driftwheel.vpc import NO_VPC, Vpc
 from tests.oracle.on_stack import assert_stack
 from tests.oracle.processes import left_of
 from tests.security import asked
+from tests.security.iam import vpc_parameters
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS, STOP_SECONDS, REST_SECONDS = 120, 90, 120
@@ -103,8 +105,10 @@ class Parcels:
 class Loop:
     """A local stack and what a user does with it, by AWS APIs alone."""
 
-    def __init__(self, root: Path, time_scale: float = 0.01, folder: Path | None = None) -> None:
-        self.root, self.time_scale = root, time_scale
+    def __init__(
+        self, root: Path, time_scale: float = 0.01, folder: Path | None = None, vpc: Vpc = NO_VPC
+    ) -> None:
+        self.root, self.time_scale, self.vpc = root, time_scale, vpc
         self.folder = folder or root / "stack"
         """What the stack keeps; ``root`` has what its test writes, too."""
         self.behaviour: dict[str, Any] = {}
@@ -133,6 +137,7 @@ class Loop:
             *(sys.executable, "-m", "driftwheel_local.server", "--root", str(self.folder)),
             *("--template", str(ROOT / "template.yaml"), "--time-scale", str(self.time_scale)),
             *("--behaviour", str(behaviour)),
+            *(f"--parameter={name}={value}" for name, value in vpc_parameters(self.vpc).items()),
             "--record-permissions",
         ]
 
@@ -252,13 +257,13 @@ class Loop:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self._ended()
-        asked.note_file(self.folder / "permissions.jsonl")
+        asked.note_file(self.folder / "permissions.jsonl", self.vpc)
 
     def down(self) -> None:
         assert self.process is not None
         self.process.terminate()
         self._ended()
-        asked.note_file(self.folder / "permissions.jsonl")
+        asked.note_file(self.folder / "permissions.jsonl", self.vpc)
         assert left_of(self.folder) == []
 
     def _ended(self) -> None:

@@ -17,6 +17,7 @@ from driftwheel.jobs.artifact import check as check_artifact
 from driftwheel.layout import S3Uri
 from driftwheel.spec import ModelSpec
 from driftwheel.steps.deployment import alarm_requests
+from driftwheel.vpc import NO_VPC
 from tests.security.iam import role_of
 from tests.security.test_separation import HOT_PATH
 
@@ -203,6 +204,7 @@ def test_a_canary_whose_model_answers_otherwise_than_in_training_gets_no_request
         model_data_url=f"s3://{where.bucket}/harmed/{name}/model.tar.gz",
         role_arn=model["ExecutionRoleArn"],
         tags={},
+        vpc=NO_VPC,
     )
     sagemaker.create_model(**request)
     variants = [config["ProductionVariants"][0] | {"ModelName": name}]

@@ -5,12 +5,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from driftwheel.vpc import NO_VPC, Vpc
 from driftwheel_local.permissions.gate import Asked
 from driftwheel_local.permissions.journal import WHOLE_REQUESTS
 from driftwheel_local.permissions.policies import Need
 
 from . import job_role
-from .iam import general, read, role_of, written
+from .iam import VPC, general, read, role_of, written
 from .sent import faults
 
 seen: dict[str, set[str]] = defaultdict(set)
@@ -28,27 +29,27 @@ def note(asked: Asked) -> None:
         note_request(asked.call.operation, dict(asked.call.parameters))
 
 
-def note_request(operation: str, request: dict[str, Any]) -> None:
-    """Hold a SageMaker request to SE-14."""
+def note_request(operation: str, request: dict[str, Any], vpc: Vpc = VPC) -> None:
+    """Hold a SageMaker request to SE-14; in one process, every stack is in the tests' VPC."""
     if operation in WHOLE_REQUESTS:
         sent.add(operation)
-        sent_faults.extend(faults(operation, request))
-        _note_job(operation, request)
+        sent_faults.extend(faults(operation, request, vpc))
+        _note_job(operation, request, in_vpc=vpc != NO_VPC)
 
 
-def _note_job(operation: str, request: dict[str, Any]) -> None:
+def _note_job(operation: str, request: dict[str, Any], *, in_vpc: bool) -> None:
     """Keep what the request makes SageMaker do in the name of the role it passes."""
     role = job_role.passed(request)
     needs = list(job_role.needs(operation, request))
     if operation == "CreateEndpointConfig":
         role, needs = "SageMakerRole", list(job_role.captured(request))  # that of its models
     if role is not None:
-        lacking = job_role.lacking(role, needs)
+        lacking = job_role.lacking(role, needs, in_vpc=in_vpc)
         _keep(role, lacking or needs, "denied" if lacking else "allowed")
 
 
-def note_file(path: Path) -> None:
-    """Keep what the roles of a local stack asked for."""
+def note_file(path: Path, vpc: Vpc = NO_VPC) -> None:
+    """Keep what the roles of a local stack asked for; ``vpc`` is the one it was started in."""
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -56,7 +57,7 @@ def note_file(path: Path) -> None:
         needs = [Need(*need) for need in entry["needs"]]
         _keep(role_of(entry["role"]), needs, entry["verdict"])
         if "request" in entry:
-            note_request(entry["call"].partition(":")[2], entry["request"])
+            note_request(entry["call"].partition(":")[2], entry["request"], vpc)
 
 
 def _keep(role: str, needs: list[Need], verdict: str) -> None:

@@ -9,22 +9,34 @@ _JOBS = {
 """What no request names; what it does name, data, outputs, images and keys, is read from it (job_role.py)."""
 _DEAD = "Lambda sends what failed twice there, with the function's role"
 _KEY = "SageMaker looks the key up with the caller's rights before it takes a grant"
+_INTERFACES = {"ec2:*": "Lambda makes, finds and takes away the interfaces of functions in a VPC"}
+_NOTHING_ELSE = (
+    "Approval",
+    "DataArrival",
+    "EvaluationGate",
+    "JobCallback",
+    "Preprocessing",
+    "RecordOutcome",
+    "Trigger",
+)
 UNSEEN: dict[str, dict[str, str]] = {
+    **{f"{step}FunctionRole": _INTERFACES for step in _NOTHING_ELSE},
     "SageMakerRole": _JOBS,
     "DomainClassifierRole": _JOBS,
     "ModelLoopRole": {
         "logs:*": "log delivery is set up and written by Step Functions",
         "xray:*": "traces are written by Step Functions",
     },
-    "TrainingLaunchFunctionRole": {"kms:DescribeKey": _KEY},
-    "PreprocessingLaunchFunctionRole": {"kms:DescribeKey": _KEY},
+    "TrainingLaunchFunctionRole": {"kms:DescribeKey": _KEY, **_INTERFACES},
+    "PreprocessingLaunchFunctionRole": {"kms:DescribeKey": _KEY, **_INTERFACES},
     "DeploymentFunctionRole": {
+        **_INTERFACES,
         "kms:DescribeKey": _KEY,
         "sqs:SendMessage": _DEAD,
         "cloudwatch:DescribeAlarms": "SageMaker asks whether the caller may see the alarms of its rollback",
     },
-    "DriftCheckFunctionRole": {"sqs:SendMessage": _DEAD, "kms:DescribeKey": _KEY},
-    "SweepFunctionRole": {"sqs:SendMessage": _DEAD, "kms:GenerateDataKey": _DEAD},
+    "DriftCheckFunctionRole": {"sqs:SendMessage": _DEAD, "kms:DescribeKey": _KEY, **_INTERFACES},
+    "SweepFunctionRole": {"sqs:SendMessage": _DEAD, "kms:GenerateDataKey": _DEAD, **_INTERFACES},
 }
 """By role and action pattern."""
 
@@ -33,4 +45,4 @@ MANAGED = {
     "AWSXrayWriteOnlyAccess": "the runtime's daemon sends traces with it",
     "AWSLambdaSQSQueueExecutionRole": "the event source mapping polls the queue with it",
 }
-"""Policies of AWS that the SAM transform attaches; Lambda itself uses them."""
+"""Policies of AWS that roles of functions have; Lambda itself uses them."""

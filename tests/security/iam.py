@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from driftwheel.vpc import Vpc
 from driftwheel_local.intrinsics import resolve
 from driftwheel_local.permissions.policies import Need, Statement, statements_of
 from driftwheel_local.template import Template, load_template
@@ -24,6 +25,14 @@ NAMES = {
 }
 """What the tests of the functions call the stack's resources; any other has its logical id for a name."""
 
+VPC = Vpc(("subnet-0a1b2c3d", "subnet-4e5f6a7b"), ("sg-0a1b2c3d",))
+"""What tests put functions, jobs and models into."""
+
+
+def vpc_parameters(vpc: Vpc) -> dict[str, str]:
+    """Say to the template which VPC it is."""
+    return {"VpcSubnetIds": ",".join(vpc.subnets), "VpcSecurityGroupIds": ",".join(vpc.security_groups)}
+
 
 @dataclass(frozen=True)
 class FixedNames:
@@ -35,7 +44,7 @@ class FixedNames:
         kind = self.template.resources[logical_id]["Type"]
         if kind == "AWS::SQS::Queue":
             return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{self._name(logical_id)}"
-        is_arn = kind in {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
+        is_arn = kind in {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine", "AWS::IAM::ManagedPolicy"}
         return self._arn(logical_id) if is_arn else self._name(logical_id)
 
     def get_att(self, logical_id: str, attribute: str) -> Any:
@@ -55,8 +64,8 @@ class FixedNames:
             return KEY
         if kind == "AWS::S3::Bucket":
             return f"arn:aws:s3:::{name}"
-        if kind == "AWS::IAM::Role":
-            return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+        if kind in {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"}:
+            return f"arn:aws:iam::{ACCOUNT}:{'role' if kind == 'AWS::IAM::Role' else 'policy'}/{name}"
         service, resource = {
             "AWS::DynamoDB::Table": ("dynamodb", "table/"),
             "AWS::SQS::Queue": ("sqs", ""),
@@ -69,36 +78,52 @@ class FixedNames:
 
 
 @cache
-def template() -> Template:
-    return load_template(ROOT / "template.yaml")
+def template(*, in_vpc: bool = False) -> Template:
+    return load_template(ROOT / "template.yaml", parameters=vpc_parameters(VPC) if in_vpc else None)
 
 
 @cache
-def roles() -> Mapping[str, tuple[Statement, ...]]:
-    """Every role of the transformed template with the statements of its own policies."""
+def roles(*, in_vpc: bool = False) -> Mapping[str, tuple[Statement, ...]]:
+    """Every role of the transformed template with the statements of the template's own policies."""
     found = {}
-    for logical_id, resource in template().resources.items():
-        if resource["Type"] == "AWS::IAM::Role":
-            body = resolve(resource["Properties"], template().scope, FixedNames(template()), logical_id)
-            found[logical_id] = tuple(
-                statement
-                for policy in body.get("Policies", [])
-                for statement in statements_of(policy["PolicyDocument"])
-            )
+    for logical_id, body in _roles(in_vpc=in_vpc).items():
+        attached = [_document(arn, in_vpc=in_vpc) for arn in body["ManagedPolicyArns"] if not _of_aws(arn)]
+        inline = [policy["PolicyDocument"] for policy in body.get("Policies", [])]
+        found[logical_id] = tuple(
+            statement for document in (*inline, *attached) for statement in statements_of(document)
+        )
     return found
 
 
 @cache
-def managed_policies() -> Mapping[str, tuple[str, ...]]:
-    """AWS's own policies the SAM transform attaches, by role."""
+def managed_policies(*, in_vpc: bool = False) -> Mapping[str, tuple[str, ...]]:
+    """AWS's own policies that are attached, by role."""
     return {
-        logical_id: tuple(
-            str(resolve(arn, template().scope, FixedNames(template()), logical_id)).rpartition("/")[2]
-            for arn in resource["Properties"].get("ManagedPolicyArns", [])
-        )
-        for logical_id, resource in template().resources.items()
+        logical_id: tuple(arn.rpartition("/")[2] for arn in body["ManagedPolicyArns"] if _of_aws(arn))
+        for logical_id, body in _roles(in_vpc=in_vpc).items()
+    }
+
+
+def _roles(*, in_vpc: bool) -> dict[str, dict[str, Any]]:
+    loaded = template(in_vpc=in_vpc)
+    return {
+        logical_id: {"ManagedPolicyArns": []}
+        | resolve(resource["Properties"], loaded.scope, FixedNames(loaded), logical_id)
+        for logical_id, resource in loaded.resources.items()
         if resource["Type"] == "AWS::IAM::Role"
     }
+
+
+def _of_aws(arn: str) -> bool:
+    return arn.startswith("arn:aws:iam::aws:policy/")
+
+
+def _document(arn: str, *, in_vpc: bool) -> Mapping[str, Any]:
+    """Read a policy of the template by its ARN."""
+    loaded, logical_id = template(in_vpc=in_vpc), arn.rpartition("/")[2]
+    body = loaded.resources[logical_id]["Properties"]
+    found: Mapping[str, Any] = resolve(body, loaded.scope, FixedNames(loaded), logical_id)["PolicyDocument"]
+    return found
 
 
 _PHYSICAL = tuple(

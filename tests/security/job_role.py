@@ -14,6 +14,18 @@ from driftwheel_local.permissions.policies import Need, decide
 from .iam import KEY, NAMES, fixed, role_of, roles
 
 PULLS = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
+INTERFACES = (
+    "ec2:CreateNetworkInterface",
+    "ec2:CreateNetworkInterfacePermission",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DeleteNetworkInterfacePermission",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeVpcs",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeSecurityGroups",
+)
+"""What machines in a VPC take."""
 IMAGE = re.compile(r"(\d+)\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:]+):.+")
 
 
@@ -28,6 +40,8 @@ def passed(request: dict[str, Any]) -> str | None:
 
 def needs(operation: str, request: dict[str, Any]) -> Iterator[Need]:
     """Say what a request makes its role do."""
+    if request.get("NetworkConfig", request).get("VpcConfig"):
+        yield from (Need(action, "*") for action in INTERFACES)
     if operation == "CreateTrainingJob":
         yield from _pull(request["AlgorithmSpecification"]["TrainingImage"])
         for channel in request.get("InputDataConfig", []):
@@ -58,9 +72,9 @@ def captured(request: dict[str, Any]) -> Iterator[Need]:
         yield from _write(capture["DestinationS3Uri"])
 
 
-def lacking(role: str, wanted: list[Need]) -> list[Need]:
+def lacking(role: str, wanted: list[Need], *, in_vpc: bool = False) -> list[Need]:
     """Answer the needs that the template's role does not cover; all of them for a role it does not have."""
-    statements = roles().get(role, ())
+    statements = roles(in_vpc=in_vpc).get(role, ())
     return [need for need in wanted if decide(statements, need) != "allowed"]
 
 

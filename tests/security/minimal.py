@@ -25,7 +25,7 @@ def faults(seen: Mapping[str, Iterable[Need]]) -> Iterator[str]:
     ``seen`` are the needs by role. A role that was never heard of counts too: all it may do is unused.
     """
     static = {"ModelLoopRole": machine_needs(), "SchedulerRole": scheduler_needs()}
-    for role, statements in roles().items():
+    for role, statements in roles(in_vpc=True).items():  # all that stands there without one, and more
         needs = [*seen.get(role, ()), *static.get(role, ())]
         excused = UNSEEN.get(role, {})
         yield from (f"unused: {role}: {right}" for right in unused(statements, needs, excused))

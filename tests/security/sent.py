@@ -3,11 +3,18 @@
 from collections.abc import Iterator
 from typing import Any
 
+from driftwheel.vpc import Vpc
 
-def faults(operation: str, request: dict[str, Any]) -> Iterator[str]:
-    """Name every protection the request lacks."""
+JOINS = frozenset({"CreateTrainingJob", "CreateProcessingJob", "CreateModel"})
+"""What starts machines in a network; an endpoint's are in that of its model."""
+
+
+def faults(operation: str, request: dict[str, Any], vpc: Vpc) -> Iterator[str]:
+    """Name every protection the request lacks; ``vpc`` is that of the stack which sends it."""
     tagged = bool(request.get("Tags"))
-    checks = {"tags": tagged} | {
+    network = request.get("NetworkConfig", request).get("VpcConfig")
+    inside = operation not in JOINS or network == vpc.config().get("VpcConfig")
+    checks = {"tags": tagged, "the stack's VpcConfig": inside} | {
         "CreateTrainingJob": _training,
         "CreateProcessingJob": _processing,
         "CreateModel": _model,

@@ -24,16 +24,20 @@ BY_STEP_FUNCTIONS = {f"{step}Function" for step in STEPS}
 BY_QUEUE = {"TriggerFunction", "JobCallbackFunction"}
 FUNCTIONS = BY_STEP_FUNCTIONS | BY_QUEUE | {"DeploymentFunction", "DriftCheckFunction", "SweepFunction"}
 
+INSIDE = ("CKV_AWS_117", "lambda_inside_vpc", "HIPAA.Security-LambdaInsideVPC")
+
 ACCEPTED = {
     "NoVpc": FUNCTIONS,
     "Bounded": FUNCTIONS,
     "PinnedRuntime": FUNCTIONS,
-    "PoliciesOfTheTransform": FUNCTIONS,
+    "PoliciesOfAws": {f"{function}Role" for function in FUNCTIONS},
     "CalledByStepFunctions": BY_STEP_FUNCTIONS,
     "CalledByQueue": BY_QUEUE,
-    "Prefixes": FUNCTIONS - {"ApprovalFunction"} | {"SageMakerRole", "DomainClassifierRole", "CallerPolicy"},
-    "NoResourceRights": {"SageMakerRole", "DomainClassifierRole", "ModelLoopRole", "SweepFunction"},
-    "ResourcesOfStates": {"JobCallbackFunction"},
+    "Prefixes": {f"{function}Role" for function in FUNCTIONS - {"ApprovalFunction"}}
+    | {"SageMakerRole", "DomainClassifierRole", "CallerPolicy"},
+    "NoResourceRights": {"SageMakerRole", "DomainClassifierRole", "ModelLoopRole", "SweepFunctionRole"},
+    "Interfaces": {"FunctionNetworkPolicy", "JobNetworkPolicy"},
+    "ResourcesOfStates": {"JobCallbackFunctionRole"},
     "HoldsDeadLetters": {"ArrivalDeadLetterQueue", "CallbackDeadLetterQueue", "EventDeadLetterQueue"},
     "HoldsAccessLogs": {"LogBucket"},
 }
@@ -57,7 +61,7 @@ def test_the_template_accepts_exactly_the_closed_list(accepted):
 
     assert found == ACCEPTED
     assert SOURCE["Metadata"]["Exceptions"].keys() == ACCEPTED.keys()
-    assert len(accepted.acceptances(SOURCE)) == 80
+    assert len(accepted.acceptances(SOURCE)) == 82
 
 
 def test_every_exception_has_rules_and_a_reason():
@@ -88,7 +92,14 @@ def test_a_finding_is_left_unless_its_own_resource_accepts_it(accepted):
         ("AwsSolutions-IAM5[Resource::*]", "TriggerFunctionRole"),
         ("AwsSolutions-IAM5[Action::s3:*]", "TriggerFunctionRole"),
     ]
-    assert len(needless) == 80 - 2
+    assert len(needless) == 82 - 2
+
+
+def test_no_function_of_a_stack_in_a_vpc_may_be_outside_of_it(accepted):
+    outside = [accepted.Finding("scanner", rule, "TriggerFunction") for rule in INSIDE]
+
+    assert accepted.judge(SOURCE, outside)[0] == []
+    assert accepted.judge(SOURCE, outside, ("NoVpc",))[0] == outside
 
 
 def test_no_line_of_the_code_turns_a_template_scanner_off():

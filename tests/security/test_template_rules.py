@@ -60,25 +60,22 @@ def statement(name: str, sid: str) -> tuple[str | int, ...]:
 
 
 def granted(name: str, action: str) -> tuple[str | int, ...]:
-    """The path of the statement of a function or a role that allows an action."""
+    """The path of the statement of a role that allows an action."""
     policies = RESOURCES[name]["Properties"]["Policies"]
     for number, policy in enumerate(policies):
-        inner = () if "Statement" in policy else ("PolicyDocument",)
-        for place, each in enumerate(policy.get("Statement") or policy["PolicyDocument"]["Statement"]):
+        for place, each in enumerate(policy["PolicyDocument"]["Statement"]):
             if action in each["Action"]:
-                return (*properties(name), "Policies", number, *inner, "Statement", place)
+                return (*properties(name), "Policies", number, "PolicyDocument", "Statement", place)
     raise LookupError(f"{name} does not allow {action}")
 
 
 def share_a_role(source: dict[str, Any]) -> None:
     for name in ("ApprovalFunction", "TriggerFunction"):
-        function = source["Resources"][name]["Properties"]
-        function["Role"] = OWN_ROLE
-        del function["Policies"]
+        source["Resources"][name]["Properties"]["Role"] = OWN_ROLE
 
 
 TRUST = ("AssumeRolePolicyDocument", "Statement", 0)
-PASS_ROLE = granted("TrainingLaunchFunction", "iam:PassRole")
+PASS_ROLE = granted("TrainingLaunchFunctionRole", "iam:PassRole")
 ANYWHERE = "arn:aws:sqs:eu-west-1:111122223333:other"
 LOGS_KEY = statement("DataKey", "LogsOfThisStackOnly")
 EVENTS_KEY = statement("DataKey", "EventsMaySendToEncryptedQueues")
@@ -177,10 +174,22 @@ MUTANTS: dict[str, list[tuple[str, Change]]] = {
     "OR-12": [
         (
             "everything of a service",
-            put("sagemaker:*", *granted("JobCallbackFunction", "sagemaker:InvokeEndpoint"), "Action"),
+            put("sagemaker:*", *granted("JobCallbackFunctionRole", "sagemaker:InvokeEndpoint"), "Action"),
         ),
-        ("on everything", put("*", *granted("ApprovalFunction", "sns:Publish"), "Resource")),
+        ("on everything", put("*", *granted("ApprovalFunctionRole", "sns:Publish"), "Resource")),
         ("every namespace", without(*granted("SageMakerRole", "cloudwatch:PutMetricData"), "Condition")),
+        (
+            "a machine in the VPC",
+            put(
+                "ec2:RunInstances",
+                *properties("JobNetworkPolicy"),
+                "PolicyDocument",
+                "Statement",
+                0,
+                "Action",
+                0,
+            ),
+        ),
         ("everybody", put("Allow", *statement("ArrivalQueuePolicy", "TlsOnly"), "Effect")),
     ],
     "OR-13": [
@@ -208,12 +217,21 @@ MUTANTS: dict[str, list[tuple[str, Change]]] = {
         ("a default", put({**SHOWN, "NoEcho": True, "Default": "x"}, "Parameters", "AlertToken")),
     ],
     "OR-17": [
-        ("a fixed partition", put(ANYWHERE, *granted("TriggerFunction", "sqs:SendMessage"), "Resource")),
+        (
+            "a fixed partition of AWS's policies",
+            put(
+                "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess",
+                *properties("TriggerFunctionRole"),
+                "ManagedPolicyArns",
+                1,
+            ),
+        ),
+        ("a fixed partition", put(ANYWHERE, *granted("TriggerFunctionRole", "sqs:SendMessage"), "Resource")),
         (
             "any account",
             put(
                 {"Fn::Sub": "arn:${AWS::Partition}:sqs:${AWS::Region}:*:other"},
-                *granted("TriggerFunction", "sqs:SendMessage"),
+                *granted("TriggerFunctionRole", "sqs:SendMessage"),
                 "Resource",
             ),
         ),

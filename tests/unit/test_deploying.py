@@ -82,3 +82,32 @@ def test_the_sizes_name_every_function_that_ships_a_library() -> None:
 
     assert {step_of(name) for name in re.findall(r"\w+Function\b", table)} == large
     assert f"each of the other {WORDS[len(STEPS) - len(large)]}" in table
+
+
+ENDPOINTS = {
+    "sagemaker": "sagemaker.api",
+    "sagemaker-runtime": "sagemaker.runtime",
+    "stepfunctions": "states",
+    "sqs": "sqs",
+    "sns": "sns",
+    "events": "events",
+    "cloudwatch": "monitoring",
+}
+"""boto3's names of the services, and those of their interface endpoints."""
+
+
+def test_a_vpc_needs_the_endpoints_of_the_clients_that_functions_have() -> None:
+    rows = re.findall(r"^\| `([a-z.]+)` \| (gateway|interface) \| (.+) \|$", DEPLOYING, re.MULTILINE)
+    told = {
+        name: set(re.findall(r"\w+", re.sub(r"\(.*", "", who))) for name, kind, who in rows if kind[0] == "i"
+    }
+    made: dict[str, set[str]] = {}
+    for step in STEPS:
+        code = (ROOT / "functions" / step / "app.py").read_text(encoding="utf-8")
+        for service in re.findall(r'boto3\.(?:client|resource)\("([a-z0-9-]+)"\)', code):
+            made.setdefault(service, set()).add(step)
+
+    gateways = {name: made.pop(name) for name in ("s3", "dynamodb")}
+    assert told == {ENDPOINTS[service]: steps for service, steps in made.items()}
+    assert gateways == {"s3": STEPS - {"approval", "deployment", "sweep"}, "dynamodb": STEPS}
+    assert {name for name, kind, _ in rows if kind == "gateway"} == gateways.keys()

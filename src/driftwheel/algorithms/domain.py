@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from driftwheel.algorithms.images import image_uri
 from driftwheel.algorithms.request import Request, channel
 from driftwheel.algorithms.xgboost import CODE_FILE
+from driftwheel.vpc import Vpc
 
 INSTANCE = "ml.m5.large"
 """Two times 20,000 rows of 31 columns take some seconds on one of its two CPUs."""
@@ -27,6 +28,7 @@ class DomainJob:
     region: str
     role_arn: str
     kms_key_id: str
+    vpc: Vpc
 
 
 def domain_request(job: DomainJob) -> Request:
@@ -56,6 +58,7 @@ def domain_request(job: DomainJob) -> Request:
         "StoppingCondition": {"MaxRuntimeInSeconds": LONGEST_SECONDS},
         "EnableNetworkIsolation": True,
         "EnableInterContainerTrafficEncryption": False,
+        **job.vpc.config(),
         "Tags": [
             {"Key": "driftwheel:model", "Value": job.model},
             {"Key": "driftwheel:stack", "Value": job.stack},

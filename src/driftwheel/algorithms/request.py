@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from driftwheel.vpc import Vpc
+
 Request = dict[str, Any]
 
 
@@ -38,16 +40,7 @@ class TrainingPlace:
     kms_key_id: str
     output_uri: str
     checkpoint_uri: str
-    security_group_ids: tuple[str, ...] = ()
-    subnets: tuple[str, ...] = ()
-
-    def vpc_config(self) -> Request:
-        """The request's ``VpcConfig`` part; empty when the stack has no VPC."""
-        if not self.security_group_ids or not self.subnets:
-            return {}
-        return {
-            "VpcConfig": {"SecurityGroupIds": list(self.security_group_ids), "Subnets": list(self.subnets)}
-        }
+    vpc: Vpc
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class XGBoostTraining(BaseModel):
             "EnableNetworkIsolation": True,
             "EnableInterContainerTrafficEncryption": self.instance_count > 1,
             "Tags": job_tags(job),
-            **place.vpc_config(),
+            **place.vpc.config(),
         }
 
     def hyperparameter_strings(self, job: TrainingJob) -> dict[str, str]:

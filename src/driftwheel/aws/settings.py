@@ -3,7 +3,9 @@
 import os
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from driftwheel.vpc import Vpc
 
 
 class Settings(BaseModel):
@@ -44,8 +46,31 @@ class PreprocessingSettings(Settings):
     preprocessing_memory_mb: int
 
 
-class JobSettings(Settings):
-    """Of a step that starts something in SageMaker."""
+class NetworkSettings(Settings):
+    """Of a step that starts something in SageMaker: ids separated by commas, empty without a VPC."""
+
+    vpc_subnet_ids: str
+    vpc_security_group_ids: str
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.vpc_subnet_ids) != bool(self.vpc_security_group_ids):
+            raise ValueError("a VPC needs both VPC_SUBNET_IDS and VPC_SECURITY_GROUP_IDS")
+        return self
+
+    @property
+    def vpc(self) -> Vpc:
+        """The VPC that what is started joins."""
+        return Vpc(
+            *(
+                tuple(filter(None, ids.split(",")))
+                for ids in (self.vpc_subnet_ids, self.vpc_security_group_ids)
+            )
+        )
+
+
+class JobSettings(NetworkSettings):
+    """Of a step that starts jobs or models in the stack's name."""
 
     sagemaker_role_arn: str
     kms_key_arn: str
@@ -57,7 +82,7 @@ class DeploymentSettings(JobSettings):
     alert_topic_arn: str
 
 
-class DriftSettings(AlertSettings):
+class DriftSettings(AlertSettings, NetworkSettings):
     """Of the drift check, which asks for jobs of a role of their own where a model declares them."""
 
     domain_role_arn: str

@@ -1,11 +1,11 @@
 """Requests that create a model, its endpoint config and the endpoint, and that exchange one for another."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from driftwheel.capture.record import CSV_TYPES, JSON_TYPES
 from driftwheel.deployment.mode import Mode, Request
 from driftwheel.layout import VARIANT
+from driftwheel.vpc import Vpc
 
 
 def model_request(
@@ -15,10 +15,10 @@ def model_request(
     model_data_url: str,
     role_arn: str,
     tags: Mapping[str, str],
-    vpc_config: Mapping[str, Any] | None = None,
+    vpc: Vpc,
 ) -> Request:
     """Build CreateModel: the code that serves lies inside the artifact, so no network is needed."""
-    request: Request = {
+    return {
         "ModelName": name,
         "ExecutionRoleArn": role_arn,
         "PrimaryContainer": {
@@ -27,9 +27,9 @@ def model_request(
             "Environment": serving_environment(),
         },
         "EnableNetworkIsolation": True,
+        **vpc.config(),
         "Tags": tag_list(tags),
     }
-    return request | ({"VpcConfig": dict(vpc_config)} if vpc_config else {})
 
 
 def serving_environment() -> dict[str, str]:

@@ -113,6 +113,7 @@ def _create_model_and_config(run: Run, name: str, region: str, place: Site, clie
         model_data_url=run.training_launch.model_data_url,
         role_arn=place.role_arn,
         tags=tags,
+        vpc=place.vpc,
     )
     create_once(
         clients.sagemaker,

@@ -25,6 +25,7 @@ from driftwheel.jobs.artifact import Limits, read_members
 from driftwheel.layout import RunLayout, S3Uri, domain_prefix
 from driftwheel.ledger.domains import DomainRow, Domains
 from driftwheel.spec import ModelSpec
+from driftwheel.vpc import Vpc
 
 MOST_ROWS = 20_000
 """Of the window, as many as the job takes of the training rows."""
@@ -45,6 +46,7 @@ class DomainJobs:
     bucket: str
     role_arn: str
     kms_key_arn: str
+    vpc: Vpc
     bundle: Callable[[], tuple[str, bytes]]
 
 
@@ -115,6 +117,7 @@ def ask(
             region=jobs.client.meta.region_name,
             role_arn=jobs.role_arn,
             kms_key_id=jobs.kms_key_arn,
+            vpc=jobs.vpc,
         )
     )
     try:

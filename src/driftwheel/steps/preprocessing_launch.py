@@ -67,7 +67,7 @@ def launch(
         | {role: f"{staging / role}/" for role in roles},
         output_uri=str(layout.step("preprocessing")),
     )
-    where = ProcessingPlace(waiting.region, place.role_arn, place.kms_key_arn)
+    where = ProcessingPlace(waiting.region, place.role_arn, place.kms_key_arn, place.vpc)
     request = processing_request(run.spec.preprocessing, job, where)
     arn = waiting.arn_of("processing-job", job.name)
     tokens.park(waiting.parked(run, "processing_job", arn, {"output_uri": job.output_uri}))

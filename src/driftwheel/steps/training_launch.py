@@ -14,6 +14,7 @@ from driftwheel.layout import RunLayout, S3Uri, code_key
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.run import Run
 from driftwheel.steps.waiting import Waiting
+from driftwheel.vpc import Vpc
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Place:
     artifact_bucket: str
     role_arn: str
     kms_key_arn: str
+    vpc: Vpc
 
 
 def launch(
@@ -134,5 +136,6 @@ def training_request(
         kms_key_id=place.kms_key_arn,
         output_uri=str(layout.step("training_launch")),
         checkpoint_uri=str(layout.step("training_launch") / "checkpoints"),
+        vpc=place.vpc,
     )
     return run.spec.training.training_request(job, data, where)

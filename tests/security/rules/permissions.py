@@ -41,6 +41,21 @@ WITHOUT_RESOURCE = {
 }
 """Actions that know no resource: IAM accepts only "*" for them."""
 
+OF_INTERFACES = {
+    "ec2:CreateNetworkInterface",
+    "ec2:CreateNetworkInterfacePermission",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DeleteNetworkInterfacePermission",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeVpcs",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeSecurityGroups",
+}
+"""What AWS wants on "*" of who joins a VPC: what is described has no resource, an interface none as yet."""
+
 SERVICES_WITH_ACCOUNT = {
     "iam",
     "sagemaker",
@@ -56,8 +71,8 @@ SERVICES_WITH_ACCOUNT = {
 NOT_OURS = re.compile(r"^arn:\$\{AWS::Partition\}:ecr:\$\{AWS::Region\}:\*:repository/sagemaker-\*$")
 """AWS's own images live in accounts of AWS that differ by region and framework."""
 
-SAM_MANAGED = re.compile(r"^arn:aws:iam::aws:policy/")
-"""The transform itself writes the partition of the region it runs for."""
+OF_AWS = re.compile(r"^arn:\$\{AWS::Partition\}:iam::aws:policy/")
+"""AWS's managed policies are of no account."""
 
 
 def or_1(template: Document) -> Iterator[str]:
@@ -118,7 +133,7 @@ def or_12(template: Document) -> Iterator[str]:
         for action in each.actions:
             if "*" in action:
                 yield f"{each.place}: {action} allows what nobody listed"
-            if each.allows and "*" in each.resources and action not in WITHOUT_RESOURCE:
+            if each.allows and "*" in each.resources and action not in WITHOUT_RESOURCE | OF_INTERFACES:
                 yield f"{each.place}: {action} on every resource"
             if action == "cloudwatch:PutMetricData" and "cloudwatch:namespace" not in each.condition_keys():
                 yield f"{each.place}: {action} into every namespace"
@@ -132,7 +147,7 @@ def or_17(template: Document) -> Iterator[str]:
     for name, resource in template["Resources"].items():
         for found in strings(resource):
             for arn in re.findall(r"arn:[^\s\"',]+", found):
-                if SAM_MANAGED.match(arn) or NOT_OURS.match(arn):
+                if OF_AWS.match(arn) or NOT_OURS.match(arn):
                     continue
                 fields = arn.replace("${AWS::", "${").split(":")
                 if fields[1] != "${Partition}":

@@ -80,7 +80,10 @@ def trust_statements(template: Document) -> Iterator[Statement]:
 
 
 def role_statements(template: Document) -> Iterator[Statement]:
-    """What each role may do."""
+    """What each role may do, by policies of its own and by those of the template."""
+    for name, properties in of_type(template, "AWS::IAM::ManagedPolicy"):
+        for each in listed(properties["PolicyDocument"]["Statement"]):
+            yield Statement(name, each)
     for name, properties in of_type(template, "AWS::IAM::Role"):
         for policy in properties.get("Policies", []):
             for each in listed(policy["PolicyDocument"]["Statement"]):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
@@ -8,6 +9,7 @@ from driftwheel.algorithms import ALGORITHMS, XGBoostTraining
 from driftwheel.algorithms.images import image_uri
 from driftwheel.algorithms.request import TrainingData, TrainingJob, TrainingPlace
 from driftwheel.errors import SpecInvalid
+from driftwheel.vpc import NO_VPC, Vpc
 from driftwheel_local.sagemaker.validation import operation, validate
 
 PLACE = TrainingPlace(
@@ -16,6 +18,7 @@ PLACE = TrainingPlace(
     kms_key_id="arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555",
     output_uri="s3://artifacts/runs/flights/ab12/training_launch",
     checkpoint_uri="s3://artifacts/runs/flights/ab12/training_launch/checkpoints",
+    vpc=NO_VPC,
 )
 JOB = TrainingJob(
     name="driftwheel-flights-ab12",
@@ -94,13 +97,12 @@ def test_the_champion_is_mounted_only_when_there_is_one():
     assert names[1] - names[0] == {"champion"}
 
 
-def test_a_vpc_is_passed_on_when_the_stack_has_one():
-    place = TrainingPlace(**{**vars(PLACE), "security_group_ids": ("sg-1",), "subnets": ("subnet-1",)})
-
-    request = XGBoostTraining().training_request(JOB, DATA, place)
+def test_a_vpc_is_passed_on_when_the_stack_has_one(algorithm):
+    request = algorithm().training_request(JOB, DATA, replace(PLACE, vpc=Vpc(("subnet-1",), ("sg-1",))))
 
     validate(operation("sagemaker", "CreateTrainingJob"), request)
     assert request["VpcConfig"] == {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
+    assert "VpcConfig" not in algorithm().training_request(JOB, DATA, PLACE)
 
 
 def test_the_same_run_gives_the_same_request():

@@ -13,6 +13,7 @@ from driftwheel.deployment.endpoint import (
 from driftwheel.deployment.names import resource_name
 from driftwheel.deployment.registry import Lineage, approval_request, group_request, package_request
 from driftwheel.layout import VARIANT
+from driftwheel.vpc import Vpc
 from driftwheel_local.sagemaker.validation import operation, validate
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
@@ -117,10 +118,11 @@ def test_the_model_has_no_network_and_serves_with_its_own_code():
         model_data_url="s3://artifacts/model.tar.gz",
         role_arn=ROLE,
         tags=TAGS,
-        vpc_config={"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
+        vpc=Vpc(("subnet-1",), ("sg-1",)),
     )
 
     validate(operation("sagemaker", "CreateModel"), request)
+    assert request["VpcConfig"] == {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
     assert request["EnableNetworkIsolation"] is True
     assert request["PrimaryContainer"]["Environment"]["SAGEMAKER_PROGRAM"] == "serve.py"
 

@@ -176,6 +176,38 @@ def test_a_parameter_without_default_and_value_is_refused(write):
         load_template(write("Parameters: {A: {Type: String}}\nResources: {}"))
 
 
+RULES = """
+    Parameters:
+      Stage: {Type: String, Default: dev}
+      Owner: {Type: String, Default: ""}
+    Rules:
+      ProductionHasAnOwner:
+        RuleCondition: !Equals [!Ref Stage, prod]
+        Assertions:
+          - {Assert: !Not [!Equals [!Ref Owner, ""]], AssertDescription: Say who owns it.}
+      NeverTest:
+        Assertions: [{Assert: !Not [!Equals [!Ref Stage, test]]}]
+    Resources: {}
+"""
+
+
+def test_a_rule_asserts_where_its_condition_holds(write):
+    for given in ({}, {"Stage": "prod", "Owner": "me"}):
+        load_template(write(RULES), parameters=given)
+
+    with pytest.raises(TemplateError, match=r"Rules\.ProductionHasAnOwner: Say who owns it\."):
+        load_template(write(RULES), parameters={"Stage": "prod"})
+    with pytest.raises(TemplateError, match=r"Rules\.NeverTest: its assertion does not hold"):
+        load_template(write(RULES), parameters={"Stage": "test"})
+
+
+def test_a_rule_that_compares_by_another_function_is_refused(write):
+    rule = "Rules: {R: {Assertions: [{Assert: {'Fn::Contains': [[a], a]}}]}}\nResources: {}"
+
+    with pytest.raises(TemplateError, match=r"Rules\.R: expected one of"):
+        load_template(write(rule))
+
+
 def test_a_resource_whose_condition_is_false_does_not_exist(write):
     template = load_template(
         write("""

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.bench.faults import Faults
 from tests.bench.table import MemoryTable
+from tests.security.iam import VPC
 
 from driftwheel.aws.objects import Objects
 from driftwheel.drift.row_sample import RowSample
@@ -51,7 +52,7 @@ def test_a_question_becomes_a_process_and_its_answer_the_reports(account: Accoun
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     account.put("runs/rides/r1/preprocessing/train.parquet", (tmp_path / "train.parquet").read_bytes())
     domains = Domains(Table(MemoryTable(Faults())))
-    jobs = DomainJobs(account.sagemaker, Objects(account.s3), "dw", BUCKET, ROLE, KEY, bundle)
+    jobs = DomainJobs(account.sagemaker, Objects(account.s3), "dw", BUCKET, ROLE, KEY, VPC, bundle)
     sample = RowSample(list(KINDS), 500)
     sample.add(drawn(2, 1.5), 800)
 
