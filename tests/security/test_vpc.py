@@ -66,7 +66,7 @@ def test_what_is_no_list_of_subnets_is_refused(text: str) -> None:
 
 
 @pytest.mark.case("SE-14")
-@pytest.mark.parametrize("operation", JOINS)
+@pytest.mark.parametrize("operation", sorted(JOINS))
 @pytest.mark.parametrize(
     ("stack", "sent", "right"),
     [

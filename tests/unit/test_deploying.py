@@ -97,7 +97,7 @@ ENDPOINTS = {
 
 
 def test_a_vpc_needs_the_endpoints_of_the_clients_that_functions_have() -> None:
-    rows = re.findall(r"^\| `([a-z.]+)` \| (gateway|interface) \| (.+) \|$", DEPLOYING, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z0-9.]+)` \| (gateway|interface) \| (.+) \|$", DEPLOYING, re.MULTILINE)
     told = {
         name: set(re.findall(r"\w+", re.sub(r"\(.*", "", who))) for name, kind, who in rows if kind[0] == "i"
     }
