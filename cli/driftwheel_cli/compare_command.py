@@ -1,6 +1,7 @@
 """``compare``: two files beside each other, with the tests of a drift check; no stack is asked."""
 
 import json
+import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -14,7 +15,7 @@ from driftwheel.recipe.declare import read_model
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import ModelSpec
 from driftwheel_cli.failures import CommandFailed
-from driftwheel_cli.rendering import print_line, printable
+from driftwheel_cli.rendering import print_line, printable, stopwatch
 
 if TYPE_CHECKING:
     from driftwheel.drift.domain_classifier import DomainVerdict
@@ -77,11 +78,16 @@ def compare(
     from driftwheel.drift.monitor_files import constraint_violations  # noqa: PLC0415
     from driftwheel.drift.page import page_of  # noqa: PLC0415
 
+    for path in filter(None, (json_path, violations, html)):
+        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+            raise CommandFailed(f"{path} cannot be written: {path.parent} is no folder you may write in")
     spec = read_model(model.read_bytes(), str(model)) if model else None
     limits = replace(spec.drift.limits if spec else Limits(), minimum_rows=minimum_rows)
+    progress = stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            report = compare_files(baseline, current, Path(folder), spec, limits)
+            report = compare_files(baseline, current, Path(folder), spec, limits, progress)
+            progress("telling the rows apart") if classify else None
             told = _told_apart(baseline, current, Path(folder), spec, limits) if classify else None
         except Unreadable as error:
             hint = f"; {error.refusal.hint}" if error.refusal.hint else ""

@@ -2,7 +2,6 @@
 
 import re
 import tempfile
-import time
 from pathlib import Path
 
 import click
@@ -10,9 +9,7 @@ import click
 from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import NAME, load_spec
 from driftwheel_cli.failures import CommandFailed
-from driftwheel_cli.rendering import print_line, printable
-
-QUIET_SECONDS = 2.0
+from driftwheel_cli.rendering import print_line, printable, stopwatch
 
 
 @click.command()
@@ -59,18 +56,14 @@ def profile(
     name = model or _name(files[0])
     if not re.fullmatch(NAME, name) or len(name) > 24:
         raise CommandFailed(f"--model {name}: small letters, digits and single dashes, at most 24 characters")
-    started = time.monotonic()
-
-    def progress(what: str) -> None:
-        if time.monotonic() - started > QUIET_SECONDS:
-            click.echo(f"{time.monotonic() - started:5.0f} s  {printable(what)}", err=True)
-
     with tempfile.TemporaryDirectory() as folder:
         try:
-            found = survey(files, Path(folder), target, progress)
+            found = survey(files, Path(folder), target, stopwatch())
         except Unreadable as error:
             hint = f"; {error.refusal.hint}" if error.refusal.hint else ""
             raise CommandFailed(f"{error.refusal.code}: {error.refusal.message}{hint}") from error
+    for line in [*found.doubts, *found.bad_lines]:  # first: they may be why nothing can be drafted
+        print_line(printable(line))
     text = draft(found, name)
     declare(load_spec(text))  # what is written must be what the stack accepts
     output.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+QUIET_SECONDS = 2.0
+"""A command says nothing of its progress before."""
 
 PIPE_WIDTH = 200
 """A pipe has no width; this many columns keep most sentences on one line."""
@@ -41,6 +45,17 @@ def console(*, stderr: bool = False) -> Console:
     file = sys.stderr if stderr else sys.stdout
     width = None if file.isatty() else PIPE_WIDTH
     return Console(file=file, width=width, highlight=False, emoji=False)
+
+
+def stopwatch() -> Callable[[str], None]:
+    """Give what says on stderr how far a command is, from two seconds on."""
+    started = time.monotonic()
+
+    def progress(what: str) -> None:
+        if time.monotonic() - started > QUIET_SECONDS:
+            click.echo(f"{time.monotonic() - started:5.0f} s  {printable(what)}", err=True)
+
+    return progress
 
 
 def several(sentences: Iterable[str], most: int = 3) -> str:

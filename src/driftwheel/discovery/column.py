@@ -2,8 +2,9 @@
 """What one column of texts is: its type by the recipe's own grammar, its gaps, its oddities."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from driftwheel.discovery.spellings import Alike, near_duplicates
@@ -15,11 +16,20 @@ from driftwheel.recipe.literals import (
     identifier,
     integer_sql,
     number_sql,
+    parse_timestamp,
     quote,
     timestamp_sql,
     trim_sql,
 )
-from driftwheel.recipe.notation import form_rule, iso_text_sql, number_rule, plain_number_sql
+from driftwheel.recipe.notation import (
+    Rule,
+    form_rule,
+    iso_text,
+    iso_text_sql,
+    number_rule,
+    plain_number,
+    plain_number_sql,
+)
 
 NULLS = ("NA", "N/A", "n/a", "na", "NULL", "null", "None", "nan", "NaN", "-", "?", "NaT", "#N/A")
 """Words that often stand for a missing value; among numbers and dates they can stand for nothing else."""
@@ -51,6 +61,22 @@ SHARES = (0.01, 0.25, 0.5, 0.75, 0.99)
 ID_NAMES = ("id", "key", "number", "no")
 SAMPLE = 1_000
 TOP = 500
+SHOWN, SHOWN_LENGTH = 4, 40
+"""Examples in a note, and characters of each."""
+MIXED = 0.5
+"""Share of a text column's values that look like numbers, or dates, above which that is worth a word."""
+MIXTURES = (
+    (
+        "dates",
+        r"[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ][0-9]{1,4}([ T].*)?",
+        "declare timestamp with every one of its forms, or export one",
+    ),
+    (
+        "numbers",
+        r"([A-Z]{3}|[$€£¥])? ?[+-]?[0-9][0-9.,' ]*([eE][+-]?[0-9]+)? ?([A-Z]{3}|[$€£¥%])?",
+        "export one way, or mend the source: a declared notation reads one of them",
+    ),
+)
 MOST_CLASSES = 50
 BINS = 20
 
@@ -73,6 +99,7 @@ class Found:
     top: list[tuple[str, int]] = field(default_factory=list)
     alike: list[Alike] = field(default_factory=list)
     identifier: bool = False
+    mixed: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -114,9 +141,8 @@ def look_at(connection: Any, name: str) -> Found:
         found.notes.append("no row has a value")
         return found
     tokens = [word for word, _ in words]
-    values = (
-        f"(SELECT {x} AS v FROM raw WHERE {x} <> '' AND {x} NOT IN ({', '.join(map(quote, tokens or ['']))}))"
-    )
+    absent = ", ".join(map(quote, tokens or [""]))
+    values = f"(SELECT {x} AS v, __line FROM raw WHERE {x} <> '' AND {x} NOT IN ({absent}))"
     _decide(connection, found, values, longest)
     if found.textual:
         _describe_texts(connection, found, name)
@@ -163,8 +189,8 @@ def _decide(connection: Any, found: Found, values: str, longest: int) -> None:
     else:
         _decide_written(connection, found, values, count)
     readable = {"integer": whole, "number": number, "timestamp": moment}.get(found.type)
-    if readable is not None and readable < count and not found.forms and not found.notation:
-        found.notes.append(f"{count - readable:,} values are no {found.type}: they become missing")
+    if readable is not None and (readable < count or found.forms or found.notation):
+        _note_misfits(connection, found, values)
     called = found.name.lower().endswith(ID_NAMES)
     found.identifier = found.identifier and (found.textual or (found.type == "integer" and called))
     if found.type == "category" and longest > 60 and found.distinct > found.given / 2:
@@ -172,33 +198,83 @@ def _decide(connection: Any, found: Found, values: str, longest: int) -> None:
 
 
 def _decide_written(connection: Any, found: Found, values: str, count: int) -> None:
-    def fits(read: str) -> bool:
-        some, of = connection.execute(
-            f"SELECT count({read}), count(*) FROM (SELECT v FROM {values} LIMIT {SAMPLE})"
-        ).fetchone()
-        if some < READABLE / 2 * of:  # most kinds are ruled out by a few rows
+    sample = connection.execute(f"SELECT v FROM {values} LIMIT {SAMPLE}").fetchall()
+    few = list(dict.fromkeys(text for (text,) in sample))
+
+    def fits(parse: Callable[[str], object], read: str) -> bool:
+        # Most ways to write are ruled out by a few texts, read here by the twin of what the database runs.
+        if sum(parse(text) is not None for text in few) < READABLE / 2 * len(few):
             return False
         return bool(
             connection.execute(f"SELECT count({read}) FROM {values}").fetchone()[0] >= READABLE * count
         )
 
     forms = (form + clock for form in FORMS for clock in CLOCKS)
-    fitting = [form for form in forms if fits(timestamp_sql(iso_text_sql("v", [form_rule(form)], DUCK)))]
+    fitting = []
+    for form in forms:
+        rule = form_rule(form)
+        if fits(partial(_moment, rule), timestamp_sql(iso_text_sql("v", [rule], DUCK))):
+            fitting.append(form)
     if fitting:
         found.type, found.forms = "timestamp", fitting[:1]
         others = [form for form in fitting if form.replace("D/M", "M/D") != form]
         if len(others) > 1 or (len(fitting) > 1 and fitting[0][:2] != fitting[1][:2]):
             found.notes.append(f"its dates fit {' and '.join(fitting[:2])}: say which is meant")
         return
-    sample = connection.execute(f"SELECT v FROM {values} LIMIT {SAMPLE}").fetchall()
     symbols = sorted({sign for (text,) in sample for sign in SIGNS.findall(text)})[:4]
     for decimal, group in NOTATIONS:
         if decimal == "." and group is None and not symbols:
             continue
-        if fits(plain_number_sql("v", number_rule(decimal, group, symbols), DUCK)):
+        rule = number_rule(decimal, group, symbols)
+        if fits(partial(plain_number, rule=rule), plain_number_sql("v", rule, DUCK)):
             found.type = "number"
             found.notation = {"decimal": decimal, "group": group, "symbols": symbols}
             return
+    _note_mixture(connection, found, values, count)
+
+
+def _note_misfits(connection: Any, found: Found, values: str) -> None:
+    """Tell how many values the type proposed cannot read, the first line of one, and a few of them."""
+    read = integer_sql("v")
+    if found.type == "number":
+        read = _number_of(found)
+    elif found.type == "timestamp":
+        read = timestamp_sql(iso_text_sql("v", [form_rule(form) for form in found.forms], DUCK))
+    misfits = f"(SELECT v, __line FROM {values} WHERE ({read}) IS NULL)"
+    count, line = connection.execute(f"SELECT count(*), min(__line) FROM {misfits}").fetchone()
+    if count:
+        some = connection.execute(
+            f"SELECT v FROM {misfits} GROUP BY v ORDER BY min(__line) LIMIT {SHOWN}"
+        ).fetchall()
+        shown = ", ".join(repr(text[:SHOWN_LENGTH]) for (text,) in some)
+        found.notes.append(
+            f"{count:,} values are no {found.type} and become missing: {shown}, first in line {line:,}"
+        )
+
+
+def _note_mixture(connection: Any, found: Found, values: str, count: int) -> None:
+    """Tell of numbers or dates written in several ways: as texts they are nothing to learn from."""
+    for what, shape, remedy in MIXTURES:
+        like = f"regexp_full_match(v, {quote(shape)})"
+        written = "regexp_replace(regexp_replace(v, '[0-9]+', '0', 'g'), '[A-Za-z]+', 'a', 'g')"
+        ways = connection.execute(
+            f"SELECT count(*) AS n, arg_min(v, __line), min(__line) AS line FROM {values} WHERE {like} "
+            f"GROUP BY {written} ORDER BY n DESC, line"
+        ).fetchall()
+        alike = sum(times for times, *_ in ways)
+        if alike < MIXED * count:
+            continue
+        found.mixed = True
+        listed = ", ".join(
+            f"{times:,} like {text[:SHOWN_LENGTH]!r} (line {line:,})" for times, text, line in ways[:SHOWN]
+        )
+        others = f", and {count - alike:,} that are none" if alike < count else ""
+        found.notes.append(f"{what} written in several ways, kept as text: {listed}{others}; {remedy}")
+        return
+
+
+def _moment(rule: Rule, text: str) -> str | None:
+    return parse_timestamp(iso_text(text, [rule]))
 
 
 def _number_of(found: Found) -> str:
@@ -280,6 +356,8 @@ def _frequent(connection: Any, query: str) -> list[tuple[str, int]]:
 
 def _describe_texts(connection: Any, found: Found, name: str) -> None:
     found.top = _frequent(connection, f"SELECT {collapse_sql(identifier(name))} AS v FROM raw")
+    if found.mixed:  # other spellings of a number are other numbers
+        return
     if found.scattered:
         found.notes.append(f"{found.distinct:,} different values: an id, or encode it (hash, target_mean)")
     elif not found.identifier:

@@ -1,8 +1,8 @@
 """Two files beside each other: has the second drifted from the first, or is it broken?"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from driftwheel.discovery.typed import NotTyped, batches, names_of
 from driftwheel.drift.baseline import column_weights
 from driftwheel.drift.check import check
-from driftwheel.drift.finding import DriftReport
+from driftwheel.drift.column import NumberSummary
+from driftwheel.drift.faults import WRONG_TYPE
+from driftwheel.drift.finding import DriftReport, Finding
 from driftwheel.drift.limits import Limits
 from driftwheel.drift.summaries import Summariser, Summary
 from driftwheel.drift.window import Window
@@ -19,7 +21,16 @@ from driftwheel.recipe.column_rule import declare_column
 from driftwheel.recipe.notation import Rule
 
 if TYPE_CHECKING:
+    from driftwheel.discovery.texts import Misfits
     from driftwheel.spec import Column, ModelSpec
+
+FILES_WORDS = {
+    ": retraining waits until it is mended": "",
+    "the training rows": "the baseline's rows",
+    "the training data": "the baseline",
+    "in training": "in the baseline",
+}
+"""What a check says of a model's training, and what it is between two files."""
 
 NO_QUALITY = {"metric": "auc", "value": None, "error": None}
 
@@ -45,6 +56,7 @@ def compare(
     folder: Path,
     spec: "ModelSpec | None" = None,
     limits: Limits | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> DriftReport:
     """Compare two files column by column with the tests of a drift check.
 
@@ -52,7 +64,11 @@ def compare(
     current file lacks is missing in all its rows. Rows are read in batches: memory does not grow with them.
     Raises Unreadable for a file that cannot be read, SpecInvalid when the two share no column.
     """
+    with _File(current, folder / "glance") as file:
+        file.glance()  # nobody waits for the baseline to hear that the other file is empty
+    progress(f"reading {baseline.name}")
     learned = learn(baseline, folder, spec)
+    progress(f"reading {current.name}")
     return judge(learned, current, folder, limits or (spec.drift.limits if spec else Limits()))
 
 
@@ -62,7 +78,7 @@ def learn(baseline: Path, folder: Path, spec: "ModelSpec | None" = None) -> Lear
         if spec:
             columns = {name: column for name, column in spec.columns.items() if name in file.names}
         else:
-            columns = file.declared()
+            columns = {name: _widened(column) for name, column in file.declared().items()}
         if not columns:
             raise SpecInvalid(f"{baseline} has none of the declared columns; it has {', '.join(file.names)}")
         rules = {name: declare_column(name, column) for name, column in columns.items()}
@@ -76,9 +92,57 @@ def judge(learned: Learned, current: Path, folder: Path, limits: Limits) -> Drif
         if not set(file.names) & set(learned.rules):
             raise SpecInvalid(f"{current} has no column of {learned.name}: are these the same kind of file?")
         now = file.summary(learned.rules, learned.summary)
+        now, misfits = _misfits(file, learned, now)
     known = {"weights": column_weights(learned.kinds, {}, {}), "quality": NO_QUALITY}
     window = Window(summary=now, about={"baseline": learned.name, "current": current.name})
-    return check(known, window, limits, learned.units, whole="all columns", before=learned.summary)
+    report = check(known, window, limits, learned.units, whole="all columns", before=learned.summary)
+    findings = [_told(finding, misfits, learned.kinds, report.rows) for finding in report.findings]
+    return replace(report, findings=findings, sentence=_beside_a_file(report.sentence))
+
+
+def _widened(column: "Column") -> "Column":
+    """Take whole numbers that nobody declared for numbers: another unit has decimals."""
+    return column.model_copy(update={"type": "number"}) if column.type == "integer" else column
+
+
+def _misfits(file: "_File", learned: Learned, now: Summary) -> "tuple[Summary, dict[str, Misfits]]":
+    """Find the values of another type among what went missing, and count numbers' as invalid."""
+    found: dict[str, Misfits] = {}
+    columns = dict(now.columns)
+    for name, column in now.columns.items():
+        before = learned.summary.columns[name]
+        usual = now.rows * before.nulls / before.rows if before.rows else 0
+        if name not in file.names or column.nulls - usual < WRONG_TYPE * now.rows:
+            continue
+        misfits = file.misfits(learned.rules[name])
+        if misfits is None:
+            continue
+        found[name] = misfits
+        if isinstance(column, NumberSummary):
+            invalid = min(misfits.count, int(column.nulls - usual))
+            columns[name] = replace(column, nulls=column.nulls - invalid, invalid=column.invalid + invalid)
+    return replace(now, columns=columns), found
+
+
+def _told(finding: Finding, misfits: "Mapping[str, Misfits]", kinds: Mapping[str, str], rows: int) -> Finding:
+    """Name the cause where values only seem to be missing, and speak of files."""
+    wrong = misfits.get(finding.feature)
+    if wrong is None or finding.code not in {"wrong_type", "null_burst", "missing_column"}:
+        return replace(finding, sentence=_beside_a_file(finding.sentence))
+    kind = kinds[finding.feature]
+    sentence = (
+        f"{wrong.count:,} of {rows:,} values of {finding.feature} are no {kind}, first {wrong.first[:40]!r}, "
+        f"{wrong.place}: another type, or another way to write it."
+    )
+    numbers = {"count": wrong.count, "share": wrong.count / rows, "first": wrong.first, "place": wrong.place}
+    return replace(finding, code="wrong_type", sentence=sentence, numbers=finding.numbers | numbers)
+
+
+def _beside_a_file(sentence: str) -> str:
+    """Reword what a check says of a model's training: here there are two files."""
+    for model, file in FILES_WORDS.items():
+        sentence = sentence.replace(model, file)
+    return sentence
 
 
 class _File:
@@ -103,6 +167,20 @@ class _File:
     def declared(self) -> "dict[str, Column]":
         """Infer what the columns are."""
         found: dict[str, Column] = self._texts.declared()
+        return found
+
+    def glance(self) -> None:
+        """Refuse a file that its first bytes show to be none of rows and columns."""
+        try:
+            names_of(self.path)
+        except NotTyped:
+            from driftwheel.discovery.reading import glance  # noqa: PLC0415  # DuckDB, as above
+
+            glance(self.path)
+
+    def misfits(self, rule: Rule) -> "Misfits | None":
+        """Count the values of a column that are not of its type."""
+        found: Misfits | None = self._texts.misfits(rule)
         return found
 
     @cached_property

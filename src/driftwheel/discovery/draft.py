@@ -52,7 +52,7 @@ def draft(found: Survey, model: str) -> str:
         lines += _comment(
             f"column {name!r} is left out: rename it to letters, digits and _ (not starting with __)"
         )
-    for line in found.bad_lines:
+    for line in [*found.doubts, *found.bad_lines]:
         lines += _comment(line)
     lines.append("columns:")
     for column in found.columns:
@@ -69,6 +69,7 @@ def _column(column: Found, found: Survey) -> list[str]:
         column.name in {*found.key, found.target}
         or column.identifier
         or column.scattered
+        or column.mixed
         or column.distinct <= 1
     ):
         declared["feature"] = False

@@ -16,12 +16,15 @@ import duckdb
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.sources.file import Loaded, SourceFile
 from driftwheel.sources.kinds import load
-from driftwheel.sources.refusal import Unreadable
+from driftwheel.sources.refusal import Unreadable, no_rows
 from driftwheel.sources.sniff import GZIP, OTHERS, PARQUET, broken_gzip, check_start
 from driftwheel.spec import IDENTIFIER, Source
 
 HEAD = 1 << 20
 """Bytes that show the format, the delimiter and, for JSON Lines, the fields."""
+
+ROWS_FROM = 2
+"""The line of a CSV file in which rows begin."""
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -71,6 +74,16 @@ def read(connection: Any, files: Iterable[Path], folder: Path) -> Read:
             )
         loaded.append((path.name, found))
     return Read(source, usable, [name for name in names if name not in usable], loaded)
+
+
+def glance(path: Path) -> None:
+    """Refuse a file whose first bytes show that nothing can be read of it; raises Unreadable."""
+    with duckdb.connect() as connection:
+        source, _ = _shape(connection, path)
+    if source.format == "csv":
+        head = _head(path)
+        if len(head) < HEAD and len(head.splitlines()) < ROWS_FROM:
+            raise no_rows(str(path), 1)
 
 
 def _shape(connection: Any, path: Path) -> tuple[Source, list[str]]:

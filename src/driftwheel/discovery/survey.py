@@ -13,7 +13,7 @@ from driftwheel.discovery import leakage
 from driftwheel.discovery.column import ID_NAMES, Found, look_at
 from driftwheel.discovery.reading import Read, read
 from driftwheel.errors import SpecInvalid
-from driftwheel.recipe.literals import identifier, trim_sql
+from driftwheel.recipe.literals import identifier, parse_number, trim_sql
 
 MEMORY_MB = 600
 KEY_COLUMNS, KEY_CANDIDATES = 4, 7
@@ -56,6 +56,17 @@ class Survey:
     def column(self, name: str) -> Found:
         """Find a column by its name."""
         return next(column for column in self.columns if column.name == name)
+
+    @property
+    def doubts(self) -> list[str]:
+        """Say what makes the file itself look wrong."""
+        numbers = [name for name in self.read.unusable if parse_number(name) is not None]
+        if not numbers or self.read.source.format != "csv":
+            return []
+        shown = ", ".join(numbers[:3])
+        return [
+            f"the first line holds numbers ({shown}): a file without a header? It was taken for their names"
+        ]
 
     @property
     def bad_lines(self) -> list[str]:

@@ -3,29 +3,39 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 
-from driftwheel.discovery.column import look_at
+from driftwheel.discovery.column import NULLS, look_at
 from driftwheel.discovery.reading import read
 from driftwheel.discovery.survey import configuration
 from driftwheel.recipe.column_rule import declare_column
 from driftwheel.recipe.duck import cleaning_query
-from driftwheel.recipe.literals import identifier
+from driftwheel.recipe.literals import identifier, quote
 from driftwheel.recipe.notation import Rule
 from driftwheel.spec import Column, ModelSpec
 
 BATCH = 100_000
 
 
+@dataclass(frozen=True)
+class Misfits:
+    """Values that are not of their column's type: how many, the first one, and where it stands."""
+
+    count: int
+    first: str
+    place: str
+
+
 class Texts:
     """One file as a table of texts; cleaned columns are given as Python values."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, kind: str) -> None:
+        self._connection, self._format = connection, kind
 
     @classmethod
     @contextmanager
@@ -33,8 +43,8 @@ class Texts:
         """Load a file; ``folder``, made here, takes working copies. Raises Unreadable."""
         folder.mkdir()
         with duckdb.connect(str(folder / "raw.duckdb"), config=configuration(folder)) as connection:
-            read(connection, [path], folder)
-            yield cls(connection)
+            found = read(connection, [path], folder)
+            yield cls(connection, found.source.format)
 
     @property
     def columns(self) -> list[str]:
@@ -51,6 +61,24 @@ class Texts:
         cursor = self._cleaned(rules)
         while batch := cursor.fetchmany(BATCH):
             yield dict(zip(rules, zip(*batch, strict=True), strict=True))
+
+    def misfits(self, rule: Rule) -> "Misfits | None":
+        """Count the values of a column that are not of its type; None when all are, or when it is absent.
+
+        A word for missing that nobody declared is no value of another type.
+        """
+        name = rule["name"]
+        if name not in self.columns:
+            return None
+        issue, given = identifier(f"__issue.{name}"), identifier(f"__given.{name}")
+        words = ", ".join(quote(word.lower()) for word in (*NULLS, "inf", "-inf"))
+        query = cleaning_query(self._connection, "raw", {"columns": [rule]})
+        count, first, line = self._connection.execute(
+            f"SELECT count(*), arg_min({given}, __line), min(__line) FROM ({query}) "
+            f"WHERE {issue} = 'bad literal' AND lower({given}) NOT IN ({words})"
+        ).fetchone()
+        place = "row" if self._format == "parquet" else "line"
+        return Misfits(count, first, f"{place} {line:,}") if count else None
 
     def drawn(self, columns: Mapping[str, Column], rows: int) -> dict[str, list[Any]]:
         """Give at most so many rows, the same ones every time."""

@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from driftwheel.discovery import comparison
 from driftwheel.discovery.comparison import _File, _total, compare
 from driftwheel.recipe.column_rule import declare_column
 from driftwheel.spec import load_spec
+from driftwheel_cli import rendering
 from driftwheel_cli.main import cli
 
 
@@ -55,6 +57,53 @@ def test_a_new_category_is_drift(tmp_path: Path) -> None:
     severity, found = verdict(tmp_path, write(tmp_path / "new.csv", 6, new="D"))
     assert severity in {"minor", "major"}
     assert "shop" in found
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_values_of_another_type_are_not_called_missing(tmp_path: Path, kind: str) -> None:
+    def written(name: str, distance: list[str], when: str) -> Path:
+        columns = {"distance": distance, "when": [when] * len(distance)}
+        path = tmp_path / f"{name}.{kind}"
+        if kind == "parquet":
+            pq.write_table(pa.table(columns), path)
+        else:
+            path.write_text("\n".join(["distance,when", *(f"{one},{when}" for one in distance), ""]))
+        return path
+
+    before = written("before", [str(80 + n) for n in range(600)], "2024-01-01")
+    texts = written("texts", [f"{80 + n} mi" for n in range(600)], "1 May")
+    km = written("km", [f"{80 + n}.5" for n in range(600)], "2024-01-01")
+
+    result = CliRunner().invoke(cli, ["compare", str(before), str(texts)])
+    place = "row 1" if kind == "parquet" else "line 2"
+    assert f"600 of 600 values of distance are no number, first '80 mi', {place}" in result.stdout
+    assert f"600 of 600 values of when are no timestamp, first '1 May', {place}" in result.stdout
+    assert "retraining" not in result.stdout
+    assert "training" not in result.stdout
+    assert CliRunner().invoke(cli, ["compare", str(before), str(km)]).exit_code == 0
+
+
+def test_what_makes_a_comparison_vain_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, empty = write(tmp_path / "a.csv", 1), tmp_path / "empty.csv"
+    empty.write_text("id,temp,shop,when\n")
+    monkeypatch.setattr(comparison, "learn", lambda *_: pytest.fail("the baseline was learned first"))
+
+    answer = CliRunner().invoke(cli, ["compare", str(before), str(empty)])
+    assert (answer.exit_code, "header-only" in answer.stderr) == (1, True)
+    page = tmp_path / "nowhere" / "page.html"
+    answer = CliRunner().invoke(cli, ["compare", str(before), str(before), "--html", str(page)])
+    assert (answer.exit_code, f"{page} cannot be written" in answer.stderr) == (1, True)
+
+
+def test_a_long_comparison_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "QUIET_SECONDS", -1.0)
+    before = write(tmp_path / "a.csv", 1)
+
+    answer = CliRunner().invoke(cli, ["compare", str(before), str(before)])
+
+    assert "reading a.csv" in answer.stderr
 
 
 def test_a_column_that_is_gone_is_a_fault(tmp_path: Path) -> None:
