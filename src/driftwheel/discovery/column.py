@@ -269,7 +269,12 @@ def _note_mixture(connection: Any, found: Found, values: str, count: int) -> Non
             f"{times:,} like {text[:SHOWN_LENGTH]!r} (line {line:,})" for times, text, line in ways[:SHOWN]
         )
         others = f", and {count - alike:,} that are none" if alike < count else ""
-        found.notes.append(f"{what} written in several ways, kept as text: {listed}{others}; {remedy}")
+        if len(ways) > 1:
+            found.notes.append(f"{what} written in several ways, kept as text: {listed}{others}; {remedy}")
+        else:
+            found.notes.append(
+                f"they look like {what} and too many cannot be read, kept as text: {listed}{others}"
+            )
         return
 
 

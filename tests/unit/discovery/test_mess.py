@@ -40,8 +40,12 @@ def notes_of(values: list[str]) -> tuple[str, str]:
             ["01/13/2024" if n % 2 else "13.01.2024" for n in range(200)],
             ["dates written in several ways", "100 like '01/13/2024' (line 3)", "every one of its forms"],
         ),
+        (
+            [f"2024-02-{1 + n % 30:02d}" for n in range(300)],
+            ["they look like dates and too many cannot be read", "300 like '2024-02-01' (line 2)"],
+        ),
     ],
-    ids=["decimals", "prices", "dates"],
+    ids=["decimals", "prices", "dates", "days"],
 )
 def test_numbers_or_dates_written_in_several_ways_are_told(values: list[str], told: list[str]) -> None:
     kind, notes = notes_of(values)
