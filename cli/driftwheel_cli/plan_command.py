@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from botocore.exceptions import BotoCoreError
 
 from driftwheel.recipe.declare import read_model
 from driftwheel.spec import ModelSpec
 from driftwheel_cli.connection import Options
 from driftwheel_cli.costs import Ceiling, Cost, ceiling, prices_text, read_prices
-from driftwheel_cli.failures import CommandFailed
+from driftwheel_cli.failures import CommandFailed, failure_of
 from driftwheel_cli.rendering import console, print_facts, print_json, print_line, print_table, size
 
 if TYPE_CHECKING:
@@ -93,7 +94,13 @@ def _spec(options: Options, model: str) -> ModelSpec:
         return read_model(path.read_bytes(), model)
     if path.suffix in {".yaml", ".yml"}:
         raise CommandFailed(f"{model} does not exist; driftwheel profile drafts one from your data")
-    return options.open().spec(model)
+    try:
+        return options.open().spec(model)
+    except (CommandFailed, BotoCoreError) as error:
+        reason = failure_of(error, options.local).message
+        raise CommandFailed(
+            f"there is no file {model}; as the name of a registered model: {reason}"
+        ) from error
 
 
 def _data_files(

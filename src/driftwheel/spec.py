@@ -4,7 +4,7 @@ Every field is refused when misspelt (``extra="forbid"``); the message names the
 """
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -15,6 +15,9 @@ from driftwheel.encode import Encoding
 from driftwheel.errors import SpecInvalid
 from driftwheel.recipe.notation import form_rule
 from driftwheel.units import conversion
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 NAME = r"[a-z0-9](-?[a-z0-9])*"
 """A model's name becomes part of SageMaker names (``[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}``) and of S3 keys."""
@@ -424,7 +427,7 @@ def load_spec(text: str | bytes, name: str = "model.yaml") -> ModelSpec:
 
     Raises SpecInvalid with one line per wrong field: where it is, what is wrong, what was given.
     """
-    from driftwheel.yaml12 import read_yaml  # noqa: PLC0415  # most functions and checks read no model.yaml
+    from driftwheel.yaml12 import line_of, read_yaml  # noqa: PLC0415  # most functions and checks read no model.yaml
 
     document = read_yaml(text, name)
     if not isinstance(document, dict):
@@ -432,8 +435,31 @@ def load_spec(text: str | bytes, name: str = "model.yaml") -> ModelSpec:
     try:
         return ModelSpec.model_validate(document)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or '(file)'}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"  {'.'.join(map(str, e['loc'])) or '(file)'}: {_said(e)} (line {line_of(text, e['loc'])})"
+            for e in error.errors()
+        ]
         raise SpecInvalid(f"{name} has {len(lines)} wrong field(s):\n" + "\n".join(lines)) from error
+
+
+def _said(error: "ErrorDetails") -> str:
+    """Word what pydantic found wrong for the owner of a ``model.yaml``."""
+    facts = error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            import difflib  # noqa: PLC0415  # only a mistake needs it
+
+            schema = ModelSpec.model_json_schema()
+            known = {
+                name for part in (schema, *schema["$defs"].values()) for name in part.get("properties", {})
+            }
+            near = difflib.get_close_matches(str(error["loc"][-1]), sorted(known), 1)
+            return f"unknown field '{error['loc'][-1]}'" + (f"; did you mean '{near[0]}'?" if near else "")
+        case "union_tag_invalid":
+            return f"'{facts['tag']}' is none of {facts['expected_tags']}"
+        case "string_pattern_mismatch":
+            return f"{str(error['input'])[:60]!r} is not of the form {facts['pattern']}"
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _data_prefix(value: str) -> str:

@@ -4,6 +4,7 @@ Apart from ``spec``, which every function imports: only what reads a ``model.yam
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -27,4 +28,23 @@ def read_yaml(text: str | bytes, name: str) -> Any:
     try:
         return Yaml12Loader(text).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecInvalid(f"{name} is not YAML: {error}") from error
+        said = str(error)
+        for unnamed in ("<byte string>", "<unicode string>"):
+            said = said.replace(f'"{unnamed}"', name)
+        raise SpecInvalid(f"{name} is not YAML: {said}") from error
+
+
+def line_of(text: str | bytes, place: Sequence[str | int]) -> int:
+    """Give the line in which a field of a document that was read stands, or the nearest one around it."""
+    node = Yaml12Loader(text).get_single_node()
+    line = 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next((pair for pair in node.value if pair[0].value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            found = (node.value[part], node.value[part]) if part < len(node.value) else None
+        else:
+            found = None
+        if found is not None:  # otherwise the name of a kind, which stands between a part and its fields
+            line, node = found[0].start_mark.line + 1, found[1]
+    return line

@@ -36,9 +36,13 @@ def changed(path: str, value: Any) -> str:
 
 
 WRONG = {
-    "misspelt": ("sorce", {}, "sorce: Extra inputs are not permitted"),
-    "nested": ("columns.weight.tpye", "number", "columns.weight.tpye: Extra inputs"),
-    "name": ("model", "Parcels!", "model: String should match"),
+    "misspelt": ("sorce", {}, "sorce: unknown field 'sorce'; did you mean 'source'? (line "),
+    "nested": (
+        "columns.weight.tpye",
+        "number",
+        "columns.weight.tpye: unknown field 'tpye'; did you mean 'type'? (line ",
+    ),
+    "name": ("model", "Parcels!", "model: 'Parcels!' is not of the form "),
     "prefix": ("source.prefix", "parcels/", "must look like data/<name>/"),
     "up": ("source.prefix", "data/../", "must look like data/<name>/"),
     "inside": ("enrich.0.prefix", "data/parcels/weather/", "lies inside 'data/parcels/'"),
@@ -82,6 +86,17 @@ def test_what_is_wrong_is_named_with_its_place(path: str, value: Any, words: str
 def test_what_is_no_mapping_is_refused(text: str) -> None:
     with pytest.raises(SpecInvalid, match=r"model\.yaml"):
         load_spec(text)
+
+
+def test_a_field_is_refused_with_its_line_and_a_yaml_error_names_the_file() -> None:
+    text = (
+        "model: parcels\nsource: {prefix: data/parcels/, key: [id]}\ncolumns:\n  weight:\n    mising: mode\n"
+    )
+    with pytest.raises(SpecInvalid, match=r"unknown field 'mising'; did you mean 'missing'\? \(line 5\)"):
+        load_spec(text)
+    with pytest.raises(SpecInvalid, match=r"in a\.yaml, line 1") as refused:
+        load_spec(b"a: [", "a.yaml")
+    assert "string" not in str(refused.value)
 
 
 def test_on_and_no_and_numbers_with_colons_stay_what_they_say() -> None:

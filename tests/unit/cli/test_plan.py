@@ -192,3 +192,15 @@ def test_a_large_data_set_pays_for_a_spark_job_and_one_more_state() -> None:
     (job,) = [cost for cost in large.run if "Spark" in cost.what]
     assert job.amount == pytest.approx(4 * prices.of_instance("ml.m5.4xlarge"))
     assert any(cost.quantity.startswith("12 transitions") for cost in large.run)
+
+
+def test_a_name_that_is_no_file_and_no_model_says_both(tmp_path: Path) -> None:
+    data = tmp_path / "a.csv"
+    data.write_text("x\n1\n")
+
+    result = CliRunner().invoke(
+        cli, ["--local", str(tmp_path / "no-stack"), "plan", "nosuchmodel", str(data)]
+    )
+
+    assert result.exit_code == 1
+    assert "there is no file nosuchmodel; as the name of a registered model: " in result.stderr
