@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test coverage contract campaign mutants sam sam-local aws-check lock scan audit
+.PHONY: help setup demo test coverage contract campaign mutants model sam sam-local aws-check lock scan audit
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -53,6 +53,9 @@ campaign: setup ## Run every case of the fault campaign at its full size and wri
 
 mutants: setup ## Plant the twelve mutants one by one; each must turn a test of a case red; writes their table
 	$(BIN)/python -m tests.campaign.plant --table docs/reliability.md
+
+model: setup ## Search every state of the champion protocol, whole and with each part taken away (needs spin and gcc)
+	$(BIN)/python tests/model/check.py
 
 SAM_VENV := .sam-venv
 SAM_PATH := PATH="$(CURDIR)/$(SAM_VENV)/bin:$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0
