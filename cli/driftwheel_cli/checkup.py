@@ -18,6 +18,7 @@ from driftwheel.errors import SpecInvalid
 from driftwheel.layout import DATA, LABELS, MODELS
 from driftwheel.spec import ModelSpec
 from driftwheel_cli.connection import Names
+from driftwheel_cli.rights import DEPLOYS, PASSES, refused, rights_for_sync
 
 State = Literal["ok", "wrong", "unknown"]
 Client = Callable[[str], Any]
@@ -25,28 +26,6 @@ Client = Callable[[str], Any]
 STACK_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*")
 LONGEST_STACK = 48
 """Lambda takes 64 characters, and the longest function is called ``<stack>-training-launch``."""
-
-DEPLOYS = (
-    "cloudformation:CreateChangeSet",
-    "cloudformation:ExecuteChangeSet",
-    "iam:CreateRole",
-    "iam:PutRolePolicy",
-    "iam:PassRole",
-    "lambda:CreateFunction",
-    "lambda:PublishLayerVersion",
-    "s3:CreateBucket",
-    "kms:CreateKey",
-    "states:CreateStateMachine",
-    "scheduler:CreateSchedule",
-    "events:PutRule",
-    "dynamodb:CreateTable",
-    "sqs:CreateQueue",
-    "sns:CreateTopic",
-    "logs:CreateLogGroup",
-    "cloudwatch:PutMetricAlarm",
-    "ssm:PutParameter",
-)
-"""What ``sam deploy`` asks for with this template, one action of each service."""
 
 LAMBDA_CONCURRENCY = 10
 """What the functions need beside each other; new accounts may have no more than this."""
@@ -79,7 +58,7 @@ def before_deployment(client: Client, region: str, stack: str, specs: Sequence[M
             for of_what, algorithm in _images(spec)
         ),
         *(_names_fit(stack, spec) for spec in specs),
-        _asked("rights to deploy", lambda: _deploy_rights(client)),
+        _asked("rights to deploy", lambda: _deploy_rights(client, region, stack)),
         _asked("Lambda concurrency", lambda: _concurrency(client)),
     ]
     return found + [_quota_asked(client, usage, count) for usage, count in _instances(specs).items()]
@@ -149,7 +128,7 @@ def _names_fit(stack: str, spec: ModelSpec) -> Finding:
     return Finding(check, "ok", f"its endpoint will be called {name}")
 
 
-def _deploy_rights(client: Client) -> Finding:
+def _deploy_rights(client: Client, region: str, stack: str) -> Finding:
     arn = client("sts").get_caller_identity()["Arn"]
     if arn.endswith(":root"):
         return Finding(
@@ -158,17 +137,16 @@ def _deploy_rights(client: Client) -> Finding:
     if ":assumed-role/" in arn:  # a session cannot be simulated, the role it took can
         _, partition, _, _, account, session = arn.split(":")
         arn = f"arn:{partition}:iam::{account}:role/{session.split('/')[1]}"
-    answer = client("iam").simulate_principal_policy(PolicySourceArn=arn, ActionNames=list(DEPLOYS))
-    denied = [
-        result["EvalActionName"]
-        for result in answer["EvaluationResults"]
-        if result["EvalDecision"] != "allowed"
-    ]
+    denied, open_ = refused(client, arn, region, stack)
     if denied:
         return Finding(
             "rights to deploy", "wrong", f"denied to {arn}: {', '.join(denied)}", "let a role deploy that may"
         )
-    return Finding("rights to deploy", "ok", f"{len(DEPLOYS)} actions allowed, organisation policies aside")
+    if open_:
+        found = f"allowed to {arn} under conditions IAM cannot try: {', '.join(open_)}"
+        return Finding("rights to deploy", "unknown", found, "read the conditions of its policies")
+    found = f"{len(DEPLOYS)} actions and {len(PASSES)} roles to hand over, organisation policies aside"
+    return Finding("rights to deploy", "ok", found)
 
 
 def _concurrency(client: Client) -> Finding:
@@ -275,8 +253,8 @@ def _switched_on(client: Client, names: Names) -> Finding:
 
 def _no_sync(client: Client, names: Names) -> Finding:
     check = "state machine waits by token"
-    definition = client("stepfunctions").describe_state_machine(stateMachineArn=names.state_machine_arn)
-    used = sorted(set(re.findall(r'"Resource"\s*:\s*"([^"]+\.sync(?::\d)?)"', definition["definition"])))
+    machine = client("stepfunctions").describe_state_machine(stateMachineArn=names.state_machine_arn)
+    used = sorted(set(re.findall(r'"Resource"\s*:\s*"([^"]+\.sync(?::\d)?)"', machine["definition"])))
     if used:
         return Finding(
             check,
@@ -284,7 +262,14 @@ def _no_sync(client: Client, names: Names) -> Finding:
             f"it uses {', '.join(used)}, which needs rights on managed rules that its role does not have",
             "deploy the shipped state machine",
         )
-    return Finding(check, "ok", "no .sync integration")
+    if surplus := rights_for_sync(client, machine["roleArn"]):
+        return Finding(
+            check,
+            "wrong",
+            f"no .sync integration, but its role may {', '.join(surplus)}",
+            "deploy the template again: the machine needs lambda:InvokeFunction, logs and traces alone",
+        )
+    return Finding(check, "ok", "no .sync integration, and no right that one would need")
 
 
 def dead_letters(client: Client, names: Names) -> Finding:

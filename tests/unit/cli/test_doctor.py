@@ -11,13 +11,14 @@ from driftwheel.spec import load_spec
 from driftwheel_cli import doctor_command
 from driftwheel_cli.capturing import of_callers
 from driftwheel_cli.checkup import (
-    DEPLOYS,
     RULES,
     SCHEDULES,
     Finding,
     before_deployment,
     of_stack,
 )
+from driftwheel_cli.rights import DEPLOYS, PASSES
+from driftwheel_local.permissions.policies import Need, decide, statements_of
 from driftwheel_local.template import cloudformation, read_template
 
 from .conftest import MODEL_YAML, REGION, ROOT, Recorder, World
@@ -25,6 +26,47 @@ from .conftest import MODEL_YAML, REGION, ROOT, Recorder, World
 SPEC = load_spec(MODEL_YAML.read_bytes())
 SPARK_QUOTA = f"{SPEC.preprocessing.instance} for processing job usage"
 ROLE_SESSION = "arn:aws:sts::123456789012:assumed-role/deployer/me"
+HANDED = {
+    "TriggerFunctionRole": "lambda.amazonaws.com",
+    "ModelLoopRole": "states.amazonaws.com",
+    "SchedulerRole": "scheduler.amazonaws.com",
+}
+
+
+def deployer(stack: str = "driftwheel") -> list[dict[str, Any]]:
+    """What a careful administrator allows: one stack's names, and its roles for their own services."""
+    names = [f"arn:aws:{part}" for part in (f"s3:::{stack}-*", f"iam::*:role/{stack}-*")]
+    names += [
+        f"arn:aws:{service}:{REGION}:123456789012:{kind}{stack}{end}"
+        for service, kind, end in (
+            ("cloudformation", "stack/", "/*"),
+            ("lambda", "function:", "-*"),
+            ("lambda", "layer:", "-*"),
+            ("states", "stateMachine:", "-*"),
+            ("scheduler", "schedule/default/", "-*"),
+            ("events", "rule/", "-*"),
+            ("dynamodb", "table/", "-*"),
+            ("sqs", "", "-*"),
+            ("sns", "", "-*"),
+            ("logs", "log-group:/aws/lambda/", "-*"),
+            ("cloudwatch", "alarm:", "-*"),
+            ("ssm", "parameter/driftwheel/", ""),
+        )
+    ]
+    actions = [action for action in DEPLOYS if action not in {"iam:PassRole", "kms:CreateKey"}]
+    return [
+        {"Effect": "Allow", "Action": actions, "Resource": names},
+        {"Effect": "Allow", "Action": "kms:CreateKey", "Resource": "*"},
+        *(
+            {
+                "Effect": "Allow",
+                "Action": "iam:PassRole",
+                "Resource": f"arn:aws:iam::123456789012:role/{stack}-{role}-*",
+                "Condition": {"StringEquals": {"iam:PassedToService": service}},
+            }
+            for role, service in HANDED.items()
+        ),
+    ]
 
 
 class Account:
@@ -32,23 +74,36 @@ class Account:
 
     def __init__(self) -> None:
         self.sts = Recorder(get_caller_identity={"Account": "123456789012", "Arn": ROLE_SESSION})
-        self.iam = Recorder(
-            simulate_principal_policy=lambda **request: self.simulated(request["ActionNames"])
-        )
+        self.iam = Recorder(simulate_principal_policy=self.simulated)
+        self.policy = deployer()
         self.awslambda = Recorder(
             get_account_settings={"AccountLimit": {"UnreservedConcurrentExecutions": 1000}}
         )
         self.quotas = {"ml.m5.large for training job usage": 5.0, "ml.m5.large for endpoint usage": 5.0}
         self.quotas[SPARK_QUOTA] = 1.0
-        self.denied: set[str] = set()
 
-    def simulated(self, actions: list[str]) -> dict[str, Any]:
-        return {
-            "EvaluationResults": [
-                {"EvalActionName": name, "EvalDecision": "implicitDeny" if name in self.denied else "allowed"}
-                for name in actions
-            ]
+    def simulated(self, **request: Any) -> dict[str, Any]:
+        """Decide as IAM does, of the resources and with the context it is given: without them, of `*`."""
+        context = {
+            entry["ContextKeyName"].lower(): entry["ContextKeyValues"][0]
+            for entry in request.get("ContextEntries", [])
         }
+        statements = statements_of({"Statement": self.policy})
+        results = []
+        for action in request["ActionNames"]:
+            for resource in request.get("ResourceArns", ["*"]):
+                verdict = decide(statements, Need(action, resource, context))
+                result = {"EvalActionName": action, "EvalResourceName": resource}
+                result["EvalDecision"] = "allowed" if verdict == "allowed" else "implicitDeny"
+                asked_for = {
+                    key.lower()
+                    for one in self.policy
+                    if action in one["Action"]
+                    for test in one.get("Condition", {}).values()
+                    for key in test
+                }
+                results.append(result | {"MissingContextValues": sorted(asked_for - context.keys())})
+        return {"EvaluationResults": results}
 
     def get_paginator(self, operation: str) -> "Account":
         assert operation == "list_service_quotas"
@@ -79,23 +134,67 @@ def test_an_account_where_all_is_well_passes_every_check(account: Account) -> No
     assert found["names of flights"].found.endswith("driftwheel-flights")
 
 
-def test_the_role_behind_a_session_is_what_is_simulated(account: Account) -> None:
+def test_the_role_behind_a_session_is_asked_of_the_stacks_own_names(account: Account) -> None:
     account.checked()
 
-    [request] = account.iam.asked("simulate_principal_policy")
-    assert request == {
-        "PolicySourceArn": "arn:aws:iam::123456789012:role/deployer",
-        "ActionNames": list(DEPLOYS),
-    }
+    asked = account.iam.asked("simulate_principal_policy")
+    assert {request["PolicySourceArn"] for request in asked} == {"arn:aws:iam::123456789012:role/deployer"}
+    assert [request["ActionNames"][0] for request in asked] == [*DEPLOYS, *["iam:PassRole"] * len(PASSES)]
+    assert {arn for request in asked for arn in request["ResourceArns"] if "driftwheel" not in arn} == {"*"}
+
+
+def test_a_role_that_may_deploy_this_stack_may_not_deploy_another(account: Account) -> None:
+    finding = account.checked(stack="orders")["rights to deploy"]
+
+    assert finding.state == "wrong"
+    assert "iam:PassRole to states.amazonaws.com" in finding.found
+    assert "kms:CreateKey" not in finding.found
 
 
 def test_a_right_that_is_denied_is_named(account: Account) -> None:
-    account.denied = {"iam:PassRole", "kms:CreateKey"}
+    account.policy.append({"Effect": "Deny", "Action": ["kms:CreateKey", "sqs:CreateQueue"], "Resource": "*"})
 
     finding = account.checked()["rights to deploy"]
 
     assert finding.state == "wrong"
-    assert finding.found.endswith("iam:PassRole, kms:CreateKey")
+    assert finding.found.endswith(": kms:CreateKey, sqs:CreateQueue")
+
+
+@pytest.mark.parametrize("role", HANDED)
+def test_a_role_that_may_not_be_handed_to_its_service_is_named(account: Account, role: str) -> None:
+    handed = f"arn:aws:iam::123456789012:role/driftwheel-{role}-*"
+    for statement in account.policy:
+        if statement["Resource"] == handed:
+            statement["Condition"]["StringEquals"]["iam:PassedToService"] = "ec2.amazonaws.com"
+
+    finding = account.checked()["rights to deploy"]
+
+    assert finding.state == "wrong"
+    assert finding.found.endswith(f": iam:PassRole to {HANDED[role]}")
+
+
+def test_a_condition_that_iam_cannot_try_is_unknown(account: Account) -> None:
+    account.policy[1]["Condition"] = {"StringEquals": {"aws:RequestedRegion": REGION}}
+
+    finding = account.checked()["rights to deploy"]
+
+    assert (finding.state, finding.found.rpartition(": ")[2]) == ("unknown", "kms:CreateKey")
+
+
+def test_every_service_of_the_template_that_gets_a_role_is_asked_about() -> None:
+    template = cloudformation(read_template(ROOT / "template.yaml"), ROOT)
+    trusted = {
+        statement["Principal"]["Service"]: name
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+        for statement in resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        if isinstance(statement["Principal"]["Service"], str)
+    }
+
+    assert {service for service in trusted if service != "sagemaker.amazonaws.com"} <= PASSES.keys()
+    assert {service: f"{role}-0" for role, service in HANDED.items()} == {
+        service: pattern.rpartition("{stack}-")[2] for service, pattern in PASSES.items()
+    }
 
 
 def test_a_check_that_is_denied_is_unknown_and_never_fine(account: Account) -> None:
@@ -200,9 +299,22 @@ def deployed(world: World) -> World:
             },
         )
     boto3.client("sqs", region_name=REGION).create_queue(QueueName="driftwheel-ArrivalDeadLetterQueue-1")
+    iam = boto3.client("iam", region_name=REGION)
+    iam.create_role(RoleName="states", AssumeRolePolicyDocument="{}")
+    allow(world, "lambda:InvokeFunction", "logs:CreateLogDelivery", "xray:PutTraceSegments")
     # moto keeps an empty EventBridgeConfiguration, and leaves it out of its answer
     world.fakes["s3"] = Recorder(get_bucket_notification_configuration={"EventBridgeConfiguration": {}})
     return world
+
+
+def allow(world: World, *actions: str) -> None:
+    """Give the state machine's role these rights and no other inline ones."""
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    world.stack.client("iam").put_role_policy(
+        RoleName="states",
+        PolicyName="steps",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
 
 
 def looked_over(world: World) -> dict[str, Finding]:
@@ -266,6 +378,35 @@ def test_a_state_machine_that_waits_by_sync_is_wrong(deployed: World) -> None:
     assert looked_over(deployed)["state machine waits by token"].state == "wrong"
 
 
+@pytest.mark.parametrize("right", ["events:PutRule", "sagemaker:*", "*"])
+def test_a_state_machine_that_could_wait_by_sync_is_wrong(deployed: World, right: str) -> None:
+    allow(deployed, "lambda:InvokeFunction", right)
+
+    finding = looked_over(deployed)["state machine waits by token"]
+
+    assert finding.state == "wrong"
+    assert ("events:PutRule" if right != "sagemaker:*" else "sagemaker:CreateTrainingJob") in finding.found
+
+
+def test_a_policy_that_is_attached_to_the_state_machines_role_is_read_too(deployed: World) -> None:
+    iam = deployed.stack.client("iam")
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}],
+    }
+    arn = iam.create_policy(PolicyName="more", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="states", PolicyArn=arn)
+
+    assert looked_over(deployed)["state machine waits by token"].state == "wrong"
+
+
+def test_what_may_not_be_read_of_the_state_machines_role_is_unknown(deployed: World) -> None:
+    deployed.stack.client("iam").delete_role_policy(RoleName="states", PolicyName="steps")
+    deployed.stack.client("iam").delete_role(RoleName="states")
+
+    assert looked_over(deployed)["state machine waits by token"].state == "unknown"
+
+
 def test_dead_letters_are_counted_by_queue(deployed: World) -> None:
     sqs = deployed.stack.client("sqs")
     url = sqs.get_queue_url(QueueName="driftwheel-ArrivalDeadLetterQueue-1")["QueueUrl"]
@@ -295,8 +436,11 @@ def test_a_model_whose_callers_capture_nothing_is_named(world: World) -> None:
     assert "driftwheel.capture" in before.remedy
 
 
-@pytest.mark.usefixtures("asked_account")
-def test_before_the_first_deployment_the_account_alone_is_checked(world: World) -> None:
+def test_before_the_first_deployment_the_account_alone_is_checked(
+    world: World, asked_account: Account
+) -> None:
+    asked_account.policy = deployer("tomorrow")
+
     answer = world.call("--stack", "tomorrow", "doctor", str(MODEL_YAML))
 
     assert answer.exit_code == 0, answer.output
