@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from driftwheel.aws.objects import Objects
 from driftwheel.aws.settings import DeploymentSettings
 from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
@@ -29,7 +30,7 @@ settings = DeploymentSettings.from_env()
 logger = Logger(service="deployment")
 tracer = Tracer(service="deployment")
 table = Table(boto3.resource("dynamodb").Table(settings.table))
-clients = Clients(boto3.client("sagemaker"), boto3.client("cloudwatch"))
+clients = Clients(boto3.client("sagemaker"), boto3.client("cloudwatch"), Objects(boto3.client("s3")))
 outbox, sns = Outbox(table), boto3.client("sns")
 site = Site(
     settings.stack,

@@ -14,6 +14,7 @@ from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.table import Table
 from driftwheel.run import Run
 from driftwheel.steps.evaluation_gate import (
+    artifact_digest,
     check_model,
     judge,
     publish,
@@ -40,10 +41,11 @@ def handler(event: Run, context: LambdaContext) -> dict[str, Any]:
     if event.training_launch is None:
         raise ValueError(f"run {event.run_id} has no trained model to judge")
     evidence = read_evidence(objects, event.training_launch.output_uri)
-    check_model(objects, event.training_launch.model_data_url)
+    artifact = artifact_digest(evidence)
+    check_model(objects, event.training_launch.model_data_url, artifact)
     verdict = judge(event, evidence)
     evaluation = publish(event, verdict, evidence, objects, settings.artifact_bucket)
-    arn = register(event, verdict, evaluation, settings.stack, sagemaker)
+    arn = register(event, verdict, evaluation, artifact, settings.stack, sagemaker)
     remember(event, verdict, decisions, datetime.now(UTC).isoformat())
     logger.info("verdict", extra={"decision": verdict.decision, "model_package": arn})
-    return section_of(verdict, arn, evaluation).model_dump(mode="json")
+    return section_of(verdict, arn, evaluation, artifact).model_dump(mode="json")

@@ -47,6 +47,7 @@ class Champion(Record):
     model_data_url: str
     endpoint_config: str
     model_package_arn: str
+    manifest_sha256: str = ""
 
 
 class DataArrivalSection(Record):
@@ -103,13 +104,14 @@ class TrainingLaunchSection(Record):
 
 
 class EvaluationGateSection(Record):
-    """The verdict and where its evidence lies."""
+    """The verdict, where its evidence lies, and the digest of the judged artifact's manifest."""
 
     outcome: Literal["promote", "reject", "needs_approval"]
     reasons: list[dict[str, Any]]
     metrics: dict[str, Any]
     model_package_arn: str
     evaluation_uri: str
+    manifest_sha256: str = ""
 
 
 class ApprovalSection(Record):

@@ -58,6 +58,7 @@ from driftwheel.steps.shortened import all_refused
 from driftwheel.triggers.messages import Nudge, parse
 from tests.security.iam import NAMES, VPC
 
+from .artifacts import packed
 from .buckets import MemoryS3
 from .faults import Faults, Killed, refused
 from .machine import MACHINE, Execution, Machine
@@ -127,6 +128,7 @@ class World:
         self.prepared: dict[str, set[str]] = {}
         self.tellings: Counter[tuple[str, str]] = Counter()
         self.passed: set[str] = set()
+        self.manifests: dict[str, str] = {}
         self.wrong_answers: Counter[str] = Counter()
         self.said: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -323,8 +325,9 @@ class World:
         job = self.sagemaker.jobs[name]
         if status == "Completed":
             where = S3Uri.parse(job["ModelArtifacts"]["S3ModelArtifacts"])
+            self.manifests[str(where)], body = self._trained()
             with self.calm():
-                self.s3.put_object(Bucket=where.bucket, Key=where.key, Body=self._trained())
+                self.s3.put_object(Bucket=where.bucket, Key=where.key, Body=body)
         arn = job["TrainingJobArn"]
         self._changed("SageMaker Training Job State Change", arn)
 
@@ -333,10 +336,10 @@ class World:
         arn = self.sagemaker.processing_jobs[name]["ProcessingJobArn"]
         self._changed("SageMaker Processing Job State Change", arn)
 
-    def _trained(self) -> bytes:
+    def _trained(self) -> tuple[str, bytes]:
         """An artifact unlike every other: a model trained twice is not the same bytes."""
         self.counts["trained"] += 1
-        return f"model {self.counts['trained']}".encode()
+        return packed(f"model {self.counts['trained']}")
 
     def end_endpoint(self, name: str, *, rolled_back: bool = False) -> None:
         self.sagemaker.settle_endpoint(name, rolled_back=rolled_back)
@@ -476,6 +479,7 @@ class World:
             metrics={},
             model_package_arn=arn,
             evaluation_uri=str(where / "evaluation.json"),
+            manifest_sha256=self.manifests[url],
         ).model_dump(mode="json")
 
     def _approval(self, payload: Any) -> Any:
@@ -484,7 +488,7 @@ class World:
 
     def _deployment(self, payload: Any) -> Any:
         run, waiting = self._waiting(payload)
-        clients = deployment.Clients(self.sagemaker, Alarms())
+        clients = deployment.Clients(self.sagemaker, Alarms(), self.objects)
         ledger = self.ledger
         tokens = Tokens(self.table)
         return deployment.deploy(run, waiting, self.place, clients, tokens, ledger.champions, ledger.leases)

@@ -8,7 +8,7 @@ from driftwheel.layout import S3Uri
 from driftwheel.run import Run
 from driftwheel.steps.evaluation_gate import check_model
 from tests.bench.world import World
-from tests.functions.test_evaluation_gate import model_archive
+from tests.functions.test_evaluation_gate import manifest_of, model_archive
 from tests.oracle.in_memory import assert_world
 
 TRAINING = "training: {algorithm: xgboost, instance: ml.m5.large, fallback_instances: [ml.m5.xlarge]}\n"
@@ -79,9 +79,10 @@ class Checked(World):
     """What the next job leaves."""
     leaves = True
 
-    def _trained(self) -> bytes:
+    def _trained(self) -> tuple[str, bytes]:
         super()._trained()
-        return model_archive(self.counts["trained"]) if self.harmed is None else self.harmed
+        whole = model_archive(self.counts["trained"])
+        return manifest_of(whole), whole if self.harmed is None else self.harmed
 
     def end_job(self, name: str, status: str = "Completed", reason: str = "") -> None:
         super().end_job(name, status, reason)
@@ -92,7 +93,7 @@ class Checked(World):
     def _evaluation_gate(self, payload: Any) -> Any:
         launched = Run.model_validate(payload).training_launch
         assert launched is not None
-        check_model(self.objects, launched.model_data_url)
+        check_model(self.objects, launched.model_data_url, self.manifests[launched.model_data_url])
         return super()._evaluation_gate(payload)
 
 

@@ -8,7 +8,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from driftwheel.aws.objects import Objects
-from driftwheel.errors import CapacityExceeded, ChampionMoved, LeaseLost, NameTaken, TrainingFailed
+from driftwheel.errors import (
+    ArtifactInvalid,
+    CapacityExceeded,
+    ChampionMoved,
+    LeaseLost,
+    NameTaken,
+    TrainingFailed,
+)
+from driftwheel.layout import S3Uri
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.table import Table
@@ -18,6 +26,7 @@ from driftwheel.steps.approval import ask
 from driftwheel.steps.deployment import Clients, Site, alarm_requests, deploy
 from driftwheel.steps.training_launch import launch
 from driftwheel.steps.waiting import Waiting
+from tests.bench.artifacts import packed
 from tests.security.boundary import acting_as, judge_fake
 from tests.security.iam import KEY, VPC
 
@@ -41,9 +50,21 @@ def waiting(event: dict[str, Any]) -> Waiting:
     return Waiting(event["task_token"], event["execution_arn"], "2026-01-02T03:04:05+00:00")
 
 
+def trained(world: World, event: dict[str, Any]) -> dict[str, Any]:
+    """Put the archive of the event's run where its training job wrote it, and let the gate have seen it."""
+    event["run"]["evaluation_gate"]["manifest_sha256"], archive = packed("the judged model")
+    world.put(world.artifacts, key_of(event), archive)
+    return event
+
+
+def key_of(event: dict[str, Any]) -> str:
+    return S3Uri.parse(event["run"]["training_launch"]["model_data_url"]).key
+
+
 def start(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:
     run = Run.model_validate(event["run"])
-    clients = Clients(sagemaker, Recorder())
+    with acting_as("deployment"):
+        clients = Clients(sagemaker, Recorder(), Objects(boto3.client("s3")))
     sagemaker.role, clients.cloudwatch.role = ("deployment", "sagemaker"), ("deployment", "monitoring")
     with acting_as("deployment"):
         table = Table(boto3.resource("dynamodb").Table("ledger"))
@@ -73,7 +94,7 @@ def test_the_first_deployment_creates_model_config_and_endpoint_in_that_order(
 ) -> None:
     sagemaker = Recorder(describe_endpoint="ValidationException")
 
-    assert start(leased, event("deployment"), sagemaker) == NAME
+    assert start(leased, trained(leased, event("deployment")), sagemaker) == NAME
 
     assert [name for name, _ in sagemaker.calls] == [
         "create_model",
@@ -88,7 +109,7 @@ def test_the_first_deployment_creates_model_config_and_endpoint_in_that_order(
 def test_a_later_deployment_updates_the_endpoint_under_alarms(leased: World, event: Events) -> None:
     sagemaker = Recorder(describe_endpoint=serves("old"))
 
-    start(leased, event("deployment"), sagemaker)
+    start(leased, trained(leased, event("deployment")), sagemaker)
 
     (update,) = sagemaker.asked("update_endpoint")
     alarms = update["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
@@ -96,6 +117,57 @@ def test_a_later_deployment_updates_the_endpoint_under_alarms(leased: World, eve
     told = [alarm["AlarmActions"] for alarm in alarm_requests("driftwheel-flights", SITE.alert_topic_arn)]
     assert told == [[SITE.alert_topic_arn]] * 2
     assert sagemaker.asked("create_endpoint") == []
+
+
+@pytest.mark.case("SE-04")
+@pytest.mark.parametrize(
+    ("replaced", "reason"),
+    [
+        (packed("another model, whole in itself")[1], "not the one that was judged"),
+        (packed("the judged model")[1][:200], "cannot be unpacked"),
+        (None, "is missing"),
+    ],
+    ids=["another", "cut", "gone"],
+)
+def test_an_archive_that_was_replaced_after_the_gate_is_refused_and_the_champion_serves_on(
+    leased: World, event: Events, replaced: bytes | None, reason: str
+) -> None:
+    sagemaker, asked = Recorder(describe_endpoint=serves("old")), trained(leased, event("deployment"))
+    if replaced is None:
+        leased.client("s3").delete_object(Bucket=leased.artifacts, Key=key_of(asked))
+    else:
+        leased.put(leased.artifacts, key_of(asked), replaced)
+
+    with pytest.raises(ArtifactInvalid, match=reason):
+        start(leased, asked, sagemaker)
+
+    assert sagemaker.calls == []
+    assert Tokens(leased.table).all() == []
+
+
+@pytest.mark.case("SE-04")
+def test_a_model_whose_digest_nobody_recorded_is_not_deployed(leased: World, event: Events) -> None:
+    sagemaker, asked = Recorder(), trained(leased, event("deployment"))
+    asked["run"]["evaluation_gate"]["manifest_sha256"] = ""
+
+    with pytest.raises(ArtifactInvalid, match="recorded no digest"):
+        start(leased, asked, sagemaker)
+
+    assert sagemaker.calls == []
+
+
+@pytest.mark.case("SE-04")
+def test_the_model_carries_the_digest_to_its_container_and_to_the_champions_row(
+    leased: World, event: Events
+) -> None:
+    sagemaker, asked = Recorder(describe_endpoint="ValidationException"), trained(leased, event("deployment"))
+
+    start(leased, asked, sagemaker)
+
+    (model,), (parked,) = sagemaker.asked("create_model"), Tokens(leased.table).all()
+    recorded = packed("the judged model")[0]
+    assert model["PrimaryContainer"]["Environment"]["MANIFEST_SHA256"] == recorded
+    assert parked.detail["manifest_sha256"] == recorded
 
 
 @pytest.mark.case("DE-07")
@@ -108,7 +180,7 @@ def test_a_retried_deployment_does_not_update_twice(
 ) -> None:
     sagemaker = Recorder(describe_endpoint=serves("old", "Updating") | described)
 
-    start(leased, event("deployment"), sagemaker)
+    start(leased, trained(leased, event("deployment")), sagemaker)
 
     assert sagemaker.asked("update_endpoint") == []
     assert len(Tokens(leased.table).all()) == 1
@@ -125,7 +197,7 @@ def test_a_retried_deployment_goes_on_with_the_model_and_config_it_made(leased: 
         describe_endpoint=serves("old"),
     )
 
-    assert start(leased, event("deployment"), sagemaker) == NAME
+    assert start(leased, trained(leased, event("deployment")), sagemaker) == NAME
     assert len(sagemaker.asked("update_endpoint")) == 1
 
 
@@ -137,12 +209,12 @@ def test_an_endpoint_that_failed_is_cleared_away_and_made_anew(
 ) -> None:
     sagemaker = Recorder(describe_endpoint=serves("old", status))
     with pytest.raises(CapacityExceeded, match="is being deleted"):
-        start(leased, event("deployment"), sagemaker)
+        start(leased, trained(leased, event("deployment")), sagemaker)
     assert len(sagemaker.asked("delete_endpoint")) == deleted
     assert sagemaker.asked("update_endpoint") == []
 
     sagemaker.answers["describe_endpoint"] = "ValidationException"
-    start(leased, event("deployment"), sagemaker)
+    start(leased, trained(leased, event("deployment")), sagemaker)
 
     assert len(sagemaker.asked("create_endpoint")) == 1
 
@@ -153,7 +225,7 @@ def test_a_run_whose_champion_moved_meanwhile_does_not_deploy(leased: World, eve
     sagemaker = Recorder()
 
     with pytest.raises(ChampionMoved):
-        start(leased, event("deployment"), sagemaker)
+        start(leased, trained(leased, event("deployment")), sagemaker)
 
     assert sagemaker.calls == []
 
@@ -161,7 +233,7 @@ def test_a_run_whose_champion_moved_meanwhile_does_not_deploy(leased: World, eve
 @pytest.mark.case("SF-12")
 def test_a_run_without_its_lease_does_not_deploy(world: World, event: Events) -> None:
     with pytest.raises(LeaseLost):
-        start(world, event("deployment"), Recorder())
+        start(world, trained(world, event("deployment")), Recorder())
 
 
 @pytest.mark.case("DE-08")
@@ -174,7 +246,7 @@ def test_a_busy_endpoint_is_waited_for(leased: World, event: Events) -> None:
             )
 
     with pytest.raises(CapacityExceeded, match="in-progress"):
-        start(leased, event("deployment"), Busy(describe_endpoint=serves("old")))
+        start(leased, trained(leased, event("deployment")), Busy(describe_endpoint=serves("old")))
 
 
 def train(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:
@@ -336,5 +408,5 @@ def test_the_question_says_what_to_do_and_by_when(world: World, event: Events) -
 
 @pytest.mark.parametrize("step", ["approval", "deployment"])
 def test_the_handler_takes_its_shipped_event(leased: World, event: Events, context: Any, step: str) -> None:
-    assert leased.load(step).handler(event(step), context)
+    assert leased.load(step).handler(trained(leased, event(step)), context)
     assert len(Tokens(leased.table).all()) == 1

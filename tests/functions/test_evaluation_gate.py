@@ -53,11 +53,13 @@ BASELINE = json.dumps(
 ).encode()
 
 
-def write_output(world: World, scores: bytes, leave_out: str = "", baseline: bytes = BASELINE) -> None:
+def write_output(
+    world: World, scores: bytes, leave_out: str = "", baseline: bytes = BASELINE, metrics: bytes = b""
+) -> None:
     parts = {
         "predictions.csv.gz": scores,
         "baseline.json": baseline,
-        "metrics.json": b"{}",
+        "metrics.json": metrics or METRICS,
         "probe.json": b"{}",
     }
     world.put(
@@ -87,7 +89,17 @@ def model_archive(seed: int = 8, **changed: bytes) -> bytes:
     return packed(files | {"manifest.json": manifest} | {f"{n}.json": body for n, body in changed.items()})
 
 
+def manifest_of(archive: bytes) -> str:
+    """What a job's evidence says of an archive: the sha256 of the manifest in it."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        manifest = tar.extractfile("manifest.json")
+        assert manifest is not None
+        return hashlib.sha256(manifest.read()).hexdigest()
+
+
 MODEL_ARCHIVE = model_archive()
+MANIFEST = manifest_of(MODEL_ARCHIVE)
+METRICS = json.dumps({"manifest_sha256": MANIFEST}).encode()
 
 
 CHAMPION = {
@@ -116,6 +128,7 @@ def test_the_first_good_model_is_promoted_and_registered_as_approved(
     assert section["outcome"] == "promote"
     package = world.client("sagemaker").describe_model_package(ModelPackageName=section["model_package_arn"])
     assert package["ModelApprovalStatus"] == "Approved"
+    assert section["manifest_sha256"] == MANIFEST
     evaluation = world.read(f"{PREFIX}/evaluation_gate/evaluation.json")
     assert evaluation["challenger"]["value"] == section["metrics"]["challenger"]["value"] > 0.7
     assert world.read(f"{PREFIX}/evaluation_gate/probe.json") == {}
@@ -172,6 +185,19 @@ def test_a_baseline_that_is_none_ends_the_run_before_anything_is_registered(
     write_output(world, predictions(0.5, None), baseline=baseline)
 
     with pytest.raises(ArtifactInvalid, match=r"baseline\.json is no drift baseline"):
+        world.load("evaluation_gate").handler(event("evaluation_gate"), context)
+
+    assert not world.client("sagemaker").list_model_package_groups()["ModelPackageGroupSummaryList"]
+
+
+@pytest.mark.case("SE-04")
+@pytest.mark.parametrize("metrics", [b"{}", b"[]", b"no JSON", b'{"manifest_sha256": "5"}'])
+def test_evidence_that_does_not_name_its_artifact_ends_the_run_before_anything_is_registered(
+    world: World, event: Events, context: Context, metrics: bytes
+) -> None:
+    write_output(world, predictions(0.5, None), metrics=metrics)
+
+    with pytest.raises(ArtifactInvalid, match="does not say which artifact"):
         world.load("evaluation_gate").handler(event("evaluation_gate"), context)
 
     assert not world.client("sagemaker").list_model_package_groups()["ModelPackageGroupSummaryList"]
@@ -263,6 +289,7 @@ BROKEN_MODELS: dict[str, tuple[bytes | None, str]] = {
         model_archive(recipe=b"{ }"),
         r"recipe\.json is not the file its manifest describes",
     ),
+    "another": (model_archive(9), "not the one that was judged"),
     "empty of files": (packed({}), r"has no manifest\.json: it was never finished"),
 }
 

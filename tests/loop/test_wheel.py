@@ -1,5 +1,6 @@
 """The demo's story at small size, on the shipped template: every line a claim of the README."""
 
+import hashlib
 import json
 import tarfile
 import time
@@ -12,7 +13,7 @@ import yaml
 
 from driftwheel.capture import CaptureWriter, CapturingRuntime
 from driftwheel.deployment.endpoint import model_request, update_endpoint_request
-from driftwheel.jobs.artifact import MANIFEST, describe, extract
+from driftwheel.jobs.artifact import MANIFEST, describe, extract, read_members
 from driftwheel.jobs.artifact import check as check_artifact
 from driftwheel.layout import S3Uri
 from driftwheel.spec import ModelSpec
@@ -181,6 +182,15 @@ def changed(archive: bytes, folder: Path, answer: Callable[[float], float]) -> P
     return packed
 
 
+def manifest_of(archive: Path) -> str:
+    """The digest the gate would have recorded of an archive."""
+    return next(
+        hashlib.sha256(member.content).hexdigest()
+        for member in read_members(archive)
+        if member.name == MANIFEST
+    )
+
+
 @pytest.mark.case("DE-05")
 @pytest.mark.parametrize(
     ("name", "answer"),
@@ -202,6 +212,7 @@ def test_a_canary_whose_model_answers_otherwise_than_in_training_gets_no_request
         name=name,
         image=model["PrimaryContainer"]["Image"],
         model_data_url=f"s3://{where.bucket}/harmed/{name}/model.tar.gz",
+        manifest_sha256=manifest_of(harmed),
         role_arn=model["ExecutionRoleArn"],
         tags={},
         vpc=NO_VPC,

@@ -48,7 +48,8 @@ class TrainingJob:
     """Which run this job belongs to and what is being learned.
 
     ``attempt`` counts the algorithm's instance types from 0. ``half_life_days``: after how many days a row
-    weighs half; None where all weigh the same.
+    weighs half; None where all weigh the same. ``champion_manifest_sha256``: what the ledger says of the
+    champion's artifact, so that another one is not scored in its place.
     """
 
     name: str
@@ -61,6 +62,7 @@ class TrainingJob:
     slices: tuple[str, ...] = ()
     attempt: int = 0
     half_life_days: float | None = None
+    champion_manifest_sha256: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -157,6 +157,7 @@ class XGBoostTraining(BaseModel):
             "slices": json.dumps(",".join(job.slices)),
             "code_sha256": json.dumps(job.code_sha256),
             "half_life_days": str(job.half_life_days or 0),
+            "champion_manifest_sha256": json.dumps(job.champion_manifest_sha256),
             "sagemaker_program": "train.py",
             "sagemaker_submit_directory": CODE_FILE,
         }

@@ -13,18 +13,22 @@ def model_request(
     name: str,
     image: str,
     model_data_url: str,
+    manifest_sha256: str,
     role_arn: str,
     tags: Mapping[str, str],
     vpc: Vpc,
 ) -> Request:
-    """Build CreateModel: the code that serves lies inside the artifact, so no network is needed."""
+    """Build CreateModel: the code that serves lies inside the artifact, so no network is needed.
+
+    The container refuses an artifact whose manifest has another digest than ``manifest_sha256``.
+    """
     return {
         "ModelName": name,
         "ExecutionRoleArn": role_arn,
         "PrimaryContainer": {
             "Image": image,
             "ModelDataUrl": model_data_url,
-            "Environment": serving_environment(),
+            "Environment": serving_environment(manifest_sha256),
         },
         "EnableNetworkIsolation": True,
         **vpc.config(),
@@ -32,12 +36,13 @@ def model_request(
     }
 
 
-def serving_environment() -> dict[str, str]:
-    """Tell the container's script mode which file serves."""
+def serving_environment(manifest_sha256: str) -> dict[str, str]:
+    """Tell the container's script mode which file serves, and the server which artifact it may load."""
     return {
         "SAGEMAKER_PROGRAM": "serve.py",
         "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
         "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/json",
+        "MANIFEST_SHA256": manifest_sha256,
     }
 
 

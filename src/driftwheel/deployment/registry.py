@@ -27,6 +27,7 @@ class Lineage:
     data_digest: str
     recipe_digest: str
     code_sha256: str
+    manifest_sha256: str
     training_job_arn: str
 
     def properties(self) -> dict[str, str]:
@@ -69,7 +70,11 @@ def package_request(
         "ClientToken": lineage.run_id[:36],
         "InferenceSpecification": {
             "Containers": [
-                {"Image": image, "ModelDataUrl": model_data_url, "Environment": serving_environment()}
+                {
+                    "Image": image,
+                    "ModelDataUrl": model_data_url,
+                    "Environment": serving_environment(lineage.manifest_sha256),
+                }
             ],
             "SupportedContentTypes": [*JSON_TYPES, *CSV_TYPES],
             "SupportedResponseMIMETypes": [*JSON_TYPES, *CSV_TYPES],

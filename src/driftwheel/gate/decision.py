@@ -26,6 +26,7 @@ def evaluate(
     *,
     seed: int,
     champion_expected: bool = False,
+    champion_fault: str = "",
     suspected_leakage: Sequence[str] = (),
     suspected_shift: Sequence[str] = (),
 ) -> Verdict:
@@ -43,7 +44,8 @@ def evaluate(
       first.
 
     ``champion_expected`` says that a champion was mounted: an empty column then means that it could not
-    score. Raises ArtifactInvalid when the predictions cannot be read at all.
+    score, and ``champion_fault`` says why, for the person who decides. Raises ArtifactInvalid when the
+    predictions cannot be read at all.
     """
     rows = read_predictions(predictions)
     metric = METRICS[evaluation.metric]
@@ -58,7 +60,7 @@ def evaluate(
     )
     if unusable := _unusable(rows, metric, evaluation, kind):
         return base.model_copy(update={"reasons": unusable})
-    reasons = _champion(rows, kind, expected=champion_expected)
+    reasons = _champion(rows, kind, champion_fault, expected=champion_expected)
     alone = rows.champion is None or bool(reasons)
     if alone:
         rows = Predictions(rows.keys, rows.labels, rows.challenger, None, rows.slices)
@@ -151,7 +153,7 @@ def _usable(scores: Floats, kind: Kind) -> np.ndarray[tuple[int, ...], np.dtype[
     return np.isfinite(scores) & (scores >= lowest) & (scores <= highest)
 
 
-def _champion(rows: Predictions, kind: Kind, *, expected: bool) -> list[Reason]:
+def _champion(rows: Predictions, kind: Kind, fault: str, *, expected: bool) -> list[Reason]:
     """Why the champion cannot be compared with, if it cannot."""
     n = len(rows.keys)
     if rows.champion is None and not expected:
@@ -163,7 +165,7 @@ def _champion(rows: Predictions, kind: Kind, *, expected: bool) -> list[Reason]:
         Reason(
             code="champion_unusable",
             sentence=f"the champion has no usable score for {unscored} of {n} rows: "
-            "a person must decide without the comparison",
+            f"a person must decide without the comparison{f' ({fault})' if fault else ''}",
             numbers={"rows": n, "unscored": unscored},
         )
     ]

@@ -2,7 +2,9 @@
 
 ``model.tar.gz``: ``model.json`` (XGBoost JSON), ``recipe.json``, ``params.json``, ``golden.jsonl``, ``code/``
 and ``manifest.json``, which holds the sha256 of every other file. Nothing is parsed before its digest was
-compared, and nothing of an unlisted name is ever written to disk. Standard library only.
+compared, and nothing of an unlisted name is ever written to disk. Whoever replaces an archive can replace the
+manifest inside it too, so the manifest's own sha256 is recorded outside, when the gate judges the model, and
+every later reader is given it. Standard library only.
 
 The training job and the serving container load the model in their own process: each lives for one model, and
 a crash ends only itself. Anything that lives longer must load models in a child process with memory and time
@@ -79,10 +81,11 @@ def read_members(
             yield Member(name, content)
 
 
-def verify(packed: BinaryIO, name: str, size: int) -> None:
+def verify(packed: BinaryIO, name: str, size: int, manifest_sha256: str) -> None:
     """Read a packed model artifact to its end and compare every file with its manifest; nothing is written.
 
-    Raises ArtifactInvalid as ``extract`` does. ``name`` and ``size`` say what is read.
+    Raises ArtifactInvalid as ``extract`` does. ``name`` and ``size`` say what is read. For whoever passes
+    an artifact on to something that unpacks it without asking, as SageMaker does.
     """
 
     def taken(member: str, file: io.BufferedReader) -> bytes:
@@ -91,13 +94,13 @@ def verify(packed: BinaryIO, name: str, size: int) -> None:
     found = dict(_files(packed, name, size, taken))
     if MANIFEST not in found:
         raise ArtifactInvalid(f"{name} has no {MANIFEST}: it was never finished")
-    _, wanted = _listed(found[MANIFEST])
+    _, wanted = _listed(found[MANIFEST], manifest_sha256)
     _check_names(found.keys(), wanted.keys())
     for member, digest in wanted.items():
         _check_digest(member, found[member].hex(), digest)
 
 
-def extract(archive: Path, folder: Path, limits: Limits = LIMITS) -> None:
+def extract(archive: Path, folder: Path, manifest_sha256: str = "", limits: Limits = LIMITS) -> None:
     """Unpack a model artifact into a new folder and check it; nothing of a refused archive is left behind."""
     folder.mkdir(parents=True)
     written: list[Path] = []
@@ -107,20 +110,21 @@ def extract(archive: Path, folder: Path, limits: Limits = LIMITS) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(member.content)
             written.append(target)
-        check(folder)
+        check(folder, manifest_sha256)
     except ArtifactInvalid:
         for path in written:
             path.unlink()
         raise
 
 
-def check(folder: Path) -> dict[str, Any]:
+def check(folder: Path, manifest_sha256: str = "") -> dict[str, Any]:
     """Compare every file of an unpacked artifact with its manifest and return the manifest.
 
-    Raises ArtifactInvalid for a missing, additional or changed file.
+    ``manifest_sha256`` is what was recorded of the manifest; empty where nothing is recorded yet. Raises
+    ArtifactInvalid for another manifest and for a missing, additional or changed file.
     """
     try:
-        manifest, digests = _listed((folder / MANIFEST).read_bytes())
+        manifest, digests = _listed((folder / MANIFEST).read_bytes(), manifest_sha256)
     except FileNotFoundError as error:
         raise ArtifactInvalid(f"the artifact has no {MANIFEST}: it was never finished") from error
     _check_names(set(names_in(folder)), digests.keys())
@@ -184,8 +188,12 @@ def _files(
         raise ArtifactInvalid(f"{archive} cannot be unpacked: {type(error).__name__}") from error
 
 
-def _listed(content: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    """Read a manifest: all of it, and the sha256 of each file it lists."""
+def _listed(content: bytes, recorded: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read the manifest that was recorded, if one was: all of it, and the sha256 of each file it lists."""
+    if recorded and hashlib.sha256(content).hexdigest() != recorded:
+        raise ArtifactInvalid(
+            f"the artifact is not the one that was judged: its {MANIFEST} has another sha256 than recorded"
+        )
     try:
         manifest: dict[str, Any] = json.loads(content)
         files: Mapping[str, Mapping[str, Any]] = manifest["files"]

@@ -113,6 +113,7 @@ class Hyperparameters:
     slices: tuple[str, ...] = ()
     code_sha256: str = ""
     half_life_days: float = 0.0
+    champion_manifest_sha256: str = ""
     booster: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -139,6 +140,7 @@ class Hyperparameters:
                 slices=tuple(filter(None, given.pop("slices", "").split(","))),
                 code_sha256=given.pop("code_sha256", ""),
                 half_life_days=float(given.pop("half_life_days", 0)),
+                champion_manifest_sha256=given.pop("champion_manifest_sha256", ""),
                 booster=given,
             )
         except KeyError as error:

@@ -83,13 +83,14 @@ class Model:
         return found, problems
 
 
-def open_model(folder: Path) -> Model:
+def open_model(folder: Path, manifest_sha256: str = "") -> Model:
     """Load an unpacked artifact and prove that it still says what it said when it was trained.
 
-    Raises ArtifactInvalid when a digest differs, a file cannot be read, or a golden record now gets another
+    ``manifest_sha256`` is what was recorded of its manifest; empty while it is being made. Raises
+    ArtifactInvalid when a digest differs, a file cannot be read, or a golden record now gets another
     feature or another score.
     """
-    manifest = check(folder)
+    manifest = check(folder, manifest_sha256)
     try:
         recipe = load_recipe(
             json.loads((folder / "recipe.json").read_bytes()),

@@ -22,9 +22,11 @@ from driftwheel.jobs.tables import Floats
 def model_fn(model_dir: str) -> Model:
     """Load the model; raises ArtifactInvalid when its bytes or its golden answers are not the trained ones.
 
+    The bytes are those whose digest the gate recorded, and the request that made the model carries.
+
     The server then never answers ``/ping``, and SageMaker rolls the deployment back.
     """
-    model = open_model(Path(model_dir))
+    model = open_model(Path(model_dir), os.environ.get("MANIFEST_SHA256", ""))
     model.booster.set_param({"nthread": os.environ.get("OMP_NUM_THREADS", "1")})
     return model
 

@@ -103,7 +103,7 @@ def train(container: Container, settings: Hyperparameters, interruption: Interru
     rows = read_holdout(container.file("holdout", "holdout.jsonl.gz"))
     records = [row.record for row in rows]
     scores, problems = model.scores_or_nan(records)
-    champion = score_champion(container, rows)
+    champion = score_champion(container, rows, settings.champion_manifest_sha256)
     interruption.check()
     data = container.output_data
     data.mkdir(parents=True, exist_ok=True)
@@ -203,19 +203,19 @@ def _write_golden(path: Path, model: Model, golden: Sequence[Golden]) -> None:
     path.write_text("".join(json.dumps(vars(example), sort_keys=True) + "\n" for example in scored))
 
 
-def score_champion(container: Container, rows: Sequence[HoldoutRow]) -> Champion:
+def score_champion(container: Container, rows: Sequence[HoldoutRow], manifest_sha256: str = "") -> Champion:
     """Score the holdout with the champion: its recipe, parameters and trees, proven by its golden records.
 
     Its code is not run: today's row function must reproduce the champion's own golden records, else the
-    champion counts as unusable and a person decides.
+    champion counts as unusable and a person decides. ``manifest_sha256`` is what the ledger says of it.
     """
     if "champion" not in container.channels:
         return Champion("absent")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "champion"
         try:
-            artifact.extract(container.file("champion", "model.tar.gz"), folder)
-            model = open_model(folder)
+            artifact.extract(container.file("champion", "model.tar.gz"), folder, manifest_sha256)
+            model = open_model(folder, manifest_sha256)
         except ArtifactInvalid as error:
             return Champion("unusable", np.full(len(rows), np.nan), str(error))
         scores, problems = model.scores_or_nan([row.record for row in rows])

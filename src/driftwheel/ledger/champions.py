@@ -9,7 +9,10 @@ from driftwheel.ledger.table import Table
 
 @dataclass(frozen=True)
 class ChampionRow:
-    """One champion: the run that made it and what its endpoint runs."""
+    """One champion: the run that made it and what its endpoint runs.
+
+    ``manifest_sha256`` is what the gate recorded of its artifact; empty where that was not yet recorded.
+    """
 
     model: str
     sequence: int
@@ -21,6 +24,7 @@ class ChampionRow:
     baseline_uri: str
     promoted_at: str
     reason: str
+    manifest_sha256: str = ""
 
 
 class Champions:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from driftwheel.algorithms.images import image_uri
+from driftwheel.aws.objects import Objects
 from driftwheel.aws.sagemaker import clear_failed_endpoint, create_once, existing, update_endpoint
 from driftwheel.deployment.endpoint import (
     create_endpoint_request,
@@ -12,8 +13,9 @@ from driftwheel.deployment.endpoint import (
     update_endpoint_request,
 )
 from driftwheel.deployment.names import resource_name
-from driftwheel.errors import ChampionMoved
+from driftwheel.errors import ArtifactInvalid, ChampionMoved
 from driftwheel.hooks import reached
+from driftwheel.jobs.artifact import verify
 from driftwheel.layout import VARIANT, RunLayout, S3Uri, capture_prefix
 from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.leases import Leases
@@ -41,6 +43,7 @@ class Clients:
 
     sagemaker: Any
     cloudwatch: Any
+    objects: Objects
 
 
 def deploy(
@@ -54,8 +57,9 @@ def deploy(
 ) -> str:
     """Start moving the model's endpoint to the challenger and return the endpoint config's name.
 
-    Raises ChampionMoved or LeaseLost when the run's comparison no longer holds, CapacityExceeded while the
-    endpoint is busy or SageMaker has no room.
+    Raises ChampionMoved or LeaseLost when the run's comparison no longer holds, ArtifactInvalid when the
+    artifact is no longer the one that was judged, CapacityExceeded while the endpoint is busy or SageMaker
+    has no room.
     """
     leases.check(run.model, run.run_id, run.fence)
     champion = champions.get(run.model)
@@ -68,11 +72,27 @@ def deploy(
         raise ValueError(f"run {run.run_id} has no trained and judged model to deploy")
     name = resource_name(place.stack, run.model, run.run_id)
     endpoint = resource_name(place.stack, run.model)
+    check_artifact(run, clients.objects)
     _create_model_and_config(run, name, waiting.region, place, clients)
     tokens.park(_parked(run, waiting, endpoint, name, place, before + 1))
     _move(run, endpoint, name, place, clients)
     reached("after_update_endpoint")
     return name
+
+
+def check_artifact(run: Run, objects: Objects) -> None:
+    """Read the artifact as an enemy's and compare it with what the gate recorded; raises ArtifactInvalid.
+
+    Here and not only in the container: SageMaker unpacks whatever archive it is given, and the code that
+    checks there comes out of that archive.
+    """
+    assert run.training_launch is not None
+    assert run.evaluation_gate is not None
+    if not run.evaluation_gate.manifest_sha256:
+        raise ArtifactInvalid("the gate recorded no digest of the artifact: train again")
+    uri = S3Uri.parse(run.training_launch.model_data_url)
+    packed, size = objects.open(uri)
+    verify(packed, "model.tar.gz", size, run.evaluation_gate.manifest_sha256)
 
 
 def alarm_requests(endpoint: str, topic_arn: str) -> list[Request]:
@@ -106,11 +126,13 @@ def alarm_requests(endpoint: str, topic_arn: str) -> list[Request]:
 
 def _create_model_and_config(run: Run, name: str, region: str, place: Site, clients: Clients) -> None:
     assert run.training_launch is not None
+    assert run.evaluation_gate is not None
     tags = {"driftwheel:stack": place.stack, "driftwheel:model": run.model, "driftwheel:run-id": run.run_id}
     model = model_request(
         name=name,
         image=image_uri(run.spec.training.algorithm, region),
         model_data_url=run.training_launch.model_data_url,
+        manifest_sha256=run.evaluation_gate.manifest_sha256,
         role_arn=place.role_arn,
         tags=tags,
         vpc=place.vpc,
@@ -149,6 +171,7 @@ def _parked(run: Run, waiting: Waiting, endpoint: str, name: str, place: Site, s
             "sequence": sequence,
             "model_data_url": run.training_launch.model_data_url,
             "model_package_arn": run.evaluation_gate.model_package_arn,
+            "manifest_sha256": run.evaluation_gate.manifest_sha256,
             "baseline_uri": str(evidence / "baseline.json"),
             "probe_uri": str(evidence / "probe.json"),
             "reason": "; ".join(str(r.get("sentence", r)) for r in run.evaluation_gate.reasons),

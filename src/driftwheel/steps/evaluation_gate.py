@@ -26,6 +26,8 @@ from driftwheel.steps.shortened import few_reasons
 EVIDENCE = re.compile(r"predictions\.csv\.gz|baseline\.json|metrics\.json|probe\.json")
 """What a training job's ``output.tar.gz`` may hold, and must."""
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
 NAMES = ("predictions.csv.gz", "baseline.json", "metrics.json", "probe.json")
 
 APPROVALS: dict[str, Approval] = {
@@ -50,29 +52,50 @@ def read_evidence(objects: Objects, output_uri: str) -> dict[str, bytes]:
     return found
 
 
-def check_model(objects: Objects, model_data_url: str) -> None:
+def check_model(objects: Objects, model_data_url: str, manifest_sha256: str) -> None:
     """Read what was trained to its end before it becomes a version; raises ArtifactInvalid naming the object.
 
     A job may be ``Completed`` and its ``model.tar.gz`` absent, empty or cut: SageMaker would say so only when
-    an endpoint cannot start.
+    an endpoint cannot start. ``manifest_sha256`` is what the job's evidence says of its artifact.
     """
     uri = S3Uri.parse(model_data_url)
     packed, size = objects.open(uri)
     try:
-        verify(packed, "model.tar.gz", size)
+        verify(packed, "model.tar.gz", size, manifest_sha256)
     except ArtifactInvalid as error:
         raise ArtifactInvalid(f"{uri}: {error}; train again") from error
+
+
+def artifact_digest(evidence: dict[str, bytes]) -> str:
+    """Read the sha256 of the artifact's manifest, by which every later reader knows the judged model.
+
+    Raises ArtifactInvalid when the training job left none.
+    """
+    found = str(_metrics(evidence).get("manifest_sha256"))
+    if SHA256.fullmatch(found):
+        return found
+    raise ArtifactInvalid("the training job's metrics.json does not say which artifact it wrote; train again")
+
+
+def _metrics(evidence: dict[str, bytes]) -> dict[str, Any]:
+    try:
+        found = json.loads(evidence["metrics.json"])
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def judge(run: Run, evidence: dict[str, bytes]) -> Verdict:
     """Compare challenger and champion on the pinned holdout; the bootstrap's seed is the run's."""
     assert run.preprocessing is not None
+    champion = _metrics(evidence).get("champion") or {}
     return evaluate(
         evidence["predictions.csv.gz"],
         run.spec.evaluation,
         run.spec.target.kind,
         seed=int(run.run_id, 16) % 2**32,
         champion_expected=run.champion is not None,
+        champion_fault=str(champion.get("reason", "")),
         suspected_leakage=run.preprocessing.suspected_leakage,
         suspected_shift=run.preprocessing.suspected_shift,
     )
@@ -102,7 +125,9 @@ def publish(
     return place / "evaluation.json"
 
 
-def register(run: Run, verdict: Verdict, evaluation: S3Uri, stack: str, client: Any) -> str:
+def register(
+    run: Run, verdict: Verdict, evaluation: S3Uri, manifest_sha256: str, stack: str, client: Any
+) -> str:
     """Make the trained model a version of its package group and return its ARN.
 
     The client token is the run's: a retry gets the same version, whose status then follows this verdict.
@@ -123,6 +148,7 @@ def register(run: Run, verdict: Verdict, evaluation: S3Uri, stack: str, client: 
         data_digest=run.preprocessing.data_digest,
         recipe_digest=run.preprocessing.recipe_digest,
         code_sha256=run.training_launch.code_sha256,
+        manifest_sha256=manifest_sha256,
         training_job_arn=run.training_launch.training_job_arn,
     )
     request = package_request(
@@ -158,7 +184,7 @@ def group_exists(client: Any, group: str) -> bool:
     return True
 
 
-def section_of(verdict: Verdict, arn: str, evaluation: S3Uri) -> EvaluationGateSection:
+def section_of(verdict: Verdict, arn: str, evaluation: S3Uri, manifest_sha256: str) -> EvaluationGateSection:
     """Word the verdict for the state machine: small, its evidence by reference."""
     metrics = verdict.model_dump(mode="json", include={"metric", "rows", "challenger", "champion", "gain"})
     return EvaluationGateSection(
@@ -167,6 +193,7 @@ def section_of(verdict: Verdict, arn: str, evaluation: S3Uri) -> EvaluationGateS
         metrics=metrics,
         model_package_arn=arn,
         evaluation_uri=str(evaluation),
+        manifest_sha256=manifest_sha256,
     )
 
 

@@ -316,6 +316,9 @@ def _crown(parked: Parked, ledger: Ledger, now: datetime) -> None:
         "reason",
     )
     fields = {name: wanted[name] for name in names}
+    fields["manifest_sha256"] = wanted.get(
+        "manifest_sha256", ""
+    )  # a wait parked by an older release has none
     row = ChampionRow(model=parked.model, run_id=parked.run_id, promoted_at=now.isoformat(), **fields)
     stands = ledger.champions.get(parked.model)
     if stands is not None and stands.sequence > row.sequence:

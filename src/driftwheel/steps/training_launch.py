@@ -128,6 +128,7 @@ def training_request(
         slices=tuple(run.spec.evaluation.slices),
         attempt=attempt,
         half_life_days=run.spec.window.half_life_days,
+        champion_manifest_sha256=run.champion.manifest_sha256 if run.champion else "",
         tags={"driftwheel:stack": place.stack},
     )
     where = TrainingPlace(

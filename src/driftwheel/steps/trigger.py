@@ -371,6 +371,7 @@ def _champion(row: ChampionRow | None) -> Champion | None:
         model_data_url=row.model_data_url,
         endpoint_config=row.endpoint_config,
         model_package_arn=row.model_package_arn,
+        manifest_sha256=row.manifest_sha256,
     )
 
 

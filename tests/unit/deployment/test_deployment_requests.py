@@ -26,6 +26,7 @@ LINEAGE = Lineage(
     data_digest="a" * 64,
     recipe_digest="b" * 64,
     code_sha256="c" * 64,
+    manifest_sha256="d" * 64,
     training_job_arn="arn:aws:sagemaker:us-east-1:123456789012:training-job/driftwheel-flights-ab12",
 )
 
@@ -116,6 +117,7 @@ def test_the_model_has_no_network_and_serves_with_its_own_code():
         name="driftwheel-flights-ab12",
         image=IMAGE,
         model_data_url="s3://artifacts/model.tar.gz",
+        manifest_sha256="d" * 64,
         role_arn=ROLE,
         tags=TAGS,
         vpc=Vpc(("subnet-1",), ("sg-1",)),
@@ -124,7 +126,12 @@ def test_the_model_has_no_network_and_serves_with_its_own_code():
     validate(operation("sagemaker", "CreateModel"), request)
     assert request["VpcConfig"] == {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
     assert request["EnableNetworkIsolation"] is True
-    assert request["PrimaryContainer"]["Environment"]["SAGEMAKER_PROGRAM"] == "serve.py"
+    environment = request["PrimaryContainer"]["Environment"]
+    assert environment["SAGEMAKER_PROGRAM"] == "serve.py"
+    assert environment["MANIFEST_SHA256"] == "d" * 64
+    assert package()["CustomerMetadataProperties"]["driftwheel:manifest-sha256"] == "d" * 64
+    (container,) = package()["InferenceSpecification"]["Containers"]
+    assert container["Environment"] == environment
 
 
 @pytest.mark.parametrize("capture", [0, 100])

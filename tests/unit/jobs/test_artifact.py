@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import random
@@ -20,8 +21,6 @@ CONTENT = {
 
 
 def manifest_of(content):
-    import hashlib
-
     files = {
         name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         for name, data in content.items()
@@ -108,7 +107,7 @@ def test_an_artifact_of_ours_is_verified_as_it_is_read(archive, tmp_path):
     packed = archive(CONTENT)
 
     with packed.open("rb") as stream:
-        verify(stream, "model.tar.gz", packed.stat().st_size)
+        verify(stream, "model.tar.gz", packed.stat().st_size, "")
 
     assert list(tmp_path.iterdir()) == [packed], "nothing is written"
 
@@ -125,7 +124,7 @@ def test_an_artifact_that_was_cut_anywhere_is_refused_however_it_is_read(archive
     cut.write_bytes(whole[: len(whole) * eighths // 8])
 
     with cut.open("rb") as stream, pytest.raises(ArtifactInvalid):
-        verify(stream, "model.tar.gz", len(whole))
+        verify(stream, "model.tar.gz", len(whole), "")
     with pytest.raises(ArtifactInvalid):
         extract(cut, tmp_path / "model")
 
@@ -141,7 +140,7 @@ def test_what_extract_refuses_verify_refuses(archive, changed, sentence):
     packed = archive(CONTENT | changed, manifest=manifest_of(CONTENT))
 
     with packed.open("rb") as stream, pytest.raises(ArtifactInvalid, match=sentence):
-        verify(stream, "model.tar.gz", packed.stat().st_size)
+        verify(stream, "model.tar.gz", packed.stat().st_size, "")
 
 
 @pytest.mark.case("SE-03")
@@ -188,6 +187,31 @@ def test_one_flipped_bit_is_refused_before_anything_is_parsed(archive, tmp_path,
 
     with pytest.raises(ArtifactInvalid, match=f"{name} is not the file its manifest describes"):
         extract(path, tmp_path / "model")
+
+
+def sha256_of(manifest):
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def verify_file(path, recorded):
+    with path.open("rb") as stream:
+        verify(stream, path.name, path.stat().st_size, recorded)
+
+
+@pytest.mark.case("SE-04")
+def test_a_replaced_archive_that_is_consistent_inside_is_not_the_judged_one(archive, tmp_path):
+    recorded = sha256_of(manifest_of(CONTENT))
+    extract(archive(CONTENT), tmp_path / "judged", recorded)
+    verify_file(archive(CONTENT), recorded)
+    replaced = archive({**CONTENT, "model.json": b'{"learner": {"evil": 1}}'})
+
+    for read in (
+        lambda: extract(replaced, tmp_path / "model", recorded),
+        lambda: verify_file(replaced, recorded),
+    ):
+        with pytest.raises(ArtifactInvalid, match="not the one that was judged"):
+            read()
+    assert not [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("gone", ["model.json", "code/serve.py", "golden.jsonl"])

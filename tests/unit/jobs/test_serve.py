@@ -154,6 +154,17 @@ def test_a_model_with_one_changed_byte_never_becomes_healthy(copy):
 
 
 @pytest.mark.case("DE-14")
+@pytest.mark.case("SE-04")
+def test_a_replaced_model_that_is_consistent_inside_never_becomes_healthy(trained, copy, monkeypatch):
+    monkeypatch.setenv("MANIFEST_SHA256", trained.metrics()["manifest_sha256"])
+    serve.model_fn(str(copy))
+    (copy / "params.json").write_text((copy / "params.json").read_text() + " ")
+    sign(copy)
+
+    with pytest.raises(ArtifactInvalid, match="not the one that was judged"):
+        serve.model_fn(str(copy))
+
+
 def test_a_model_whose_golden_answers_changed_never_becomes_healthy(copy):
     params = json.loads((copy / "params.json").read_text())
     params["categories"]["origin"].reverse()

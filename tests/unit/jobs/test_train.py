@@ -106,7 +106,7 @@ def test_challenger_and_champion_are_scored_on_the_same_rows_each_by_its_own_art
     job.prepared = write_prepared(tmp_path / "weak", seed=50, strength=0.2)
     job.champion = trained.pack(tmp_path / "champion")
 
-    assert job.run().returncode == 0
+    assert job.run(champion_manifest_sha256=trained.metrics()["manifest_sha256"]).returncode == 0
 
     mine, theirs = predictions(job)[1], predictions(trained)[1]
     assert [row[:2] for row in mine] == [row[:2] for row in theirs]
@@ -114,6 +114,20 @@ def test_challenger_and_champion_are_scored_on_the_same_rows_each_by_its_own_art
     assert job.metrics()["champion"] == {"status": "scored", "reason": "", "run_id": "ab12"}
     data = (job.data / "predictions.csv.gz").read_bytes()
     assert evaluate(data, Evaluation(), "binary", seed=1, champion_expected=True).decision == "reject"
+
+
+@pytest.mark.case("SE-04")
+def test_a_champion_that_was_replaced_since_it_was_judged_is_not_scored(
+    trained, tmp_path, job, write_prepared
+):
+    job.prepared = write_prepared(tmp_path / "weak", seed=50, strength=0.2)
+    job.champion = trained.pack(tmp_path / "champion")
+
+    assert job.run(champion_manifest_sha256="0" * 64).returncode == 0
+
+    found = job.metrics()["champion"]
+    assert (found["status"], found["run_id"]) == ("unusable", "")
+    assert "not the one that was judged" in found["reason"]
 
 
 @pytest.mark.parametrize("ruin", ["flip", "cut", "absent", "foreign"])
