@@ -114,9 +114,15 @@ def cfn_guard(template: Path) -> Iterator[Finding]:
 
 
 def cdk_nag(template: Path) -> Iterator[Finding]:
+    others: list[str] = []
     for rule, resource in json.loads(output("node", WORK / "node/nag.mjs", template, WORK / "cdk.out")):
         if rule.split("[", 1)[0] in NAG:
             yield Finding("cdk-nag", rule, resource)
+        else:
+            others.append(rule)
+    sys.stdout.write(
+        f"cdk-nag also says, by rules not agreed on: {len(others)} times {sorted(set(others))}\n"
+    )
 
 
 def parliament(documents: Path) -> Iterator[Finding]:
