@@ -90,7 +90,7 @@ def _references(value: Any, scope: Scope) -> Iterator[str]:
         return
     name, argument = call
     if name == "Ref":
-        if not scope.known(argument):
+        if argument != "AWS::NoValue" and not scope.known(argument):
             yield argument
     elif name == "Condition":
         return

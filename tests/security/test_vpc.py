@@ -7,6 +7,7 @@ import pytest
 from driftwheel.vpc import NO_VPC, Vpc
 from driftwheel_local.intrinsics import TemplateError, resolve
 from driftwheel_local.permissions.policies import Need, decide
+from driftwheel_local.stack import dependencies
 from driftwheel_local.template import load_template
 
 from . import asked
@@ -126,3 +127,11 @@ def test_lambda_may_use_a_functions_interfaces_and_the_functions_own_code_may_no
         assert decide(within, Need(f"ec2:{action}", "*")) == "allowed"
         assert decide(within, Need(f"ec2:{action}", "*", code)) == "explicit deny"
         assert decide(without, Need(f"ec2:{action}", "*")) == "implicit deny"
+
+
+@pytest.mark.parametrize("in_vpc", [False, True])
+def test_the_local_stack_finds_an_order_to_create_everything_in(*, in_vpc: bool) -> None:
+    needed = dependencies(template(in_vpc=in_vpc))
+
+    assert ("FunctionNetworkPolicy" in needed["TriggerFunctionRole"]) is in_vpc
+    assert ("JobNetworkPolicy" in needed["SageMakerRole"]) is in_vpc
