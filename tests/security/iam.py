@@ -141,6 +141,7 @@ _SAMENESS = tuple(
             r"^(arn:aws:s3:::[^/]+/[^/]+/).+(/preprocessing/train\.parquet)$",
             r"\1key\2",
         ),  # one role reads no other
+        (r"^(arn:aws:s3:::[^/]+/runs/).+(/training_launch/).+", r"\1key\2key"),  # nor another these
         (r"^(arn:aws:s3:::[^/]+/[^/]+/)(?!key/).+", r"\1key"),
         (r"(:sagemaker:.*:[a-z-]+/driftwheel-).+", r"\1name"),
         (r"(:alarm:driftwheel-).+", r"\1name"),
