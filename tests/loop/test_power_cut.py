@@ -1,5 +1,6 @@
 """A power cut while a challenger trains: the champion serves again, and the run comes to its end."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -41,7 +42,8 @@ def test_a_kill_during_training_loses_nothing(cut_loop: Loop, parcels: Parcels) 
     loop.until(lambda: _answers(loop, parcels), 60, "the champion answers again")
     loop.until(lambda: loop.object_of(version), 300, "the new file is settled")
     newest, cut = loop.ended(3), loop.runs()[1]
-    assert (cut.status, cut.outcome) == ("aborted", "the execution ended ABORTED before it could say why")
+    assert cut.status == "aborted"
+    assert re.fullmatch("the execution ended ABORTED.* before it could say why", cut.outcome)
     assert newest.status in {"promoted", "rejected"}, newest.outcome
     row = loop.object_of(version)
     assert row is not None

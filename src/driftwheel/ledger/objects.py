@@ -96,13 +96,15 @@ class Objects:
         versions = [other for other in self.of_key(row.model, row.key) if other.version != row.version]
         standing = [other for other in versions if other.state in STANDING]
         newer = [other for other in standing if later(other.sequencer, row.sequencer)]
-        for other in newer if row.state == "pending" else []:
-            if other.state == "duplicate" and other.etag == row.etag and len(newer) == 1:
-                continue
-            if other.state != "pending" or other.etag != row.etag or len(newer) > 1:
+        if row.state == "pending":
+            # Of versions of the same bytes in a row the earliest stands: the later are its duplicates, even
+            # where they were placed while its own delivery was cut off.
+            others = (o for o in newer if o.etag != row.etag or o.state not in {"pending", "duplicate"})
+            if (other := next(others, None)) is not None:
                 return self.settle(row, "superseded", f"by version {other.version}")
-            self.settle(other, "duplicate", f"unchanged: same bytes as version {row.version}")
-        older = [other for other in standing if other not in newer and other.state != "duplicate"]
+            for other in newer:
+                self.settle(other, "duplicate", f"unchanged: same bytes as version {row.version}")
+        older = [other for other in standing if other not in newer]
         before = max(older, key=lambda other: padded(other.sequencer), default=None)
         if before is not None and before.etag == row.etag and row.state == "pending":
             return self.settle(row, "duplicate", f"unchanged: same bytes as version {before.version}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from moto.dynamodb.models import DynamoDBBackend
 from tests.bench import ledger_table
+from tests.bench.faults import Faults
+from tests.bench.table import MemoryTable
 
 from driftwheel.errors import ChampionMoved, LeaseLost
 from driftwheel.ledger.champions import ChampionRow, Champions
@@ -169,6 +171,30 @@ def test_two_versions_entered_at_once_leave_one_that_counts(table: Table, second
     assert states.count("pending") == 1
     [row] = current(objects.of_model("flights"))
     assert row.etag == second
+
+
+@pytest.mark.case("EV-03")
+@pytest.mark.case("EV-10")
+@pytest.mark.parametrize("etags", ["".join(each) for each in product("ab", repeat=4)])
+def test_whichever_delivery_is_cut_off_what_stays_pending_is_what_is_learned(etags: str) -> None:
+    versions = [
+        replace(FIRST, version=f"v{n}", etag=etag, sequencer=f"005{n}") for n, etag in enumerate(etags)
+    ]
+    for order, cut in product(permutations(versions), versions):
+        memory = Table(MemoryTable(Faults()))
+        objects = Objects(memory)
+
+        for version in order:
+            if version == cut:
+                memory.put_new(vars(cut) | {"pk": "OBJECT#flights", "sk": cut.sk} | NEW)
+            else:
+                objects.deliver(version)
+        objects.deliver(cut)
+
+        rows = objects.of_model("flights")
+        [row] = current(rows)
+        pending = [row.version for row in rows if row.state == "pending"]
+        assert (row.etag, pending) == (etags[-1], [row.version]), (order, cut.version)
 
 
 @pytest.mark.case("EV-10")
