@@ -134,9 +134,11 @@ def _head(path: Path) -> bytes:
 
 
 def _header(path: Path, text: str, delimiter: str) -> list[str]:
+    # Strict: what a field may hold is a setting of the process, and must not decide what a file is.
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
-        names = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=delimiter), [])]
-    except csv.Error:  # a quote that is never closed, within what a field may hold
+        names = [name.strip() for name in next(reader, [])]
+    except csv.Error:  # a quote that is never closed
         names = []
     if not any(names):
         raise Unreadable(
