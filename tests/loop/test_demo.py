@@ -18,6 +18,7 @@ PROMISES = 9
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ELSEWHERE = ("up", "register", "drop", "down")
 """These want a stack of their own: test_people.py runs them on one."""
+IN_SERVICE_SECONDS = 60
 DRIFTED = 3
 """``compare``'s way to say so."""
 
@@ -39,6 +40,12 @@ def test_the_demo_holds_every_claim_it_makes(demo: Loop) -> None:
     assert "✗" not in told
     assert left_of(demo.folder) == []
     demo.up()  # as the demo's last line says one may; the oracle then looks at all of it
+    describe = demo.client("sagemaker").describe_endpoint
+    demo.until(
+        lambda: describe(EndpointName="driftwheel-flights")["EndpointStatus"] == "InService",
+        IN_SERVICE_SECONDS,
+        "the endpoint serves again",
+    )
     assert len(demo.ledger.runs.of_model("flights")) == 3
 
 
