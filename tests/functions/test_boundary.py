@@ -27,12 +27,11 @@ from driftwheel.ledger.objects import Objects
 from driftwheel.ledger.table import Table
 from driftwheel.processing import ProcessingJob, ProcessingPlace, processing_request
 from driftwheel.spec import Preprocessing
-from driftwheel.vpc import NO_VPC
 from tests.bench.boundary import CODES, Boundary, Fault
 from tests.bench.faults import Faults
 from tests.bench.sagemaker import StrictSageMaker
 from tests.bench.table import MemoryTable
-from tests.security.iam import KEY
+from tests.security.iam import KEY, VPC
 
 from .conftest import ROOT, Context, World
 from .test_evaluation_gate import predictions, write_output
@@ -55,6 +54,7 @@ JOB = {
     "StoppingCondition": {"MaxRuntimeInSeconds": 60},
     "EnableNetworkIsolation": True,
     "Tags": TAGS,
+    **VPC.config(),
 }
 MODEL = {
     "ModelName": "driftwheel-m",
@@ -62,6 +62,7 @@ MODEL = {
     "PrimaryContainer": {"Image": IMAGE},
     "EnableNetworkIsolation": True,
     "Tags": TAGS,
+    **VPC.config(),
 }
 VARIANT = {"VariantName": "serving", "ModelName": "driftwheel-m", "InitialInstanceCount": 1}
 CONFIG = {
@@ -74,7 +75,7 @@ ENDPOINT = {"EndpointName": "driftwheel-e", "EndpointConfigName": "driftwheel-c"
 PREPARATION = processing_request(
     Preprocessing(),
     ProcessingJob("driftwheel-flights-p1", "flights", "p1", "d" * 64, "driftwheel", {}, OUTPUT),
-    ProcessingPlace("us-east-1", ROLE, KEY, NO_VPC),
+    ProcessingPlace("us-east-1", ROLE, KEY, VPC),
 )
 CREATES = {
     "training_job": (JOB, ["TrainingJobName"]),

@@ -8,6 +8,7 @@ import pytest
 
 from driftwheel.dataset import DataFile, Inputs, prepare
 from driftwheel.spec import load_spec
+from tests.security.iam import VPC
 
 from .conftest import SPEC, Loop, Parcels
 
@@ -16,7 +17,7 @@ SPARK = SPEC + "preprocessing: {spark_above_gb: 0.00001, max_runtime_seconds: 86
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
-    loop = Loop(tmp_path_factory.mktemp("spark"))
+    loop = Loop(tmp_path_factory.mktemp("spark"), vpc=VPC)
     loop.up()
     yield loop
     loop.down()
