@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import sleep
 from typing import Any
 
 import click
@@ -111,7 +112,7 @@ def logs(options: Options, what: str | None, since: float, follow: bool, as_json
         print_line(f"nothing was logged in the last {since:.0f} s; look further back with --since 1h")
     newest = start
     while follow:
-        time.sleep(POLL_SECONDS)
+        sleep(POLL_SECONDS)
         newest = max((line.at for line in found), default=newest)
         # CloudWatch takes lines late and out of order: look a minute back and leave out what was shown.
         found = _read(stack, sources, max(start, newest - 60_000), seen)

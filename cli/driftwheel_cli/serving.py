@@ -1,9 +1,9 @@
 """``rollback``: the champion of before serves again."""
 
 import json
-import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from time import sleep
 
 import click
 
@@ -34,7 +34,7 @@ def rollback(options: Options, model: str, run_id: str, reason: str, as_json: bo
     clients = Clients(stack.client("sagemaker"), stack.client("sagemaker-runtime"), stack.objects)
     wanted = stack.run(run_id).run_id if run_id else ""
     stands, target = target_of(model, ledger.champions, wanted)
-    waiter = Waiter(lambda: datetime.now(UTC), time.sleep)
+    waiter = Waiter(lambda: datetime.now(UTC), sleep)
     with console(stderr=True).status(f"{stands.endpoint}: back to run {target.run_id}"):
         back = roll_back(stands, target, reason, stack.names.artifact_bucket, clients, ledger, waiter)
     # Whatever arrived while the lease was held is looked at now, not at the next tick.

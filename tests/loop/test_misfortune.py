@@ -23,7 +23,7 @@ BEHAVIOUR = {
 }
 ON_SPOT = SPEC.replace(
     "training: {algorithm: xgboost, rounds: 40, ",
-    "training: {algorithm: xgboost, rounds: 60, early_stopping_rounds: 60, spot: true, "
+    "training: {algorithm: xgboost, rounds: 200, early_stopping_rounds: 200, spot: true, "
     "max_runtime_seconds: 120, instance: ml.m5.large, fallback_instances: [ml.m5.xlarge], ",
 )
 """It trains for long enough to be interrupted after a checkpoint."""

@@ -47,7 +47,7 @@ _TIMES = ("CreationTime", "TrainingStartTime", "TrainingEndTime", "LastModifiedT
 
 
 class MachineTaken(Exception):
-    """When a spot machine is taken away; its container is killed, and what it had not synced is lost."""
+    """When a spot machine is taken away; its container is killed."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"after {seconds:.1f} s")
@@ -177,8 +177,12 @@ class TrainingJobs(JobBoard):
         return stopped
 
     def _interrupted(self, job: Job, taken: MachineTaken) -> None:
-        """Lose the machine and its disk, and ask for another one."""
+        """Lose the machine and its disk, and ask for another one.
+
+        AWS gives two minutes' notice: what the container wrote before it was killed is synced.
+        """
         job.outcome = ""
+        self._sync_checkpoints(job)
         self._count_seconds(job, taken.seconds)
         self._progress(job, "Interrupted", "Training job interrupted")
         shutil.rmtree(job.opt_ml.base)
@@ -257,6 +261,13 @@ class TrainingJobs(JobBoard):
             folder = job.opt_ml.local(checkpoint.get("LocalPath", _CHECKPOINTS))
             objects.download_prefix(self.site.s3, checkpoint["S3Uri"].rstrip("/") + "/", folder)
 
+    def _sync_checkpoints(self, job: Job, synced: dict[str, tuple[int, int]] | None = None) -> None:
+        """Copy the checkpoint folder to S3; with `synced`, what changed since the last call."""
+        checkpoint = job.record.get("CheckpointConfig")
+        if checkpoint is not None:
+            folder = job.opt_ml.local(checkpoint.get("LocalPath", _CHECKPOINTS))
+            objects.upload_folder(self.site.s3, folder, checkpoint["S3Uri"], synced)
+
     def _train(self, job: Job, command: Command) -> Ending:
         """Run the program; forward its log, read its metrics and sync its checkpoints meanwhile."""
         record = job.record
@@ -267,9 +278,8 @@ class TrainingJobs(JobBoard):
         stream = f"{job.name}/{script_mode.HOST}-{int(self.site.now())}"
         pump = LogPump(self.site, log, LOG_GROUP, stream)
         reader = MetricReader(record["AlgorithmSpecification"].get("MetricDefinitions", []))
-        uploaded: dict[str, tuple[int, int]] = {}
+        synced: dict[str, tuple[int, int]] = {}
         began = time.monotonic()
-        checkpoint = record.get("CheckpointConfig")
 
         def tick(*, final: bool = False) -> None:
             now = self.site.now()
@@ -281,11 +291,10 @@ class TrainingJobs(JobBoard):
                     unit="None",
                     dimensions={"TrainingJobName": job.name},
                 )
-            if checkpoint:
-                folder = job.opt_ml.local(checkpoint.get("LocalPath", _CHECKPOINTS))
-                objects.upload_folder(self.site.s3, folder, checkpoint["S3Uri"], uploaded)
-            if job.outcome == "Interrupted" and not final and (uploaded or not checkpoint):
+            # One look after the first sync: that one may have met half a checkpoint.
+            if job.outcome == "Interrupted" and not final and (synced or "CheckpointConfig" not in record):
                 raise MachineTaken(time.monotonic() - began)
+            self._sync_checkpoints(job, synced)
 
         ending = run_container(
             self.site,

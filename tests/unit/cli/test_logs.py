@@ -81,7 +81,7 @@ def test_following_shows_each_line_once(world: World, monkeypatch: pytest.Monkey
             raise KeyboardInterrupt
         write(world, "/aws/lambda/driftwheel-trigger", "s", f"line {len(looks)}")
 
-    monkeypatch.setattr(logs.time, "sleep", later)
+    monkeypatch.setattr(logs, "sleep", later)
 
     shown = world.call("logs", "trigger", "--follow").stdout
 

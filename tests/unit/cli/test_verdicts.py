@@ -251,7 +251,7 @@ def roll(world: World) -> Any:
 def test_a_rollback_moves_endpoint_and_pointer_and_is_written_down(
     promoted: World, messages: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("driftwheel_cli.serving.time.sleep", lambda _: None)
+    monkeypatch.setattr("driftwheel_cli.serving.sleep", lambda _: None)
 
     back = promoted.json("rollback", "flights", "--reason", "complaints")
 
