@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Hundreds of processes start in the tests: none may have to compile its libraries anew. Empty is unset.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test coverage contract campaign mutants model sam sam-local aws-check lock scan audit
 
@@ -33,15 +35,17 @@ lock: setup ## Recompile every hashed requirements file but the demo's; Node's l
 demo: setup ## Turn the whole loop twice on real data, here
 	$(BIN)/python examples/flights/demo.py
 
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder # the order is tests/conftest.py's
+
 test: setup ## Run every check and every test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest $(PARALLEL)
 
 coverage: setup ## Run every test and show the lines none of them reaches
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term-missing:skip-covered
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report term-missing:skip-covered
 
 ENDPOINT ?= local
 
@@ -49,7 +53,7 @@ contract: setup ## Hold the local stack to AWS's contract; ENDPOINT=aws asks YOU
 	CONTRACT_ENDPOINT=$(ENDPOINT) $(BIN)/pytest tests/contract
 
 campaign: setup ## Run every case of the fault campaign at its full size and write its table (under 30 minutes)
-	CAMPAIGN=full $(BIN)/python -m pytest -p tests.campaign.table --campaign-table docs/reliability.md -m case --numprocesses 2 --dist loadfile
+	CAMPAIGN=full $(BIN)/python -m pytest -p tests.campaign.table --campaign-table docs/reliability.md -m case $(PARALLEL)
 
 mutants: setup ## Plant the twelve mutants one by one; each must turn a test of a case red; writes their table
 	$(BIN)/python -m tests.campaign.plant --table docs/reliability.md

@@ -19,6 +19,19 @@ from driftwheel_local import patches
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
+LONG_FILES = (
+    "tests/campaign/",
+    "tests/loop/",
+    "tests/unit/recipe/test_engines",
+    "tests/unit/recipe/test_spark",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes: a worker that meets one last keeps the other one waiting."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_FILES))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-permissions",

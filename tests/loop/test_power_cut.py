@@ -19,7 +19,7 @@ def cut_loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
 @pytest.mark.case("OP-05")
 def test_a_kill_during_training_loses_nothing(cut_loop: Loop, parcels: Parcels) -> None:
     loop = cut_loop
-    slow = SPEC.replace("rounds: 40", "rounds: 700, early_stopping_rounds: 700")
+    slow = SPEC.replace("rounds: 40", "rounds: 300, early_stopping_rounds: 300")
     loop.drop("models/parcels/model.yaml", SPEC.encode())
     loop.drop("data/parcels/a.csv", parcels.csv(parcels.rows(2_000)))
     assert loop.ended(1).status == "promoted"

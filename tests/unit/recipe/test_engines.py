@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.dataset.test_prepare import BASE, captured, labels_of, row
+from tests.unit.dataset.test_prepare import BASE, captured, csv_of, labels_of, row
 
 from driftwheel.dataset import CaptureFile, DataFile, Inputs, Pinned, prepare
 from driftwheel.dataset.captured import stage_captured
@@ -226,18 +226,15 @@ def twins(flights, tmp_path_factory):
         yield Twins(session, tmp_path_factory.mktemp("twins"))
 
 
-def test_a_holdout_by_time_rolls_over_alike_on_spark(flights, twins, tmp_path):
-    sources = flights.write_sources(tmp_path / "dropped", every=100)
-    head, *lines = sources["source"].read_text(encoding="utf-8").splitlines(keepends=True)
-    rows = sorted(lines, key=lambda line: [int(part) for part in line.split(",")[1:3]])  # by month and day
-    sky = ("enrich-0", text(sources["enrich-0"].read_text(encoding="utf-8")))
-    files = {"a.csv": ("source", text(head + "".join(rows[:1500]))), "w.csv": sky}
-    champion, first = twins.prepare(flights.SPEC, files, spark=False)
-    files |= {"b.csv": ("source", text(head + "".join(rows[1500:])))}
-    _, new = twins.prepare(flights.SPEC, files, **twins.rolled(champion, first), rollover=True)
+def test_a_holdout_by_time_rolls_over_alike_on_spark(twins):
+    by_time = ModelSpec.model_validate(BASE | {"evaluation": {"minimum_rows": 20}})
+    files = {"a.csv": ("source", text(csv_of(*map(row, range(300)))))}
+    champion, first = twins.prepare(by_time, files, spark=False)
+    files |= {"b.csv": ("source", text(csv_of(*map(row, range(300, 600)))))}
+    _, new = twins.prepare(by_time, files, **twins.rolled(champion, first), rollover=True)
 
     assert (new.rolled_over, new.holdout_digest == first.holdout_digest) == (True, False)
-    assert new.rows["holdout"] > 300
+    assert new.rows["holdout"] > 60
 
 
 def test_the_pinned_holdout_windows_captured_rows_joins_and_formats_are_alike_on_spark(twins):
