@@ -27,7 +27,7 @@ class MemoryS3:
                 self.versions.setdefault((Bucket, Key), []).append((version, Body))
                 return {"VersionId": version, "ETag": f'"{hashlib.md5(Body).hexdigest()}"'}
 
-        answer: dict[str, Any] = self._faults.call("PutObject", write)
+        answer: dict[str, Any] = self._faults.call("PutObject", write, "s3", Bucket=Bucket, Key=Key)
         return answer
 
     def get_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:
@@ -35,16 +35,22 @@ class MemoryS3:
             body = self._read(Bucket, Key, VersionId, "GetObject")
             return {"Body": Body(body), "ContentLength": len(body)}
 
-        answer: dict[str, Any] = self._faults.call("GetObject", read)
+        which = {"Bucket": Bucket, "Key": Key, "VersionId": VersionId}
+        answer: dict[str, Any] = self._faults.call("GetObject", read, "s3", **which)
         return answer
 
     def head_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:
-        answer: dict[str, Any] = self._faults.call(
-            "HeadObject", lambda: {"ContentLength": len(self._read(Bucket, Key, VersionId, "HeadObject"))}
-        )
+        def read() -> dict[str, Any]:
+            return {"ContentLength": len(self._read(Bucket, Key, VersionId, "HeadObject"))}
+
+        which = {"Bucket": Bucket, "Key": Key, "VersionId": VersionId}
+        answer: dict[str, Any] = self._faults.call("HeadObject", read, "s3", **which)
         return answer
 
     def copy_object(self, *, CopySource: dict[str, str], Bucket: str, Key: str) -> dict[str, Any]:
+        self._faults.rights.judge(
+            "s3", "CopyObject", {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}
+        )
         body = self._read(
             CopySource["Bucket"], CopySource["Key"], CopySource.get("VersionId", ""), "CopyObject"
         )
@@ -61,6 +67,7 @@ class MemoryS3:
         return self
 
     def paginate(self, *, Bucket: str, Prefix: str) -> list[dict[str, Any]]:
+        self._faults.rights.judge("s3", "ListObjectsV2", {"Bucket": Bucket, "Prefix": Prefix})
         found = [
             {
                 "Key": key,

@@ -9,6 +9,10 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from tests.security.boundary import xform_back
+
+from .rights import Rights
+
 Fault = Literal["throttle", "lost", "limit"]
 ATTEMPTS = 3
 """Of boto3's standard mode, in which Lambda's SDK runs."""
@@ -32,13 +36,19 @@ class Faults:
     killed: float = 0.0
     plan: dict[str, list[Fault | None]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    rights: Rights = field(default_factory=Rights)
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
         self._lock = threading.RLock()
 
-    def call(self, operation: str, execute: Callable[[], Any]) -> Any:
-        """Carry a call out as the SDK would: throttled and lost attempts are made again, others not."""
+    def call(self, operation: str, execute: Callable[[], Any], service: str, **request: Any) -> Any:
+        """Carry a call out as the SDK would: throttled and lost attempts are made again, others not.
+
+        Raises what AWS answers to a role that has no right to ask so.
+        """
+        called = xform_back(operation) if "_" in operation else operation
+        self.rights.judge(service, called, request)
         for attempt in range(ATTEMPTS):
             fault = self._next(operation)
             self.counts[f"{operation}"] += 1

@@ -79,7 +79,9 @@ class Machine:
                 self.largest_payload = max(self.largest_payload, len(input.encode()))
                 return {"executionArn": arn}
 
-        answer: dict[str, Any] = self._faults.call("StartExecution", execute)
+        answer: dict[str, Any] = self._faults.call(
+            "StartExecution", execute, "states", stateMachineArn=stateMachineArn
+        )
         return answer
 
     def describe_execution(self, *, executionArn: str) -> dict[str, Any]:
@@ -90,7 +92,9 @@ class Machine:
             found = self.executions[name]
             return {"status": found.status, "input": json.dumps(found.data)}
 
-        answer: dict[str, Any] = self._faults.call("DescribeExecution", execute)
+        answer: dict[str, Any] = self._faults.call(
+            "DescribeExecution", execute, "states", executionArn=executionArn
+        )
         return answer
 
     def get_execution_history(self, *, executionArn: str, **_: Any) -> dict[str, Any]:
@@ -111,7 +115,9 @@ class Machine:
             self._waiting(taskToken, "SendTaskHeartbeat")
             return {}
 
-        answer: dict[str, Any] = self._faults.call("SendTaskHeartbeat", execute)
+        answer: dict[str, Any] = self._faults.call(
+            "SendTaskHeartbeat", execute, "states", taskToken=taskToken
+        )
         return answer
 
     def _answer(self, token: str, answer: tuple[str, Any], operation: str) -> dict[str, Any]:
@@ -120,7 +126,7 @@ class Machine:
                 self._waiting(token, operation).answer = answer
                 return {}
 
-        found: dict[str, Any] = self._faults.call(operation, execute)
+        found: dict[str, Any] = self._faults.call(operation, execute, "states", taskToken=token)
         return found
 
     def _waiting(self, token: str, operation: str) -> Execution:

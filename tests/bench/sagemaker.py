@@ -11,10 +11,13 @@ from typing import Any
 
 from tests.security.asked import note_request
 from tests.security.boundary import xform_back
+from tests.security.iam import ACCOUNT, REGION
 
 from .faults import Faults, refused
 
 Request = dict[str, Any]
+ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:"
+IN_ARN = {"Endpoint": "endpoint", "EndpointConfig": "endpoint-config", "Model": "model"}
 
 
 class StrictSageMaker:
@@ -46,7 +49,7 @@ class StrictSageMaker:
                 with self._lock:
                     return method(self, **request)
 
-            return self._faults.call(operation, execute)
+            return self._faults.call(operation, execute, "sagemaker", **request)
 
         return call
 
@@ -58,7 +61,7 @@ class StrictSageMaker:
         if running >= self.quota:
             raise refused("ResourceLimitExceeded", "CreateTrainingJob")
         self.most_at_once = max(self.most_at_once, running + 1)
-        arn = f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}"
+        arn = f"{ARN}training-job/{name}"
         uri = f"{request['OutputDataConfig']['S3OutputPath']}/{name}/output/model.tar.gz"
         self.jobs[name] = request | {
             "TrainingJobArn": arn,
@@ -80,7 +83,7 @@ class StrictSageMaker:
         name = request["ProcessingJobName"]
         if name in self.processing_jobs:
             raise refused("ResourceInUse", "CreateProcessingJob", f"{name} is in use")
-        arn = f"arn:aws:sagemaker:us-east-1:123456789012:processing-job/{name}"
+        arn = f"{ARN}processing-job/{name}"
         known = {"ProcessingJobArn": arn, "ProcessingJobStatus": "InProgress"}
         self.processing_jobs[name] = request | known | {"ProcessingStartTime": self._now()}
         return {"ProcessingJobArn": arn}
@@ -189,11 +192,12 @@ class StrictSageMaker:
         found = []
         for name, one in self._rooms()[kind].items():
             times = {key: one[key] for key in ("CreationTime", "LastModifiedTime") if key in one}
-            found.append({f"{kind}Name": name, f"{kind}Arn": f"{kind}/{name}"} | times)
+            found.append({f"{kind}Name": name, f"{kind}Arn": f"{ARN}{IN_ARN[kind]}/{name}"} | times)
         return {f"{kind}s": found}
 
     def _list_tags(self, *, ResourceArn: str) -> Request:
-        kind, _, name = ResourceArn.partition("/")
+        within, _, name = ResourceArn.removeprefix(ARN).partition("/")
+        (kind,) = (kind for kind, word in IN_ARN.items() if word == within)
         return {"Tags": self._known(self._rooms()[kind], name)["Tags"]}
 
     def _describe_model_package(self, *, ModelPackageName: str) -> Request:

@@ -8,10 +8,13 @@ import threading
 from decimal import Decimal
 from typing import Any
 
+from tests.security.iam import NAMES
+
 from .faults import Faults, refused
 
 Item = dict[str, Any]
 TERM = re.compile(r"(attribute_exists|attribute_not_exists)\(\s*(\S+?)\s*\)|(\S+) (=|<=|<>) (\S+)")
+ON_TABLE = {"service": "dynamodb", "TableName": NAMES["Table"]}
 COMPARISONS = {"=": operator.eq, "<=": operator.le, "<>": operator.ne}
 
 
@@ -31,7 +34,7 @@ class MemoryTable:
                 item = self.items.get(Key["pk"], {}).get(Key["sk"])
                 return {"Item": copy.deepcopy(item)} if item else {}
 
-        found: Item = self._faults.call("GetItem", read)
+        found: Item = self._faults.call("GetItem", read, **ON_TABLE)
         return found
 
     def query(
@@ -57,7 +60,7 @@ class MemoryTable:
                 items.sort(key=lambda item: item[order], reverse=not ScanIndexForward)
                 return {"Items": copy.deepcopy(items[: Limit or None])}
 
-        found: Item = self._faults.call("Query", read)
+        found: Item = self._faults.call("Query", read, **ON_TABLE, IndexName=IndexName)
         return found
 
     def put_item(self, *, Item: Item, ConditionExpression: str = "") -> Item:
@@ -68,7 +71,7 @@ class MemoryTable:
                 partition[Item["sk"]] = copy.deepcopy(Item)
                 return {}
 
-        answer: dict[str, Any] = self._faults.call("PutItem", write)
+        answer: dict[str, Any] = self._faults.call("PutItem", write, **ON_TABLE)
         return answer
 
     def update_item(
@@ -109,7 +112,7 @@ class MemoryTable:
                 partition[Key["sk"]] = item
                 return {"Attributes": copy.deepcopy(item)}
 
-        answer: Item = self._faults.call("UpdateItem", write)
+        answer: Item = self._faults.call("UpdateItem", write, **ON_TABLE)
         return answer
 
     def delete_item(
@@ -128,7 +131,7 @@ class MemoryTable:
                 partition.pop(Key["sk"], None)
                 return {}
 
-        answer: Item = self._faults.call("DeleteItem", write)
+        answer: Item = self._faults.call("DeleteItem", write, **ON_TABLE)
         return answer
 
     @staticmethod

@@ -13,7 +13,7 @@ import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,13 +56,13 @@ from driftwheel.steps import trigger as triggering
 from driftwheel.steps.drift_verdict import Judged
 from driftwheel.steps.shortened import all_refused
 from driftwheel.triggers.messages import Nudge, parse
-from tests.security.iam import NAMES, VPC
+from tests.security.iam import ACCOUNT, KEY, NAMES, REGION, VPC
 
 from .artifacts import packed
 from .buckets import MemoryS3
 from .faults import Faults, Killed, refused
 from .machine import MACHINE, Execution, Machine
-from .sagemaker import StrictSageMaker, score_of
+from .sagemaker import ARN, StrictSageMaker, score_of
 from .table import MemoryTable
 
 SPEC = """
@@ -84,12 +84,15 @@ ASKING = "evaluation: {approval: required}\n"
 """Further lines of a model.yaml: prepared by Spark; a person is asked."""
 CODE = ("c" * 64, b"code")
 SPARK = ("d" * 64, {"preprocess_spark.py": b"code"})
-ROLE = f"arn:aws:iam::123456789012:role/{NAMES['SageMakerRole']}"
-PLACE = training_launch.Place("driftwheel", ARTIFACTS, ROLE, "key", VPC)
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAMES['SageMakerRole']}"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAMES['AlertTopic']}"
+PLACE = training_launch.Place("driftwheel", ARTIFACTS, ROLE, KEY, VPC)
 SWEPT_AFTER_DAYS = 2
 """Fewer than are shipped, so that what is left over is gone when a world is at rest."""
 TOLD = re.compile(r"run (\S+) (?:failed|refused|rejected|aborted)\.")
 """How an alert names the run whose end it tells."""
+STOOD_IN = {"evaluation_gate"}
+"""What has no code of the product in it here: its calls are nobody's."""
 SCHEDULED = {"reconcile", "restore", "sweep", "scheduled"}
 Message = dict[str, Any]
 
@@ -112,13 +115,14 @@ class World:
         self.faults = faults or Faults()
         self.models = models
         self.now = datetime(2026, 1, 2, tzinfo=UTC)
+        self.acting = self.faults.rights.of
         self.s3, self.store = MemoryS3(self.faults), MemoryTable(self.faults)
         self.sagemaker = StrictSageMaker(self.faults, lambda: self.now, quota)
         self.machine = Machine(self.faults, self._invoke, self._execution_ended, lambda: self.now)
         self.table, self.objects = Table(self.store), Objects(self.s3)
         self.ledger = triggering.Ledger.of(self.table)
         self.wheel = triggering.Wheel(ARTIFACTS, MACHINE, CODE[0], 72, self.machine, self.objects)
-        self.place = deployment.Site("driftwheel", ARTIFACTS, ROLE, "key", VPC, "topic")
+        self.place = deployment.Site("driftwheel", ARTIFACTS, ROLE, KEY, VPC, TOPIC)
         self.arrivals: list[Queued] = []
         self.callbacks: list[Queued] = []
         self.dead: list[Message] = []
@@ -246,19 +250,10 @@ class World:
             return
         message.receives += 1
         self.counts["deliveries"] += 1
+        step, handle = self._handler(queue, message.body)
         try:
-            if queue is self.arrivals:
-                self._consider(message.body)
-            elif message.body.get("kind") == "restore":
-                self._tidy()
-            elif message.body.get("kind") == "sweep":
-                self._sweep()
-            elif message.body.get("kind") == "scheduled":
-                self._check_drift(message.body)
-            else:
-                clients = job_callback.Clients(self.sagemaker, self.sagemaker, self.machine, self, "arrival")
-                woken = job_callback.Ledger.of(self.table)
-                job_callback.wake(message.body, clients, woken, self.objects, self.now)
+            with self.acting(step):
+                handle(message.body)
         except (Killed, Exception) as error:
             self.counts[f"came back: {type(error).__name__}"] += 1
             if message.receives >= MOST_RECEIVES:
@@ -267,8 +262,19 @@ class World:
                 message.due = self.now + timedelta(seconds=30)
                 queue.append(message)
 
+    def _handler(self, queue: list[Queued], body: Message) -> tuple[str, Callable[[Message], None]]:
+        """Name the function that gets a message, and what it does with it."""
+        if queue is self.arrivals:
+            return "trigger", self._consider
+        return {
+            "restore": ("deployment", self._tidy),
+            "sweep": ("sweep", self._sweep),
+            "scheduled": ("drift_check", self._check_drift),
+        }.get(body.get("kind", ""), ("job_callback", self._wake))
+
     def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:
         assert QueueUrl == "arrival"
+        self.faults.rights.judge("sqs", "SendMessage", {"QueueUrl": QueueUrl})
         self.arrivals.append(Queued(json.loads(MessageBody), self.now))
 
     def work(self, dice: random.Random | None = None) -> bool:
@@ -343,9 +349,7 @@ class World:
 
     def end_endpoint(self, name: str, *, rolled_back: bool = False) -> None:
         self.sagemaker.settle_endpoint(name, rolled_back=rolled_back)
-        self._changed(
-            "SageMaker Endpoint State Change", f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{name}"
-        )
+        self._changed("SageMaker Endpoint State Change", f"{ARN}endpoint/{name}")
 
     def approve(self, arn: str) -> None:
         """Say yes, as a person does, whether or not the run has asked yet."""
@@ -396,9 +400,14 @@ class World:
                 due = self.now + timedelta(seconds=decided.look_again)
                 self.arrivals.append(Queued({"kind": "reconsider", "model": model}, due))
 
+    def _wake(self, event: Message) -> None:
+        clients = job_callback.Clients(self.sagemaker, self.sagemaker, self.machine, self, "arrival")
+        job_callback.wake(event, clients, job_callback.Ledger.of(self.table), self.objects, self.now)
+
     def _invoke(self, step: str, payload: Any) -> Any:
         self.counts[f"invoked {step}"] += 1
-        return getattr(self, f"_{step}")(json.loads(json.dumps(payload)))
+        with self.acting("" if step in STOOD_IN else step):
+            return getattr(self, f"_{step}")(json.loads(json.dumps(payload)))
 
     def _waiting(self, payload: Any) -> tuple[Run, training_launch.Waiting]:
         waiting = training_launch.Waiting(
@@ -469,7 +478,7 @@ class World:
         )
         if not worse:
             self.passed.add(url)
-        arn = f"arn:aws:sagemaker:us-east-1:123456789012:model-package/x/{run.run_id}"
+        arn = f"{ARN}model-package/driftwheel-{run.model}/{run.run_id}"
         asks = not worse and run.spec.evaluation.approval == "required"
         if asks:
             self.sagemaker.packages.setdefault(arn, {"ModelApprovalStatus": PENDING})
@@ -488,7 +497,7 @@ class World:
 
     def _deployment(self, payload: Any) -> Any:
         run, waiting = self._waiting(payload)
-        clients = deployment.Clients(self.sagemaker, Alarms(), self.objects)
+        clients = deployment.Clients(self.sagemaker, Alarms(self.faults), self.objects)
         ledger = self.ledger
         tokens = Tokens(self.table)
         return deployment.deploy(run, waiting, self.place, clients, tokens, ledger.champions, ledger.leases)
@@ -504,13 +513,13 @@ class World:
         self._tell([outcome.alert] if outcome.alert else [])
         return {"status": outcome.status, "sentence": outcome.sentence}
 
-    def _tidy(self) -> None:
+    def _tidy(self, _: Message) -> None:
         ledger = restoration.Ledger.of(self.table)
         done = restoration.restore_all("driftwheel", self.sagemaker, ledger, self.now)
         self._tell(restored.alert for restored in done if restored.alert)
         self._tell(Outbox(self.table).take(self.now))
 
-    def _sweep(self) -> None:
+    def _sweep(self, _: Message) -> None:
         ledger = sweep.Ledger.of(self.table)
         swept = sweep.sweep("driftwheel", SWEPT_AFTER_DAYS, self.sagemaker, ledger, self.now)
         self.counts["swept"] += sum(map(len, swept.values()))
@@ -531,7 +540,7 @@ class World:
             self.arrivals.append(Queued(told, self.now))
             if checked.news:
                 text = drift_check.message_of(checked)
-                self.publish(TopicArn="topic", Subject=checked.notice.subject, Message=text)
+                self.publish(TopicArn=TOPIC, Subject=checked.notice.subject, Message=text)
                 ledger.findings.told(checked.model)
 
     def _judged(self, spec: ModelSpec, champion: ChampionRow, *_: Any, **__: Any) -> Judged:
@@ -540,13 +549,13 @@ class World:
 
     def _tell(self, told: Iterable[Alert]) -> None:
         for alert in told:
-            if alerts.tell(alert, Outbox(self.table), self, "topic", self.now) and not self.sns_refuses:
+            if alerts.tell(alert, Outbox(self.table), self, TOPIC, self.now) and not self.sns_refuses:
                 model, run_id, *_ = alert.key.split("#")
                 self.tellings[model, run_id] += 1  # SNS took it, and the ledger could not note that
 
     def publish(self, *, TopicArn: str, Subject: str, Message: str) -> None:
         """Take an alert, as SNS does."""
-        assert TopicArn == "topic"
+        self.faults.rights.judge("sns", "Publish", {"TopicArn": TopicArn})
         if self.sns_refuses:
             raise refused("InternalError", "Publish")
         self.said.append(Message)
@@ -592,5 +601,9 @@ def reported(severity: Severity, labelled: int) -> DriftReport:
 class Alarms:
     """CloudWatch, as far as a deployment needs it."""
 
-    def put_metric_alarm(self, **_: Any) -> None:
+    def __init__(self, faults: Faults) -> None:
+        self._rights = faults.rights
+
+    def put_metric_alarm(self, **request: Any) -> None:
         """Take an alarm."""
+        self._rights.judge("monitoring", "PutMetricAlarm", request)

@@ -12,7 +12,7 @@ from driftwheel.layout import RunLayout, S3Uri, capture_prefix
 from driftwheel.recipe.declare import declare
 from driftwheel.steps import drift_check
 from tests.bench.faults import Faults
-from tests.bench.world import ARTIFACTS, ASKING, Queued, World
+from tests.bench.world import ARTIFACTS, ASKING, TOPIC, Queued, World
 
 from .test_states import Broken
 
@@ -151,7 +151,7 @@ def checked(world: World) -> None:
         world.arrivals.append(Queued(event, world.now))
         if found.news:
             said = drift_check.message_of(found)
-            world.publish(TopicArn="topic", Subject=found.notice.subject, Message=said)
+            world.publish(TopicArn=TOPIC, Subject=found.notice.subject, Message=said)
             ledger.findings.told("parcels")
     world.drain()
 

@@ -31,6 +31,7 @@ from tests.bench.boundary import CODES, Boundary, Fault
 from tests.bench.faults import Faults
 from tests.bench.sagemaker import StrictSageMaker
 from tests.bench.table import MemoryTable
+from tests.security.boundary import acting_as, stand
 from tests.security.iam import KEY, VPC
 
 from .conftest import ROOT, Context, World
@@ -84,6 +85,15 @@ CREATES = {
     "endpoint_config": (CONFIG, ["EndpointConfigName"]),
     "endpoint": (ENDPOINT | {"Tags": TAGS}, ["EndpointName"]),
 }
+ACTORS = {
+    "training_job": "training_launch",
+    "processing_job": "preprocessing_launch",
+    "model": "deployment",
+    "endpoint_config": "deployment",
+    "endpoint": "deployment",
+    "model_package": "job_callback",
+    "stop": "job_callback",
+}
 DESCRIBED = [*CREATES, "model_package"]
 FAULTS: list[list[Fault]] = [["throttle", "throttle"], ["500"], ["reset"]]
 
@@ -97,9 +107,16 @@ def boundary(
     for operation, (request, _) in CREATES.items():
         if operation not in {"training_job", "processing_job"}:
             getattr(sagemaker, f"create_{operation}")(**request)
-    with Boundary().up() as boundary:
+    with Boundary().up() as boundary, pytest.MonkeyPatch.context() as before_it:
+        stand(before_it)  # also judges what the boundary answers itself
         yield boundary
     record_property("count faults at botocore's boundary", boundary.injected.total())
+
+
+def client_of(operation: str) -> Any:
+    """SageMaker's client of the function that makes such a thing, or looks at it, or stops it."""
+    with acting_as(ACTORS[operation]):
+        return boto3.client("sagemaker")
 
 
 def camel(operation: str) -> str:
@@ -115,7 +132,7 @@ def test_a_creation_that_meets_faults_makes_one_resource(
     request, names = CREATES[operation]
     boundary.plan[f"Create{camel(operation)}"] = [*faults, "ok"]
 
-    create_once(boto3.client("sagemaker"), operation, request, {name: request[name] for name in names}, {})
+    create_once(client_of(operation), operation, request, {name: request[name] for name in names}, {})
 
     assert boundary.attempts[f"Create{camel(operation)}"] == len(faults) + 1
     assert boundary.executed[f"Create{camel(operation)}"] == 1
@@ -129,7 +146,7 @@ def test_a_description_that_meets_faults_is_asked_for_again(
 ) -> None:
     boundary.plan[f"Describe{camel(operation)}"] = [*faults, "ok"]
 
-    found = existing(boto3.client("sagemaker"), operation, {f"{camel(operation)}Name": "driftwheel-x"})
+    found = existing(client_of(operation), operation, {f"{camel(operation)}Name": "driftwheel-x"})
 
     assert found is not None
     assert boundary.attempts[f"Describe{camel(operation)}"] == len(faults) + 1
@@ -140,7 +157,7 @@ def test_a_description_that_meets_faults_is_asked_for_again(
 def test_an_update_that_meets_faults_is_sent_again(boundary: Boundary, faults: list[Fault]) -> None:
     boundary.plan["UpdateEndpoint"] = [*faults, "ok"]
 
-    update_endpoint(boto3.client("sagemaker"), ENDPOINT)
+    update_endpoint(client_of("endpoint"), ENDPOINT)
 
     assert boundary.executed["UpdateEndpoint"] == 1
 
@@ -181,13 +198,13 @@ def test_a_registration_that_meets_faults_makes_one_approved_version(
 def test_a_stop_that_meets_faults_is_sent_again(
     boundary: Boundary, kind: Literal["training", "processing"], faults: list[Fault]
 ) -> None:
-    client, (request, (name,)) = boto3.client("sagemaker"), CREATES[f"{kind}_job"]
+    client, (request, (name,)) = client_of(f"{kind}_job"), CREATES[f"{kind}_job"]
     getattr(client, f"create_{kind}_job")(**request)
     (job,) = getattr(sagemaker_backends["123456789012"]["us-east-1"], f"{kind}_jobs").values()
     setattr(job, f"{kind}_job_status", "InProgress")  # moto's are done at once
     boundary.plan[f"Stop{kind.title()}Job"] = [*faults, "ok"]
 
-    assert stop_job(client, kind, request[name])
+    assert stop_job(client_of("stop"), kind, request[name])
 
     assert boundary.attempts[f"Stop{kind.title()}Job"] == len(faults) + 1
     assert boundary.executed[f"Stop{kind.title()}Job"] == 1
@@ -200,7 +217,7 @@ def test_a_deletion_that_meets_faults_is_sent_again(boundary: Boundary, faults: 
 
     with pytest.raises(CapacityExceeded, match="is being deleted"):
         clear_failed_endpoint(
-            boto3.client("sagemaker"), {"EndpointName": "driftwheel-e", "EndpointStatus": "Failed"}
+            client_of("endpoint"), {"EndpointName": "driftwheel-e", "EndpointStatus": "Failed"}
         )
 
     assert boundary.executed["DeleteEndpoint"] == 1
@@ -214,7 +231,7 @@ def test_what_no_retry_mends_is_asked_once_and_said_in_awss_words(
 ) -> None:
     request, names = CREATES[operation]
     boundary.always[f"Create{camel(operation)}"] = fault
-    client = boto3.client("sagemaker")
+    client = client_of(operation)
 
     with pytest.raises(ClientError, match="said so") as refused:
         create_once(client, operation, request, {name: request[name] for name in names}, {})
@@ -243,17 +260,21 @@ def test_every_call_the_product_sends_is_tried_here() -> None:
 
 @pytest.mark.case("SM-02")
 @pytest.mark.parametrize(
-    ("operation", "call"),
+    ("operation", "kind", "call"),
     [
-        ("CreateTrainingJob", lambda client: create_once(client, "training_job", JOB, {"x": "x"}, {})),
-        ("UpdateEndpoint", lambda client: update_endpoint(client, ENDPOINT)),
+        (
+            "CreateTrainingJob",
+            "training_job",
+            lambda client: create_once(client, "training_job", JOB, {"x": "x"}, {}),
+        ),
+        ("UpdateEndpoint", "endpoint", lambda client: update_endpoint(client, ENDPOINT)),
     ],
 )
 def test_ten_minutes_of_throttling_are_waited_out_at_less_than_a_call_a_second(
-    boundary: Boundary, operation: str, call: Callable[[Any], None]
+    boundary: Boundary, operation: str, kind: str, call: Callable[[Any], None]
 ) -> None:
     boundary.always[operation] = "throttle"
-    client, calls, passed, turn = boto3.client("sagemaker"), 0, 0.0, 0
+    client, calls, passed, turn = client_of(kind), 0, 0.0, 0
     machine = json.loads((ROOT / "statemachine" / "model_loop.asl.json").read_text(encoding="utf-8"))
     retry = machine["States"]["TrainingLaunch"]["Retry"][0]
     assert retry["ErrorEquals"] == ["CapacityExceeded"]
@@ -278,7 +299,7 @@ def test_the_sdk_does_not_wait_for_capacity_so_we_name_it(boundary: Boundary) ->
     boundary.always["CreateTrainingJob"] = "limit"
 
     with pytest.raises(CapacityExceeded):
-        create_once(boto3.client("sagemaker"), "training_job", JOB, {"TrainingJobName": "x"}, {})
+        create_once(client_of("training_job"), "training_job", JOB, {"TrainingJobName": "x"}, {})
 
     assert boundary.attempts["CreateTrainingJob"] == 1
 

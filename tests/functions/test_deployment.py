@@ -376,7 +376,7 @@ class Machines(Recorder):
 
     def describe_training_job(self, *, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
         judge_fake(
-            "training_launch", "sagemaker", "describe_training_job", {"TrainingJobName": TrainingJobName}
+            "training_launch", "sagemaker", "DescribeTrainingJob", {"TrainingJobName": TrainingJobName}
         )
         if TrainingJobName not in self.reasons:
             error = {"Error": {"Code": "ValidationException", "Message": "Requested resource not found."}}

@@ -24,7 +24,7 @@ from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Kind, Parked, Tokens
 from driftwheel.spec import load_spec
 from driftwheel.steps.job_callback import Clients, Ledger, wake
-from tests.security.boundary import acting_as, judge_fake
+from tests.security.boundary import acting_as, judge_fake, xform_back
 
 from .conftest import World
 
@@ -50,7 +50,7 @@ class Recorder(SimpleNamespace):
     def __getattr__(self, operation: str) -> Any:
         def call(**request: Any) -> Any:
             if self.role:
-                judge_fake(*self.role, operation, request)
+                judge_fake(*self.role, xform_back(operation), request)
             self.calls.append((operation, request))
             answer = self.answers.get(operation, {})
             if isinstance(answer, str):

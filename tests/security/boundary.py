@@ -78,13 +78,10 @@ def _session(step: str) -> boto3.Session:
 
 
 def judge_fake(step: str, service: str, operation: str, request: dict[str, Any]) -> None:
-    """Hold a call to a stand-in client to the rights of a function's role; raises ClientError as AWS does.
-
-    ``operation`` is boto3's name of it, `describe_endpoint`.
-    """
+    """Hold a call to a stand-in client to the rights of a function's role; raises ClientError as AWS does."""
     role = find(access_key_of(role_arn(step)))
     assert role is not None, step
-    call = Call(service, xform_back(operation), request, REGION)
+    call = Call(service, operation, request, REGION)
     denied = Gate(ACCOUNT, find, FixedFacts(), asked.note).judge(role, call)
     if denied:
         error = {"Error": {"Code": "AccessDeniedException", "Message": denied.message}}

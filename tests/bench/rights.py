@@ -1,0 +1,45 @@
+"""Who acts in memory: what a function's code asks of a stand-in is held to its role, as IAM would."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from driftwheel_local.permissions.actions import needs_of
+from driftwheel_local.permissions.requests import Call
+from tests.security.boundary import FixedFacts, judge_fake
+from tests.security.iam import ACCOUNT, REGION
+
+_NAMES = re.compile(r"[0-9a-f]{8,}|\d+")
+_ALLOWED: set[tuple[str, ...]] = set()
+"""What was judged before, but for numbers and digests: a load case makes a hundred thousand calls."""
+
+
+class Rights:
+    """Whose code runs: a function's, by its folder's name; nobody is the test itself, or a person."""
+
+    def __init__(self) -> None:
+        self._acting = [""]
+
+    @contextmanager
+    def of(self, step: str) -> Iterator[None]:
+        """Let a function act, or "" for nobody, until the block ends."""
+        self._acting.append(step)
+        try:
+            yield
+        finally:
+            self._acting.pop()
+
+    def judge(self, service: str, operation: str, request: dict[str, Any]) -> None:
+        """Hold a call to who acts; raises ClientError as AWS does."""
+        step = self._acting[-1]
+        if not step:
+            return
+        needs = needs_of(Call(service, operation, request, REGION), ACCOUNT, FixedFacts())
+        keys = {
+            (step, need.action, _NAMES.sub("#", need.resource), *map(str, need.context.values()))
+            for need in needs
+        }
+        if not keys <= _ALLOWED:
+            judge_fake(step, service, operation, request)
+            _ALLOWED.update(keys)
