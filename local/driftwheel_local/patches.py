@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
-from botocore.loaders import Loader
 from moto import backends as moto_backends
 from moto.awslambda import models as lambda_models
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.cloudwatch.models import CloudWatchBackend, cloudwatch_backends
 from moto.cloudwatch.responses import CloudWatchResponse
+from moto.core import loaders as moto_loaders
 from moto.core import utils as moto_utils
 from moto.core.common_models import BaseModel
 from moto.core.config import default_user_config
@@ -797,8 +797,12 @@ def _event_refusals() -> Iterator[None]:
         raise ValidationException(str(error)) from error
 
 
-def patch_lookups(loader: Loader) -> None:
-    """Look on the disk once: moto lists its own folders at each request, botocore's at each new service."""
+def patch_lookups() -> None:
+    """Look on the disk once: moto lists its own folders at each request, botocore's at each new service.
+
+    The loader is moto's: botocore's own knows nothing of S3's statuses (a version that is gone is 404).
+    """
+    loader = moto_loaders.create_loader()
     modules = tuple(moto_backends.list_of_moto_modules())
     replace(moto_backends, "list_of_moto_modules", lambda: modules)
     replace(moto_utils, "_load_service_model", loader.load_service_model)

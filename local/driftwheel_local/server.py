@@ -18,9 +18,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import boto3
-import botocore.session
 import click
-from botocore.loaders import Loader
 
 from driftwheel_local.clock import Clock
 from driftwheel_local.intrinsics import TemplateError
@@ -78,10 +76,7 @@ class Stack:
         self.template = template.resolve()
         self.outputs: dict[str, str] = {}
         self.endpoint_url = ""
-        core = botocore.session.get_session()
-        self._loader: Loader = core.get_component("data_loader")
         self.session = boto3.Session(
-            botocore_session=core,
             aws_access_key_id="local",
             aws_secret_access_key="local",  # noqa: S106
             region_name=REGION,
@@ -158,7 +153,6 @@ class Stack:
                 region=REGION,
                 credentials=CREDENTIALS,
                 time_scale=self._time_scale,
-                loader=self._loader,
                 record_permissions=self._record_permissions,
             )
         )

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from botocore.loaders import Loader
 from botocore.model import OperationModel
 from moto.core.base_backend import BackendDict
 from moto.core.config import default_user_config
@@ -54,7 +53,6 @@ class World:
         region: str,
         credentials: Mapping[str, str],
         time_scale: float,
-        loader: Loader,
         record_permissions: bool = False,
     ) -> None:
         self._root = root
@@ -64,7 +62,6 @@ class World:
         self._region = region
         self._time_scale = time_scale
         self._environment = dict(credentials)
-        self._loader = loader
         self._record = Journal(root / "permissions.jsonl").add if record_permissions else lambda _: None
         self._exits = contextlib.ExitStack()
 
@@ -154,7 +151,7 @@ class World:
         self._exits.callback(self._scheduler.close)
 
     def _patch(self) -> None:
-        patches.patch_lookups(self._loader)
+        patches.patch_lookups()
         patches.patch_lambda(self._runner)
         patches.patch_sqs(self._clock, self._runner.pollers.wake)
         patches.patch_iam()

@@ -56,7 +56,6 @@ class Account:
             self.role, self.image = (os.environ[name] for name in NEEDED)
             self._options: dict[str, Any] = {}
         else:
-            session = boto3.Session(region_name=REGION)
             self.clock = Clock()
             self.world = self._exits.enter_context(
                 World(
@@ -67,7 +66,6 @@ class Account:
                     region=REGION,
                     credentials=LOCAL_CREDENTIALS,
                     time_scale=1.0,
-                    loader=session._session.get_component("data_loader"),
                 )
             )
             self.world.resume()

@@ -4,6 +4,7 @@ from functools import cmp_to_key
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from driftwheel.ledger.objects import later
 from driftwheel_local.disorder import Disorder
@@ -51,6 +52,26 @@ def test_a_multipart_upload_is_one_event(account: Account, bucket: str, inbox: s
     assert (told["key"], told["version-id"]) == (key, done["VersionId"])
     assert told["etag"].endswith("-2")
     assert told["size"] == len(PART) + 3
+
+
+@pytest.mark.parametrize("kind", ["version", "key", "bucket"])
+def test_what_is_gone_is_404(account: Account, kind: str) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
+    s3, bucket, key = account.client("s3"), account.bucket(), "data/gone.csv"
+    version = s3.put_object(Bucket=bucket, Key=key, Body=b"gone")["VersionId"]
+    s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
+    asked = {"Bucket": bucket, "Key": key} | {
+        "version": {"VersionId": version},
+        "key": {},
+        "bucket": {"Bucket": f"{bucket}-gone"},
+    }[kind]
+
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(**asked)
+
+    answer = refused.value.response
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 404
+    assert answer["Error"]["Code"] == f"NoSuch{kind.title()}"
 
 
 def test_versions_of_one_key_are_told_apart_and_ordered_by_their_sequencers(

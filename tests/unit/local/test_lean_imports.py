@@ -1,9 +1,8 @@
 import subprocess
 import sys
 
-from botocore.loaders import Loader
 from moto import backends
-from moto.core import utils
+from moto.core import loaders, utils
 
 from driftwheel_local import patches
 
@@ -32,12 +31,14 @@ def test_ec2_is_left_out_until_somebody_asks_for_it():
 
 
 def test_moto_looks_for_its_modules_and_service_models_once(monkeypatch):
-    loader, asked = Loader(), []
-    monkeypatch.setattr(loader, "load_service_model", lambda *names: asked.append(names) or {"metadata": {}})
+    asked = []
+    monkeypatch.setattr(
+        loaders.Loader, "load_service_model", lambda _, *names: asked.append(names) or {"metadata": {}}
+    )
     known = set(backends.list_of_moto_modules())
     utils.get_service_model.cache_clear()
 
-    patches.patch_lookups(loader)
+    patches.patch_lookups()
     try:
         utils.get_service_model("sqs")
         assert asked == [("sqs", "service-2")]
