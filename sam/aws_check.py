@@ -40,7 +40,7 @@ def main(region: str, flights: Path, weather: Path, *, yes: bool) -> None:
     session: Any = boto3.Session(region_name=region)
     who = session.client("sts").get_caller_identity()
     stack = f"dw-check-{secrets.token_hex(3)}"
-    _run("driftwheel", "doctor", str(MODEL_YAML))
+    _run("driftwheel", "--stack", stack, "doctor", str(MODEL_YAML))
     _run("driftwheel", "plan", str(MODEL_YAML), str(flights), "--with", "enrich-0", str(weather))
     if not yes:
         click.confirm(
@@ -85,7 +85,7 @@ def _smoke(stack: str, flights: Path, weather: Path) -> None:
     _run(*ask, "register", str(MODEL_YAML))
     _run(*ask, "drop", str(weather), "--model", "flights", "--role", "enrich-0")
     _run(*ask, "drop", str(flights), "--model", "flights", "--wait", "--timeout", str(RUN_MINUTES * 60))
-    _run(*ask, "predict", "flights", '{"carrier": "UA", "origin": "EWR", "sched_dep_time": 1715}')
+    _run(*ask, "predict", "flights", '{"carrier": "UA", "origin": "EWR", "time_hour": "2013-03-01 17:00:00"}')
     _run(*ask, "drift", "flights")
     _run(*ask, "decisions", "flights")
     runs = subprocess.run([*ask, "runs", "flights", "--json"], check=True, capture_output=True, text=True)

@@ -1,12 +1,17 @@
-"""Who acts in memory: what a function's code asks of a stand-in is held to its role, as IAM would."""
+"""Who acts in memory: what a function's code asks of a stand-in is held to its role, as IAM would.
+
+A right counts as used by what the functions' own tests and the local stack ask, not by what is asked here:
+some of it is the stand-ins' own.
+"""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from driftwheel_local.permissions.actions import needs_of
+from driftwheel_local.permissions.actions import UnmappedOperationError, needs_of
 from driftwheel_local.permissions.requests import Call
+from tests.security import asked
 from tests.security.boundary import FixedFacts, judge_fake
 from tests.security.iam import ACCOUNT, REGION
 
@@ -35,11 +40,15 @@ class Rights:
         step = self._acting[-1]
         if not step:
             return
-        needs = needs_of(Call(service, operation, request, REGION), ACCOUNT, FixedFacts())
+        try:
+            needs = needs_of(Call(service, operation, request, REGION), ACCOUNT, FixedFacts())
+        except UnmappedOperationError:
+            judge_fake(step, service, operation, request, asked.note_denial)
+            raise
         keys = {
             (step, need.action, _NAMES.sub("#", need.resource), *map(str, need.context.values()))
             for need in needs
         }
         if not keys <= _ALLOWED:
-            judge_fake(step, service, operation, request)
+            judge_fake(step, service, operation, request, asked.note_denial)
             _ALLOWED.update(keys)

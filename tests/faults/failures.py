@@ -140,7 +140,8 @@ def checked(world: World) -> None:
     world.now += timedelta(hours=1)
     event = {"kind": "scheduled", "schedule": "s", "scheduled_time": world.now.isoformat()}
     ledger = drift_check.Ledger.of(world.table)
-    survey = drift_check.survey(event, ledger, world.objects, ARTIFACTS, world.now)
+    with world.acting("drift_check"):
+        survey = drift_check.survey(event, ledger, world.objects, ARTIFACTS, world.now)
     assert not survey.failed
     for found in survey.checked:
         told = drift_check.drift_event(found, "driftwheel")
@@ -499,7 +500,7 @@ def no_baseline() -> World:
     world = served()
     world.now += timedelta(minutes=5)
     event = {"kind": "scheduled", "schedule": "s", "scheduled_time": world.now.isoformat()}
-    with world.calm():
+    with world.calm(), world.acting("drift_check"):
         drift_check.survey(event, drift_check.Ledger.of(world.table), world.objects, ARTIFACTS, world.now)
     return world
 

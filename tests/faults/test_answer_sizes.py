@@ -83,6 +83,7 @@ def test_a_run_all_of_whose_files_are_refused_says_where_the_others_are_named() 
     said, _, uri = run.outcome.rpartition(" more in ")
     assert int(said.rpartition(" ")[2]) + run.outcome.count("has no bytes") == FILES
     assert len(world.objects.read_json(S3Uri.parse(uri))) == FILES
+    assert_world(world)
 
 
 @pytest.mark.case("SF-07")

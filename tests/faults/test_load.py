@@ -193,7 +193,7 @@ def test_sixteen_triggers_at_once_enter_one_event_and_start_one_run(seed: int) -
     switching = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with world.acting("trigger"), ThreadPoolExecutor(AT_ONCE) as pool:
             for body, seconds in ((event, 6), ({"kind": "tick"}, 1), ({"kind": "tick"}, 0)):
                 list(pool.map(trigger, [body] * AT_ONCE))
                 world.now += timedelta(seconds=seconds)

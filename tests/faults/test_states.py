@@ -109,6 +109,21 @@ def test_a_fault_of_its_own_is_not_retried_and_ends_where_it_is_told(state: str)
     assert_world(world)
 
 
+@pytest.mark.case("SF-01")
+@pytest.mark.parametrize("error", [*TRANSIENT, *ENDED])
+def test_an_error_that_passes_while_a_failure_is_recorded_hides_nothing(error: str) -> None:
+    world = Broken()
+    world.errors = {"data_arrival": ["ArtifactInvalid"], STEPS["RecordFailure"]: [error]}
+
+    turned(world)
+
+    assert only(world) == ("FAILED", "ArtifactInvalid")
+    assert not world.errors[STEPS["RecordFailure"]]
+    [run] = world.ledger.runs.of_model("parcels")
+    assert (run.status, world.alerts["parcels", run.run_id]) == ("failed", 1)
+    assert_world(world)
+
+
 @pytest.mark.case("SF-04")
 @pytest.mark.case("SF-08")
 @pytest.mark.parametrize("error", ["Lambda.ServiceException", "Lambda.Unknown"])
@@ -143,19 +158,22 @@ def test_an_answer_of_another_shape_never_ends_in_states_runtime(state: str, ans
 
 
 @pytest.mark.case("SF-10")
-@pytest.mark.parametrize("state", REACHED)
+@pytest.mark.parametrize("state", TASKS)
 def test_an_execution_aborted_in_any_state_leaves_no_job_no_lease_and_the_champion(state: str) -> None:
     world = turned(Broken(state))
     champion = world.ledger.champions.get("parcels")
+    if state == "RecordFailure":
+        world.errors["data_arrival"] = ["ArtifactInvalid"]
     world.drop("parcels", "b.csv", b"second")
     world.drain()
     world.tick(10)
     while not any(one.state == state for one in world.machine.running()):
         assert world.work(), f"{state} was never entered"
     [execution] = world.machine.running()
-    world.machine.advance(execution)
-    if execution.status == "RUNNING":
-        world.machine.abort(execution)
+    if STEPS[state] in WAITING:
+        world.machine.advance(execution)
+    assert (execution.state, execution.status) == (state, "RUNNING")
+    world.machine.abort(execution)
 
     world.settle()
 

@@ -23,16 +23,18 @@ from driftwheel.aws.sagemaker import (
 )
 from driftwheel.errors import CapacityExceeded
 from driftwheel.ledger.leases import Leases
-from driftwheel.ledger.objects import Objects
+from driftwheel.ledger.objects import Delivered, Objects
 from driftwheel.ledger.table import Table
 from driftwheel.processing import ProcessingJob, ProcessingPlace, processing_request
 from driftwheel.spec import Preprocessing
+from driftwheel_local.permissions.gate import Gate
 from tests.bench.boundary import CODES, Boundary, Fault
 from tests.bench.faults import Faults
 from tests.bench.sagemaker import StrictSageMaker
 from tests.bench.table import MemoryTable
-from tests.security.boundary import acting_as, stand
-from tests.security.iam import KEY, VPC
+from tests.security import asked
+from tests.security.boundary import FixedFacts, acting_as, find, stand
+from tests.security.iam import ACCOUNT, KEY, VPC
 
 from .conftest import ROOT, Context, World
 from .test_evaluation_gate import predictions, write_output
@@ -108,7 +110,8 @@ def boundary(
         if operation not in {"training_job", "processing_job"}:
             getattr(sagemaker, f"create_{operation}")(**request)
     with Boundary().up() as boundary, pytest.MonkeyPatch.context() as before_it:
-        stand(before_it)  # also judges what the boundary answers itself
+        # Also judges what the boundary answers itself; what is asked by hand here shows no use of a right.
+        stand(before_it, Gate(ACCOUNT, find, FixedFacts(), asked.note_denial))
         yield boundary
     record_property("count faults at botocore's boundary", boundary.injected.total())
 
@@ -342,8 +345,11 @@ def test_nothing_is_acknowledged_while_dynamodb_is_throttled(
 @pytest.mark.case("OP-06")
 def test_in_a_storm_of_failed_conditions_one_holder_wins_and_every_delivery_counts() -> None:
     table = Table(MemoryTable(Faults()))
+    version = Delivered("m", "source", "b", "data/m/a.csv", "v1", "e1", 1, "01", "now")
     with ThreadPoolExecutor(16) as pool:
         won = list(pool.map(lambda n: Leases(table).acquire("m", f"r{n}", now=0, seconds=60), range(200)))
+        list(pool.map(lambda _: Objects(table).deliver(version), range(200)))
 
     assert sum(lease is not None for lease in won) == 1
-    assert Objects(table).of_model("m") == []
+    (row,) = Objects(table).of_model("m")
+    assert row.deliveries == 200

@@ -29,6 +29,12 @@ def note(asked: Asked) -> None:
         note_request(asked.call.operation, dict(asked.call.parameters))
 
 
+def note_denial(asked: Asked) -> None:
+    """Keep an in-process request that was denied; one that was allowed shows no use of the right."""
+    if asked.verdict == "denied":
+        _keep(asked.role, list(asked.needs), asked.verdict)
+
+
 def note_request(operation: str, request: dict[str, Any], vpc: Vpc = VPC) -> None:
     """Hold a SageMaker request to SE-14; in one process, every stack is in the tests' VPC."""
     if operation in WHOLE_REQUESTS:

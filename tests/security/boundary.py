@@ -1,7 +1,7 @@
 """The gate at the botocore boundary of a test process: a loaded function asks with its own role."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from botocore.loaders import Loader
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 
 from driftwheel_local.permissions.answers import denial
-from driftwheel_local.permissions.gate import Denied, Gate
+from driftwheel_local.permissions.gate import Asked, Denied, Gate
 from driftwheel_local.permissions.keys import access_key_of
 from driftwheel_local.permissions.requests import Call, call_of, caller_of, needs_body
 from driftwheel_local.permissions.roles import Role
@@ -77,12 +77,18 @@ def _session(step: str) -> boto3.Session:
     )
 
 
-def judge_fake(step: str, service: str, operation: str, request: dict[str, Any]) -> None:
+def judge_fake(
+    step: str,
+    service: str,
+    operation: str,
+    request: dict[str, Any],
+    record: Callable[[Asked], None] = asked.note,
+) -> None:
     """Hold a call to a stand-in client to the rights of a function's role; raises ClientError as AWS does."""
     role = find(access_key_of(role_arn(step)))
     assert role is not None, step
     call = Call(service, operation, request, REGION)
-    denied = Gate(ACCOUNT, find, FixedFacts(), asked.note).judge(role, call)
+    denied = Gate(ACCOUNT, find, FixedFacts(), record).judge(role, call)
     if denied:
         error = {"Error": {"Code": "AccessDeniedException", "Message": denied.message}}
         raise ClientError(error, call.operation)

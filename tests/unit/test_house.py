@@ -37,6 +37,17 @@ def camel(step: str) -> str:
     return "".join(word.title() for word in step.split("_"))
 
 
+def test_the_flights_model_is_asked_alike_wherever_a_request_is_shown() -> None:
+    """The README's is sent to the demo's champion by tests/loop/test_demo.py."""
+    shown = re.compile(r"predict\W+flights\W+'(\{.*?\})'")
+    places = ("README.md", "cli/driftwheel_cli/traffic.py", "sam/aws_check.py")
+
+    requests = {place: shown.findall((ROOT / place).read_text(encoding="utf-8")) for place in places}
+
+    assert all(requests.values()), requests
+    assert len({json.dumps(json.loads(one)) for found in requests.values() for one in found}) == 1
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_has_one_word_in_the_template(step: str) -> None:
     function = RESOURCES[f"{camel(step)}Function"]["Properties"]
