@@ -111,7 +111,8 @@ class Collector:
         head = (
             f"`make campaign` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} processors, {took}"
         )
-        sizes = f"{passed} of {len(found)} cases passed in {tests} tests"
+        without = len((CASES | LOAD | BAD_INPUT | LATER | UNTRIED).keys() - found.keys())
+        sizes = f"{passed} of {len(found)} cases passed in {tests} tests; {without} have no test"
         note = "A test may stand for several cases; each then has all its seconds."
         lines = [
             f"{head}: {sizes}. {note}",

@@ -59,6 +59,8 @@ def test_every_case_has_its_row_and_a_failure_is_said(tmp_path: Path) -> None:
     assert page.startswith(f"before\n\n{BEGIN}\n")
     assert page.endswith(f"{END}\n\nafter\n")
     assert "of an earlier run" not in page
+    assert "3 of 4 cases passed in 5 tests; " in page
+    assert " have no test. " in page
     lines = {line.split(" | ")[0]: line for line in page.splitlines()}
     assert f"passed: two kills; {PARTLY['LD-01']} | 1 |" in lines["| LD-01"]
     assert "1 of 2 failed: two kills | 2 |" in lines["| SF-11"]

@@ -1,4 +1,4 @@
-"""Rights that no request of the suite asks for, each with its reason: the closed list of SE-12."""
+"""Rights that no request of the suite asks for, each with its reason: the closed list of SE-11."""
 
 _JOBS = {
     "logs:*": "the container's output is written by SageMaker",

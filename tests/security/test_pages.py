@@ -187,5 +187,10 @@ def test_no_script_of_a_hostile_report_runs_and_no_request_leaves(tmp_path):
 
         browse(pages, heard, tmp_path)
 
-    assert heard.messages == ["control"]
-    assert heard.requests == ["/control"]
+        assert heard.messages == ["control"]
+        assert heard.requests == ["/control"]
+        (tmp_path / "raw").mkdir()
+        browse({"raw": f"<!doctype html><body>{raw}"}, heard, tmp_path / "raw")
+
+    assert "hostile" in heard.messages  # neither escaped nor under a policy it does run
+    assert len(heard.requests) > 1
