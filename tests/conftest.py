@@ -3,12 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.loaders import Loader
 from moto.core.base_backend import BackendDict
 from moto.core.config import default_user_config
 from moto.server import ThreadedMotoServer
@@ -18,6 +19,22 @@ from driftwheel_local import patches
 # Spark's machines live for a minute: the second compiler would take 28 of 73 CPU seconds and save none.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
+
+def _once(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Parse each of botocore's files once in a process: every session would do it anew, for half a second."""
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def loaded(self: Loader, *names: str, **more: Any) -> Any:
+        key = (type(self), *self.search_paths, names, *sorted(more.items()))
+        if key not in known:
+            known[key] = load(self, *names, **more)
+        return known[key]
+
+    return loaded
+
+
+for _name in ("load_service_model", "load_data_with_path"):
+    setattr(Loader, _name, _once(getattr(Loader, _name)))
 
 LONG_FILES = (
     "tests/campaign/",

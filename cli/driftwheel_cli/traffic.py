@@ -46,9 +46,7 @@ def predict(
 
     RECORD is JSON with raw named fields.
 
-    Example, for the flights of the demo:
-
-    driftwheel predict flights '{"carrier": "UA", "origin": "EWR", "time_hour": "2013-03-01 17:00:00"}'
+    Example: driftwheel predict flights '{"carrier":"UA","origin":"EWR","time_hour":"2013-03-01 17:00:00"}'
     """
     if (record is None) == (file is None):
         raise click.UsageError("give one record as JSON, or --file with records")

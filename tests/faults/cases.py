@@ -145,7 +145,7 @@ PARTLY = {
     "DE-01": "predictions made for the case; two models really trained, a first one and a worse one",
     "DE-06": "the alarm that ends the baking is set by the test: no challenger fails late by itself",
     "DE-08": "one after the other, and steps alone: no two functions held at one point",
-    "DE-13": "in the server's process, generated bodies too; no schema-driven requests over HTTP",
+    "DE-13": "over HTTP bodies of a list and damaged ones; none made from a schema",
     "DR-03": "the policy alone, and a simulation of it",
     "DR-04": "the policy and the function; while a run is at work only in the walks",
     "EV-02": "in memory, on sixteen threads; no sixteen functions at once",

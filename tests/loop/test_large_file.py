@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import SPEC, Loop, Parcels
 
-MEGABYTES = 20  # boto3 cuts files into parts of eight
+MEGABYTES = 9  # boto3 cuts files into parts of eight
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 """The demo's story at small size, on the shipped template: every line a claim of the README."""
 
+import gzip
 import hashlib
 import json
+import random
 import tarfile
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
 from driftwheel.capture import CaptureWriter, CapturingRuntime
 from driftwheel.deployment.endpoint import model_request, update_endpoint_request
@@ -61,6 +64,46 @@ def test_dropped_files_become_a_champion_that_answers(loop: Loop, parcels: Parce
     assert all(0 < score < 1 for score in scores)
     states = {row.key: row.state for row in loop.ledger.objects.of_model("parcels")}
     assert states == {"data/parcels/a.csv": "used", "data/parcels/b.csv": "used"}
+
+
+ASKED = {"at": "2024-01-05 10:00", "depot": "N", "weight": 20, "rush": 0.5}
+WRONG: dict[str, tuple[Any, str, int, str]] = {
+    "a word for a number": ({**ASKED, "weight": "heavy"}, "application/json", 400, "row 0, field weight"),
+    "a number for a name": ([ASKED, {**ASKED, "depot": 7}], "application/json", 400, "row 1, field depot"),
+    "not a number": ({**ASKED, "weight": float("nan")}, "application/json", 400, "row 0, field weight"),
+    "cut off": (json.dumps(ASKED)[:-1], "application/json", 400, "not JSON"),
+    "no record": ('{"records": []}', "application/json", 400, "no record"),
+    "too many records": ([ASKED] * 10_001, "application/json", 413, "10000"),
+    "compressed": (gzip.compress(json.dumps(ASKED).encode()), "application/json", 400, "UTF-8"),
+    "a cell less": ("1,2\n", "text/csv", 400, "row 0"),
+    "a picture": ("x", "image/png", 415, "image/png"),
+}
+
+
+@pytest.mark.case("DE-13")
+def test_a_wrong_request_over_http_is_a_4xx_that_names_what_is_wrong(loop: Loop, parcels: Parcels) -> None:
+    runtime, served = loop.client("sagemaker-runtime"), loop.endpoint
+    dice, whole = random.Random(3), json.dumps({"records": [ASKED] * 3}).encode()
+
+    for what, (body, kind, status, words) in WRONG.items():
+        sent = body if isinstance(body, str | bytes) else json.dumps(body)
+        with pytest.raises(ClientError) as refused:
+            runtime.invoke_endpoint(EndpointName=served, ContentType=kind, Body=sent)
+        answer = refused.value.response
+        assert (answer["Error"]["Code"], answer["OriginalStatusCode"]) == ("ModelError", status), what
+        assert words in answer["OriginalMessage"], what
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(dice.randrange(1, 6)):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        try:
+            runtime.invoke_endpoint(EndpointName=served, ContentType="application/json", Body=bytes(damaged))
+        except ClientError as refusal:
+            assert 400 <= refusal.response["OriginalStatusCode"] < 500  # noqa: PT017  # not all damage is refused
+    with pytest.raises(ClientError, match="6291456"):
+        runtime.invoke_endpoint(EndpointName=served, ContentType="text/csv", Body=b"1" * 6_291_457)
+
+    assert len(loop.predict(parcels.rows(1) * 10_000, "after")) == 10_000
 
 
 @pytest.mark.case("EV-06")
