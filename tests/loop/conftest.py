@@ -122,6 +122,8 @@ class Loop:
         """How many publications lost their answer, so that the SDK repeated them."""
         self.judged = True
         """Whether the oracle looks at it after each test; a stack that was taken down has nothing to show."""
+        self.cut = False
+        """Whether it was ever killed: what was told and not yet heard is then lost to the test."""
         self._clients: dict[str, Any] = {}
         self._inbox = ""
 
@@ -254,6 +256,7 @@ class Loop:
 
     def kill(self) -> None:
         """End it as a power cut would."""
+        self.cut = True
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self._ended()

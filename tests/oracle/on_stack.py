@@ -39,6 +39,7 @@ class Running(Protocol):
     state: dict[str, Any]
     canaries: tuple[str, ...]
     alerts: list[str]
+    cut: bool
     wrong_answers: int
     repeated: int
 
@@ -165,7 +166,7 @@ class Scene:
             strays=self._strays(),
             dead_letters=self._dead_letters(),
             wrong_answers=self._stack.wrong_answers,
-            alerts=Counter({run.run_id: len(self._messages(run)) for run in self.runs}),
+            alerts=Counter({run.run_id: len(self._messages(run)) or self._unheard(run) for run in self.runs}),
             messages={run.run_id: self._messages(run) for run in self.runs},
             patience=self._spec.triggers.give_up_after,
             tellings=Counter(
@@ -186,6 +187,11 @@ class Scene:
         """What people were told of a run's end, or will be at the next tick."""
         told = re.compile(rf"run {run.run_id} (failed|refused|rejected|aborted)\.")
         return [text for text in (*self._stack.alerts, *self._untold) if told.search(text)]
+
+    def _unheard(self, run: RunRow) -> int:
+        """Count what SNS took, by the ledger, where a power cut ended the queue that listens to it."""
+        alert = self._stack.table.get("ALERT", f"{self.model}#{run.run_id}") if self._stack.cut else None
+        return int(alert is not None and "taken" not in alert)
 
     @cached_property
     def _untold(self) -> list[str]:
