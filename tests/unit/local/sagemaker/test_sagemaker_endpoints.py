@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from driftwheel_local.sagemaker import validation
+from driftwheel_local.sagemaker.endpoint import Endpoint
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:"
 ALARM = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}}
@@ -99,6 +100,22 @@ def test_an_endpoint_is_created_and_answers_over_http(account):
     assert variant["DeployedImages"][0]["SpecifiedImage"].endswith("sagemaker-xgboost:3.2-0")
     assert "PendingDeploymentSummary" not in described
     assert account.predict({"value": 1}, "Scores") == {"sum": 2}
+
+
+def test_an_endpoint_has_its_status_from_the_first_look_on(account, monkeypatch):
+    looks = []
+
+    def looked(*arguments):
+        looks.append(account.sagemaker.list_endpoints()["Endpoints"][0])
+        looks.append(account.sagemaker.describe_endpoint(EndpointName="scores"))
+        return build(*arguments)
+
+    build = Endpoint.build_fleet
+    monkeypatch.setattr(Endpoint, "build_fleet", looked)
+    account.endpoint()
+
+    assert [look["EndpointStatus"] for look in looks] == ["Creating"] * 2
+    assert all(look["LastModifiedTime"] >= look["CreationTime"] for look in looks)
 
 
 def test_status_events_are_spelled_as_eventbridge_spells_them(account):
