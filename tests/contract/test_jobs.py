@@ -119,6 +119,7 @@ def test_spot_machines_that_never_come_stop_the_job(account: Account, lab: Lab) 
     said = [each["Status"] for each in job["SecondaryStatusTransitions"]]
     assert said == ["Starting", "Stopping", "MaxWaitTimeExceeded"]
     assert (job["TrainingJobStatus"], job.get("FailureReason")) == ("Stopped", None)
+    assert lacked_machine(job)
 
 
 def foretell(lab: Lab, *outcomes: str) -> None:

@@ -332,6 +332,7 @@ def test_a_job_of_another_specification_is_somebody_elses(world: World, event: E
         (["CapacityError: no capacity"], 1),
         (["InternalServerError: We encountered an internal error"], 1),
         (["CapacityError: none", "InternalServerError: none"], 2),
+        (["MaxWaitTimeExceeded"], 1),
         (["AlgorithmError: no rows"], 0),
         (["ClientError: data not found"], 0),
     ],
@@ -367,7 +368,10 @@ def test_when_no_instance_type_is_left_the_run_fails_with_the_last_reason(
 
 
 class Machines(Recorder):
-    """SageMaker that knows one job for each reason; an empty reason is a job still at work."""
+    """SageMaker that knows one job for each reason; an empty reason is a job still at work.
+
+    ``MaxWaitTimeExceeded`` is one that it stopped, without a reason.
+    """
 
     def __init__(self, reasons: list[str]) -> None:
         super().__init__()
@@ -382,6 +386,8 @@ class Machines(Recorder):
             error = {"Error": {"Code": "ValidationException", "Message": "Requested resource not found."}}
             raise ClientError(error, "DescribeTrainingJob")
         reason = self.reasons[TrainingJobName]
+        if reason == "MaxWaitTimeExceeded":
+            return {"TrainingJobStatus": "Stopped", "SecondaryStatus": reason}
         return {"TrainingJobStatus": "Failed" if reason else "InProgress", "FailureReason": reason}
 
 

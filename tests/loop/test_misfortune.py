@@ -14,7 +14,7 @@ from .conftest import SPEC, Loop, Parcels
 NO_MACHINE = "CapacityError: Unable to provision requested ML compute capacity."
 BEHAVIOUR = {
     "sagemaker": {
-        "training_outcomes": [NO_MACHINE, "Interrupted", "MaxWaitTimeExceeded"],
+        "training_outcomes": [NO_MACHINE, "Interrupted", *["MaxWaitTimeExceeded"] * 2],
         "endpoint_spellings": ["event", "api"],
         "unseen_seconds": 0.2,
     },
@@ -87,8 +87,9 @@ def test_a_run_goes_on_with_the_next_machine_and_from_its_checkpoint_to_a_champi
     assert len(unlucky.predict(parcels.rows(3), "hello")) == 3
 
 
+@pytest.mark.case("SM-04")
 @pytest.mark.case("SM-05")
-def test_a_run_that_finds_no_spot_machine_fails_with_what_to_do_and_the_champion_stays(
+def test_a_run_that_finds_no_spot_machine_of_any_type_fails_with_what_to_do_and_the_champion_stays(
     unlucky: Loop, parcels: Parcels
 ) -> None:
     before = unlucky.ledger.champions.get("parcels")
@@ -99,6 +100,7 @@ def test_a_run_that_finds_no_spot_machine_fails_with_what_to_do_and_the_champion
     assert run.status == "failed"
     assert "ended Stopped: no spot machine was to be had in time; training.spot: false" in run.outcome
     assert unlucky.ledger.champions.get("parcels") == before
-    (job,) = jobs_of(unlucky, run.run_id)
-    assert job["SecondaryStatus"] == "MaxWaitTimeExceeded"
+    jobs = jobs_of(unlucky, run.run_id)
+    assert [job["ResourceConfig"]["InstanceType"] for job in jobs] == ["ml.m5.large", "ml.m5.xlarge"]
+    assert {job["SecondaryStatus"] for job in jobs} == {"MaxWaitTimeExceeded"}
     assert unlucky.predict(parcels.rows(1), "still-there")

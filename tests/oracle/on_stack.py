@@ -279,7 +279,7 @@ class Scene:
         }
 
     def _machineless(self, jobs: Mapping[str, tuple[str, str]]) -> set[str]:
-        failed = [name for name, (_, status) in jobs.items() if status == "Failed"]
+        failed = [name for name, (_, status) in jobs.items() if status in {"Failed", "Stopped"}]
         describe = self._sagemaker.describe_training_job
         return {name for name in failed if lacked_machine(describe(TrainingJobName=name))}
 

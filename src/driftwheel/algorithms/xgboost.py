@@ -63,8 +63,8 @@ CHECKPOINT_PATH = "/opt/ml/checkpoints"
 class XGBoostTraining(BaseModel):
     """Gradient-boosted trees in AWS's XGBoost container, script mode.
 
-    ``fallback_instances`` are tried in their order when AWS had no machine of the type before (CapacityError)
-    or its machine failed (InternalServerError).
+    ``fallback_instances`` are tried in their order when AWS had no machine of the type before (CapacityError;
+    with ``spot``, one that never came) or its machine failed (InternalServerError).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

@@ -36,20 +36,12 @@ from driftwheel.run import (
 )
 from driftwheel.steps.proof import prove
 from driftwheel.steps.remedy import end_alert
-from driftwheel.steps.training_launch import lacked_machine
+from driftwheel.steps.training_launch import UNSAID, end_reason, lacked_machine
 
 Section = dict[str, Any]
 
 UNSEEN_SECONDS = 300
 """How long what was just asked for may be unknown to Describe (eventual consistency)."""
-
-
-UNSAID = "SageMaker gave no reason; read the job's log"
-STOPPED = {
-    "MaxRuntimeExceeded": "it ran longer than training.max_runtime_seconds",
-    "MaxWaitTimeExceeded": "no spot machine was to be had in time; training.spot: false asks for others",
-}
-"""SecondaryStatus of a training job that SageMaker stopped → why: it gives no FailureReason then."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +200,7 @@ def _training_job(
         # Not found right after its creation is eventual consistency; the state's timeout bounds the wait.
         return None
     if job["TrainingJobStatus"] != "Completed":
-        reason = job.get("FailureReason") or STOPPED.get(job.get("SecondaryStatus", ""), UNSAID)
+        reason = end_reason(job)
         if lacked_machine(job) and parked.detail.get("may_fall_back"):
             raise CapacityExceeded(f"training job {name}: {reason}; the next instance type is tried")
         raise TrainingFailed(f"training job {name} ended {job['TrainingJobStatus']}: {reason}")

@@ -16,6 +16,13 @@ from driftwheel.run import Run
 from driftwheel.steps.waiting import Waiting
 from driftwheel.vpc import Vpc
 
+UNSAID = "SageMaker gave no reason; read the job's log"
+STOPPED = {
+    "MaxRuntimeExceeded": "it ran longer than training.max_runtime_seconds",
+    "MaxWaitTimeExceeded": "no spot machine was to be had in time; training.spot: false asks for others",
+}
+"""SecondaryStatus of a training job that SageMaker stopped → why."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -72,7 +79,7 @@ def job_name(run: Run, stack: str, attempt: int) -> str:
 
 
 def next_attempt(run: Run, stack: str, client: Any) -> int:
-    """Count the instance types whose job AWS could not run; raises TrainingFailed when none is left."""
+    """Count the instance types AWS had no machine of; raises TrainingFailed when none is left."""
     instances = run.spec.training.instances
     if len(instances) == 1:
         return 0
@@ -81,16 +88,25 @@ def next_attempt(run: Run, stack: str, client: Any) -> int:
         job = existing(client, "training_job", {"TrainingJobName": job_name(run, stack, attempt)})
         if job is None or not lacked_machine(job):
             return attempt
-        reason = job["FailureReason"]
+        reason = end_reason(job)
     raise TrainingFailed(f"no instance type is left of {', '.join(instances)}: {reason}")
 
 
 def lacked_machine(job: dict[str, Any]) -> bool:
-    """Tell whether a job failed for want of a working machine, which is neither the data's nor our fault."""
-    reason = str(job.get("FailureReason", ""))
-    return job["TrainingJobStatus"] == "Failed" and reason.startswith(
+    """Tell whether a job ended for want of a working machine, which is neither the data's nor our fault.
+
+    A spot job that was never launched has cost nothing; one that ran and then found no machine again has.
+    """
+    if job.get("SecondaryStatus") == "MaxWaitTimeExceeded":
+        return "TrainingStartTime" not in job
+    return job["TrainingJobStatus"] == "Failed" and end_reason(job).startswith(
         ("CapacityError", "InternalServerError")
     )
+
+
+def end_reason(job: dict[str, Any]) -> str:
+    """Say why a training job ended: SageMaker gives no FailureReason of one that it stopped itself."""
+    return str(job.get("FailureReason") or STOPPED.get(job.get("SecondaryStatus", ""), UNSAID))
 
 
 def training_request(
