@@ -1,5 +1,6 @@
 """The running stack: ``kill -9`` at every hook and step, at each stage of a model; load while it moves."""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from tests.bench.size import FULL
 from tests.loop.conftest import Parcels
 
-from .bench import PATIENCE_SECONDS, Bench, file, spec_for
+from .bench import PATIENCE_SECONDS, VISIBILITY_SECONDS, Bench, file, spec_for
 from .build import KILLED_TOGETHER, OF_APPROVAL, OF_SPARK, PASSED, POINTS, ROOT, STAGED, STEPS
 from .clients import Prober, Span, running
 from .conftest import Record, tell
@@ -20,11 +21,13 @@ from .conftest import Record, tell
 SOURCE = ROOT / "src" / "driftwheel"
 AIMS = KILLED_TOGETHER if FULL else (("after_create_job@training_launch",),)
 CLIENTS = (1, 2, 4, 8, 16) if FULL else (2,)
-QUIET_SECONDS = 2.5 if FULL else 1.0
+QUIET_SECONDS = 2.0 if FULL else 1.0
 """Before each deployment."""
 SWAPS = 10 if FULL else 1
 """Deployments for each number of clients."""
 MOST_TIMES_SLOWER = 3
+RECEIVES = 5
+"""As the template lets a message come, before it is set aside."""
 COMMAND = Path(sys.executable).with_name("driftwheel")
 
 
@@ -89,6 +92,52 @@ def test_a_function_that_is_killed_there_costs_a_retry_and_nothing_else(
     assert bench.champion(model).sequence == 2, runs
     tell(record_property, bench.counted(model))
     record_property("count kill -9 of a function", 2 * len(points))
+
+
+@pytest.mark.case("EV-11")
+def test_poison_among_files_is_set_aside_whole_and_costs_the_files_nothing(bench: Bench) -> None:
+    parcels, model = Parcels(), bench.model()
+    sqs, arrivals = bench.client("sqs"), bench.names["arrival_queue_url"]
+    dead = next(url for url in sqs.list_queues()["QueueUrls"] if "ArrivalDeadLetter" in url)
+    poison = ['{"detail": {"half":', json.dumps({"kind": "manual", "model": 7})]
+
+    for number in range(8):
+        bench.drop(f"data/{model}/{number}.csv", file(parcels, 200))
+        if number in {2, 5}:
+            sqs.send_message(QueueUrl=arrivals, MessageBody=poison[number // 3])
+    rows = bench.ledger.objects.of_model
+    bench.until(
+        lambda: [row.state for row in rows(model)] == ["used"] * 8 and not bench.running(),
+        PATIENCE_SECONDS,
+        "the files are used",
+    )
+    counted = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
+
+    def left(url: str) -> int:
+        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counted)["Attributes"]
+        return sum(map(int, told.values()))
+
+    def set_aside() -> bool:
+        bench.pass_time(VISIBILITY_SECONDS)
+        time.sleep(1)
+        return (left(arrivals), left(dead)) == (0, 2)
+
+    bench.until(set_aside, PATIENCE_SECONDS, "the poison is set aside")
+
+    assert sorted(bench.taken(dead)) == sorted(poison)
+    log = (bench.folder / "logs" / f"{bench.names['stack']}-trigger.log").read_text(encoding="utf-8")
+    told = Counter(line["reason"] for line in said(log, "message comes back"))
+    assert set(told.values()) == {RECEIVES}, told
+    assert [reason.partition(":")[0] for reason in sorted(told)] == [
+        "the message is no JSON",
+        "the message is no Nudge",
+    ]
+
+
+def said(log: str, message: str) -> list[dict[str, str]]:
+    """The lines of a function's log that say just this."""
+    lines = [json.loads(line[line.index("{") :]) for line in log.splitlines() if "{" in line]
+    return [line for line in lines if line.get("message") == message]
 
 
 def twice_promoted(bench: Bench) -> str:

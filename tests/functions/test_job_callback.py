@@ -3,7 +3,9 @@
 import io
 import json
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +26,7 @@ from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Kind, Parked, Tokens
 from driftwheel.spec import load_spec
 from driftwheel.steps.job_callback import Clients, Ledger, wake
+from tests.bench import ledger_table
 from tests.security.boundary import acting_as, judge_fake, xform_back
 
 from .conftest import World
@@ -222,15 +225,25 @@ def test_an_aborted_run_stops_its_spark_job(world: World, wake_up: Wake, sagemak
     assert Tokens(world.table).all() == []
 
 
+def failed(reason: str) -> dict[str, Any]:
+    return {"TrainingJobStatus": "Failed", "SecondaryStatus": "Failed", "FailureReason": reason}
+
+
+NO_SPOT_MACHINE = {"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxWaitTimeExceeded"}
+
+
 @pytest.mark.case("SM-04")
 @pytest.mark.parametrize(
-    ("reason", "may_fall_back", "error"),
+    ("job", "said", "may_fall_back", "error"),
     [
-        ("CapacityError: no m5", True, "CapacityExceeded"),
-        ("InternalServerError: try again", True, "CapacityExceeded"),
-        ("CapacityError: no m5", False, "TrainingFailed"),
-        ("AlgorithmError: no rows", True, "TrainingFailed"),
-        ("ClientError: no such object", True, "TrainingFailed"),
+        (failed("CapacityError: no m5"), "no m5", True, "CapacityExceeded"),
+        (failed("InternalServerError: try again"), "try again", True, "CapacityExceeded"),
+        (NO_SPOT_MACHINE, "no spot machine", True, "CapacityExceeded"),
+        (failed("CapacityError: no m5"), "no m5", False, "TrainingFailed"),
+        (NO_SPOT_MACHINE, "no spot machine", False, "TrainingFailed"),
+        (NO_SPOT_MACHINE | {"TrainingStartTime": NOW}, "no spot machine", True, "TrainingFailed"),
+        (failed("AlgorithmError: no rows"), "no rows", True, "TrainingFailed"),
+        (failed("ClientError: no such object"), "no such object", True, "TrainingFailed"),
     ],
 )
 def test_only_want_of_a_machine_is_tried_again_on_the_next_instance_type(
@@ -238,7 +251,8 @@ def test_only_want_of_a_machine_is_tried_again_on_the_next_instance_type(
     wake_up: Wake,
     sagemaker: Recorder,
     states: Recorder,
-    reason: str,
+    job: dict[str, Any],
+    said: str,
     *,
     may_fall_back: bool,
     error: str,
@@ -246,13 +260,13 @@ def test_only_want_of_a_machine_is_tried_again_on_the_next_instance_type(
     tokens = park(
         world, JOB, "training_job", output_uri="s3://a/o", code_sha256="c", may_fall_back=may_fall_back
     )
-    sagemaker.answers["describe_training_job"] = {"TrainingJobStatus": "Failed", "FailureReason": reason}
+    sagemaker.answers["describe_training_job"] = job
 
     wake_up({"kind": "reconcile"})
 
     (failure,) = states.asked("send_task_failure")
     assert failure["error"] == error
-    assert reason in failure["cause"]
+    assert said in failure["cause"]
     assert tokens.all() == []
 
 
@@ -432,6 +446,50 @@ def test_a_fenced_off_run_cannot_crown_its_model(
 
     assert states.asked("send_task_failure")[0]["error"] == "LeaseLost"
     assert Champions(world.table).get("flights") is None
+
+
+@pytest.mark.case("DE-08")
+def test_of_two_runs_held_at_the_champions_move_one_is_crowned_and_the_other_told(
+    world: World,
+    wake_up: Wake,
+    sagemaker: Recorder,
+    states: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first one's lease ran out after it was looked at: the second has come as far before it goes on."""
+    together, arrived = threading.Barrier(2, timeout=30), threading.Event()
+
+    def hold(point: str) -> None:
+        if point == "before_champion_cas":
+            arrived.set()
+            together.wait()
+
+    monkeypatch.setattr("driftwheel.ledger.champions.reached", hold)
+    ledger_table.write_one_at_a_time(monkeypatch)
+    tokens = park(world, ENDPOINT, "endpoint", **WANTED)
+    sagemaker.answers["describe_endpoint"] = serving("new")
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(wake_up, endpoint_event())
+        assert arrived.wait(30)
+        lease = Leases(world.table).acquire("flights", "r2", now=61, seconds=60)
+        sagemaker.answers["describe_endpoint"] = serving("newer")
+        wanted = WANTED | {"endpoint_config": "newer"}
+        parked_at = "2026-01-02T03:52:00+00:00"
+        tokens.park(
+            Parked(ENDPOINT, "endpoint", "other", "flights", "r2", lease.fence, EXECUTION, parked_at, wanted)
+        )
+        second = pool.submit(wake_up, endpoint_event())
+        told = {"r1": first.result(60), "r2": second.result(60)}
+
+    (row,) = Champions(world.table).history("flights")
+    won, lost = ("r1", "r2") if row.run_id == "r1" else ("r2", "r1")
+    assert told[won] == [f"{ENDPOINT}: done"]
+    assert told[lost] == [f"{ENDPOINT}: ChampionMoved"]
+    (success,), (failure,) = states.asked("send_task_success"), states.asked("send_task_failure")
+    assert {"r1": "token", "r2": "other"}[won] == success["taskToken"]
+    assert ({"r1": "token", "r2": "other"}[lost], failure["error"]) == (failure["taskToken"], "ChampionMoved")
+    assert f"wanted sequence 1, champion is sequence 1 of run {won}" in failure["cause"]
+    assert tokens.all() == []
 
 
 @pytest.mark.case("DE-07")

@@ -7,12 +7,15 @@ import random
 import tarfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from driftwheel.capture import CaptureWriter, CapturingRuntime
 from driftwheel.deployment.endpoint import model_request, update_endpoint_request
@@ -106,6 +109,62 @@ def test_a_wrong_request_over_http_is_a_4xx_that_names_what_is_wrong(loop: Loop,
     assert len(loop.predict(parcels.rows(1) * 10_000, "after")) == 10_000
 
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+STRUCTURES = st.lists(NUMBERS, max_size=2) | st.dictionaries(TEXTS, NUMBERS, max_size=2)
+TIMES = st.datetimes().map(lambda when: when.isoformat(" ", "seconds"))
+USABLE = {
+    "at": st.none() | TIMES | TEXTS,
+    "depot": st.none() | st.sampled_from(["N", " north ", "South"]) | TEXTS,
+    "weight": st.none() | NUMBERS | TEXTS,
+    "rush": st.none() | NUMBERS | TEXTS,
+}
+"""Each field's values by its declaration; a text that is no number or time is missing, as in training."""
+UNUSABLE = {name: STRUCTURES | st.booleans() for name in ("weight", "rush")}
+UNUSABLE |= {name: STRUCTURES | st.booleans() | NUMBERS for name in ("at", "depot")}
+FIELDS = {
+    name: st.tuples(st.just(value=True), USABLE[name]) | st.tuples(st.just(value=False), UNUSABLE[name])
+    for name in USABLE
+}
+RECORDS = st.fixed_dictionaries(
+    {"note": st.tuples(st.just(value=True), STRUCTURES | NUMBERS | TEXTS)}, optional=FIELDS
+)
+"""Field → whether it can be used, and its value; nobody declared a note."""
+
+
+@pytest.mark.case("DE-13")
+def test_any_request_of_the_schema_over_http_is_answered_or_refused_by_row_and_field(loop: Loop) -> None:
+    runtime, served = loop.client("sagemaker-runtime"), loop.endpoint
+    seen = set()
+
+    @given(st.lists(RECORDS, min_size=1, max_size=4))
+    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    def ask(records: list[dict[str, tuple[bool, Any]]]) -> None:
+        sent = [{name: value for name, (_, value) in record.items()} for record in records]
+        wrong = {
+            (row, name)
+            for row, record in enumerate(records)
+            for name, (usable, _) in record.items()
+            if not usable
+        }
+        body = json.dumps({"records": sent})
+        seen.add(bool(wrong))
+        try:
+            answer = runtime.invoke_endpoint(EndpointName=served, ContentType="application/json", Body=body)
+        except ClientError as refusal:
+            answer = refusal.response
+        if wrong:
+            told = json.loads(answer["OriginalMessage"])["error"]
+            assert answer["OriginalStatusCode"] == 400
+            assert (told["row"], told["field"]) in wrong
+        else:
+            assert len(json.load(answer["Body"])["predictions"]) == len(records)
+
+    ask()
+    assert seen == {True, False}
+    assert loop.predict([{**ASKED}], "after")
+
+
 @pytest.mark.case("EV-06")
 def test_the_same_file_again_starts_no_run(loop: Loop, parcels: Parcels) -> None:
     bucket = loop.names["landing_bucket"]
@@ -149,8 +208,16 @@ def test_worse_data_is_trained_and_rejected_and_the_champion_stays(loop: Loop, p
     assert loop.predict(parcels.rows(1), "still-there")
 
 
+def answers_of_the_trigger(loop: Loop) -> set[str]:
+    """What the policy has answered for the model so far."""
+    decisions = loop.ledger.decisions.of_model("parcels", limit=200)
+    return {each.id.partition("-")[0] for each in decisions if each.step == "trigger"}
+
+
+@pytest.mark.case("DR-03")
+@pytest.mark.case("DR-04")
 @pytest.mark.case("EV-12")
-def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
+def test_drift_waits_for_labels_and_then_retrains_once_on_what_was_captured_and_labelled(
     loop: Loop, parcels: Parcels
 ) -> None:
     before = loop.ledger.champions.get("parcels")
@@ -161,11 +228,6 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     batches = {start: traffic[start : start + 100] for start in range(0, TRAFFIC, 100)}
     for start, batch in batches.items():
         labels += [f"req-{start}/{n},{int(row['late'] == 'true')}" for n, row in enumerate(batch)]
-    # Before the traffic, so that no check comes between. Twice, and the first ones corrected: the last word
-    # counts, and each row once.
-    wrong = [f"{row_id},{1 - int(label)}" for row_id, label in (line.split(",") for line in labels[1:101])]
-    loop.drop("labels/parcels/early.csv", "\n".join([labels[0], *wrong]).encode())
-    loop.drop("labels/parcels/late.csv", "\n".join(labels).encode())
     with CaptureWriter(s3, bucket, "parcels", loop.endpoint) as writer:
         caller = CapturingRuntime(loop.client("sagemaker-runtime"), writer)
         for start, batch in batches.items():
@@ -173,7 +235,19 @@ def test_drift_in_live_traffic_retrains_on_what_was_captured_and_labelled(
     assert loop.captured("") == loop.captured("req-") == 40, "the endpoint captures nothing by itself"
 
     loop.until(lambda: check(loop)["severity"] == "major", 60, "the check calls it major drift")
+    waits = "waiting_for_labels"
+    loop.until(lambda: waits in answers_of_the_trigger(loop), 30, "the trigger waits for labels")
+    assert len(loop.runs()) == 3
+
+    # Too few to learn from, and wrong: the last word counts, and each row once.
+    wrong = [f"{row_id},{1 - int(label)}" for row_id, label in (line.split(",") for line in labels[1:101])]
+    loop.drop("labels/parcels/early.csv", "\n".join([labels[0], *wrong]).encode())
+    loop.drop("labels/parcels/late.csv", "\n".join(labels).encode())
+    loop.until(lambda: check(loop) and loop.running(), 60, "a run is at work")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(check, [loop] * 3))
     run = loop.ended(4)
+    assert "run_in_flight" in answers_of_the_trigger(loop)
 
     assert (run.status, run.kind) == ("promoted", "drift"), run.outcome
     states = loop.client("stepfunctions")

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
-from moto.dynamodb.models import DynamoDBBackend
 from tests.bench import ledger_table
 from tests.bench.faults import Faults
 from tests.bench.table import MemoryTable
@@ -39,21 +38,11 @@ SECOND = replace(FIRST, version="v2", etag="e2", sequencer="0056")
 NEW = {"state": "pending", "reason": "", "run_id": "", "deliveries": 1}
 
 
-def _locked(call: Callable[..., Any], lock: threading.RLock) -> Callable[..., Any]:
-    def locked(*arguments: Any, **named: Any) -> Any:
-        with lock:
-            return call(*arguments, **named)
-
-    return locked
-
-
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    one_at_a_time = threading.RLock()  # as one item's writes are in DynamoDB; moto's are not
-    for name in ("put_item", "update_item"):
-        monkeypatch.setattr(DynamoDBBackend, name, _locked(getattr(DynamoDBBackend, name), one_at_a_time))
+    ledger_table.write_one_at_a_time(monkeypatch)
     with mock_aws():
         yield Table(ledger_table.create())
 

@@ -34,7 +34,7 @@ def watched(account):
 
 @pytest.mark.case("DE-05")
 @pytest.mark.parametrize(
-    ("trouble", "rings"), [({"fails": True}, "scores-5xx"), ({"slow": SLOW}, "scores-latency")], ids=str
+    ("trouble", "rings"), [({"fails_after": 0}, "scores-5xx"), ({"slow": SLOW}, "scores-latency")], ids=str
 )
 def test_a_canary_that_answers_badly_is_rolled_back_within_its_baking(account, trouble, rings):
     alarms = watched(account)
@@ -59,6 +59,28 @@ def test_a_canary_that_answers_badly_is_rolled_back_within_its_baking(account, t
     assert 1 <= harmed <= 0.1 * asked + 1
     changes = [detail for detail in account.details("CloudWatch Alarm") if detail["alarmName"] == rings]
     assert "ALARM" in [change["state"]["value"] for change in changes]
+
+
+@pytest.mark.case("DE-06")
+def test_a_canary_that_fails_only_in_the_third_minute_of_its_baking_is_rolled_back(account):
+    alarms = watched(account)
+    account.endpoint(offset=1, VariantName=VARIANT)
+    account.model("two", 2, trouble={"fails_after": 180 * TIME_SCALE})
+    account.config("two", "two", VariantName=VARIANT)
+
+    with Prober(account) as prober:
+        rolled_back = {"AutoRollbackConfiguration": {"Alarms": alarms}}
+        update(account, "two", {**canary(10, wait=BAKE_SECONDS), **rolled_back})
+        account.until(lambda: list(prober.answers), lambda answers: answers.count(2) > 5)
+        healthy = len(prober.failures)
+        described = account.settled()
+        answers = len(prober.answers)
+        account.until(lambda: len(prober.answers), lambda now: now > answers + 20)
+
+    assert healthy == 0
+    assert prober.failures
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "one")
+    assert set(prober.answers[answers:]) == {1}
 
 
 def test_a_canary_that_answers_well_is_not(account):
