@@ -24,8 +24,8 @@ State = Literal["ok", "wrong", "unknown"]
 Client = Callable[[str], Any]
 
 STACK_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*")
-LONGEST_STACK = 48
-"""Lambda takes 64 characters, and the longest function is called ``<stack>-training-launch``."""
+LONGEST_STACK = 43
+"""Lambda takes 64 characters, and the longest function is called ``<stack>-preprocessing-launch``."""
 
 LAMBDA_CONCURRENCY = 10
 """What the functions need beside each other; new accounts may have no more than this."""

@@ -101,14 +101,14 @@ def read_prices(path: Path | None) -> Prices:
 def ceiling(spec: ModelSpec, prices: Prices, stored_bytes: int, dropped_bytes: int = 0) -> Ceiling:
     """Add up what one run of a model may cost.
 
-    Every function is counted once at its timeout, the training job at ``max_runtime_seconds`` on the dearest
-    of its instance types (a spot job at the full price), the second fleet of a swap for as long as SageMaker
-    may take. ``stored_bytes`` is what the run keeps in S3; ``dropped_bytes``, the size of the data set,
-    decides whether Spark prepares it. Not counted: what a retried function repeats,
-    requests to S3, DynamoDB, SQS and EventBridge, logs: cents (docs/cost.md).
+    The functions that do a run's work are counted once at their timeouts, the training job at
+    ``max_runtime_seconds`` (a spot job at the full price) and again on each of ``fallback_instances``: a
+    machine may fail in its last minute. The second fleet of a swap is counted for as long as SageMaker may
+    take. ``stored_bytes`` is what the run keeps in S3; ``dropped_bytes``, the size of the data set, decides
+    whether Spark prepares it. Not counted: what a retried function repeats, the functions that start, ask
+    and wake, requests to S3, DynamoDB, SQS and EventBridge, logs: cents (docs/cost.md).
     """
     training, mode = spec.training, spec.deployment
-    dearest = max(training.instances, key=prices.of_instance)
     hours = training.instance_count * training.max_runtime_seconds / 3600
     swap = mode.instance_count * mode.limit_seconds / 3600
     spark = spec.preprocessing.engine_for(dropped_bytes) == "spark"
@@ -118,10 +118,13 @@ def ceiling(spec: ModelSpec, prices: Prices, stored_bytes: int, dropped_bytes: i
     run = [
         Cost("Lambda functions", f"{gb_seconds:,.0f} GB-s", gb_seconds * prices.lambda_gb_second),
         Cost("Step Functions", f"{transitions} transitions", transitions * prices.state_transition),
-        Cost(
-            "training job",
-            f"{training.instance_count} x {dearest}, {training.max_runtime_seconds:,} s",
-            hours * prices.of_instance(dearest),
+        *(
+            Cost(
+                "training job again, if its machine fails" if attempt else "training job",
+                f"{training.instance_count} x {instance}, {training.max_runtime_seconds:,} s",
+                hours * prices.of_instance(instance),
+            )
+            for attempt, instance in enumerate(training.instances)
         ),
         Cost(
             "second fleet while traffic moves",

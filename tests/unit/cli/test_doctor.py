@@ -11,6 +11,7 @@ from driftwheel.spec import load_spec
 from driftwheel_cli import doctor_command
 from driftwheel_cli.capturing import of_callers
 from driftwheel_cli.checkup import (
+    LONGEST_STACK,
     RULES,
     SCHEDULES,
     Finding,
@@ -249,7 +250,21 @@ def test_a_model_that_may_grow_to_spark_needs_its_machine_and_one_that_stays_sma
     assert not [name for name in found if "Spark" in name or "processing" in name]
 
 
-@pytest.mark.parametrize("stack", ["x" * 49, "under_score", "9lives"])
+def test_the_longest_stack_name_fits_every_name_that_lambda_events_and_scheduler_bound() -> None:
+    resources = read_template(ROOT / "template.yaml")["Resources"].values()
+    bounded = ("AWS::Serverless::Function", "AWS::Events::Rule", "AWS::Scheduler::Schedule")
+    properties = [each["Properties"] for each in resources if each["Type"] in bounded]
+    names = [each.get("FunctionName") or each["Name"] for each in properties]
+
+    longest = max(len(name["Fn::Sub"].replace("${AWS::StackName}", "")) for name in names)
+    assert LONGEST_STACK + longest == 64
+
+
+def test_the_longest_stack_name_is_well(account: Account) -> None:
+    assert account.checked(stack="x" * LONGEST_STACK)["stack name"].state == "ok"
+
+
+@pytest.mark.parametrize("stack", ["x" * (LONGEST_STACK + 1), "under_score", "9lives"])
 def test_a_stack_name_that_functions_cannot_carry_is_wrong(account: Account, stack: str) -> None:
     assert account.checked(stack=stack)["stack name"].state == "wrong"
 

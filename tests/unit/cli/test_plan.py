@@ -161,7 +161,7 @@ def test_the_functions_counted_are_those_of_the_template() -> None:
     assert declared["preprocessing_launch"] == SPARK_FUNCTION
 
 
-def test_the_dearest_of_the_instance_types_is_counted() -> None:
+def test_every_instance_type_that_may_be_tried_is_counted() -> None:
     plain, prices = load_spec(SPEC), read_prices(None)
     dear = max(prices.instance_hour, key=prices.of_instance)
     falling_back = plain.model_copy(
@@ -171,9 +171,9 @@ def test_the_dearest_of_the_instance_types_is_counted() -> None:
     extra = ceiling(falling_back, prices, 0).of_run - ceiling(plain, prices, 0).of_run
 
     hours = plain.training.max_runtime_seconds / 3600
-    assert extra == pytest.approx(
-        hours * (prices.of_instance(dear) - prices.of_instance(plain.training.instance))
-    )
+    assert extra == pytest.approx(hours * prices.of_instance(dear))
+    trained = [cost.quantity for cost in ceiling(falling_back, prices, 0).run if "training" in cost.what]
+    assert [each.split()[2].strip(",") for each in trained] == [plain.training.instance, dear]
 
 
 def test_a_spot_job_is_counted_at_the_full_price() -> None:
