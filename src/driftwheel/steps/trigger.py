@@ -40,6 +40,9 @@ NOBODY = "nobody"
 STARTING_SECONDS = 300
 """The lease while a run is being started: a crash here blocks the model no longer than this."""
 
+WITHOUT_CAPACITY = 3 * 195_000
+"""Seconds three states may be told that there is no capacity before they give up (their Retry)."""
+
 MOST_REPEATS = 2
 """Runs on the same objects after one that was aborted."""
 
@@ -198,7 +201,7 @@ def start(
     )
     ledger.runs.start(row)
     executions.start(wheel.stepfunctions, wheel.state_machine_arn, name, payload(run))
-    whole = sum(limits.model_dump().values()) + 7_200
+    whole = longest_seconds(spec, limits)
     ledger.leases.acquire(spec.model, run_id, now=int(situation.now), seconds=whole)
     return replace(answer, run_id=run_id)
 
@@ -360,6 +363,13 @@ def _limits(spec: ModelSpec, wheel: Wheel) -> Limits:
         approval_seconds=wheel.approval_hours * 3_600,
         deployment_seconds=spec.deployment.limit_seconds + 900,
     )
+
+
+def longest_seconds(spec: ModelSpec, limits: Limits) -> int:
+    """Bound how long a run may take: every wait to its end, a training of each instance type, no capacity."""
+    waits: int = sum(limits.model_dump().values())
+    again = (len(spec.training.instances) - 1) * limits.training_seconds
+    return waits + again + WITHOUT_CAPACITY + 7_200
 
 
 def _champion(row: ChampionRow | None) -> Champion | None:
