@@ -63,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--asked",
         metavar="FILE",
-        help="Write what each role asked for in this session to FILE, as JSON.",
+        help="Write what each role asked for in this session to FILE, as JSON (--asked=FILE).",
     )
 
 

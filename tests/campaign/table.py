@@ -63,9 +63,9 @@ class Collector:
         elif report.when == "call" or report.skipped:
             self._outcomes[report.nodeid] = report.outcome
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Write the page; a session that was cut short writes nothing."""
-        if self._outcomes and not session.shouldstop:
+        if self._outcomes and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
             text = self._page.read_text(encoding="utf-8")
             before, _, rest = text.partition(BEGIN)
             _, _, after = rest.partition(END)

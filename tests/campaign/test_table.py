@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.faults.cases import PARTLY
 
 from .table import BEGIN, END
@@ -35,10 +37,10 @@ def test_bad(record_property):
 """
 
 
-def written(tmp_path: Path, *more: str) -> str:
+def written(tmp_path: Path, *more: str, ends: int = pytest.ExitCode.TESTS_FAILED, cases: str = CASES) -> str:
     page = tmp_path / "page.md"
     page.write_text(f"before\n\n{BEGIN}\nof an earlier run\n{END}\n\nafter\n", encoding="utf-8")
-    (tmp_path / "test_cases.py").write_text(CASES, encoding="utf-8")
+    (tmp_path / "test_cases.py").write_text(cases, encoding="utf-8")
     options = ["-p", "tests.campaign.table", "--campaign-table", str(page), "-p", "no:cacheprovider"]
     markers = ["-c", "/dev/null", "--rootdir", str(tmp_path), "-W", "ignore", *more]
     ended = subprocess.run(
@@ -49,8 +51,17 @@ def written(tmp_path: Path, *more: str) -> str:
         timeout=120,
         check=False,
     )
-    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert ended.returncode == ends, ended.stdout + ended.stderr
     return page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "by a worker"])
+def test_a_session_that_is_cut_short_writes_nothing(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    cut = CASES + "\n\ndef test_last():\n    pytest.exit('by hand', returncode=2)\n"
+
+    page = written(tmp_path, *workers, ends=pytest.ExitCode.INTERRUPTED, cases=cut)
+
+    assert page == f"before\n\n{BEGIN}\nof an earlier run\n{END}\n\nafter\n"
 
 
 def test_every_case_has_its_row_and_a_failure_is_said(tmp_path: Path) -> None:

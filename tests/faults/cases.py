@@ -143,8 +143,11 @@ MISSING: dict[str, str] = {}
 
 PARTLY = {
     "DE-01": "predictions made for the case; two models really trained, a first one and a worse one",
-    "DE-13": "a text that is no number is a missing value, as in training, and is answered where the recipe "
-    "says what missing becomes",
+    "DE-06": "a small server of the test's behind the local SageMaker and the product's alarms: no run",
+    "DE-08": "two runs held at the first champion's move, SageMaker stood in for",
+    "DE-13": "an absent field, and a text that is no number, are missing values, as in training: they are "
+    "answered where the recipe says what missing becomes",
+    "EV-11": "what was dead and is mended is sent back in memory; on the running queues poison stays poison",
     "LD-01": "in memory, on one thread; a tenth of it on the running stack, the whole by its own command",
     "LD-02": "whole in memory, on one thread, with stand-ins; a tenth of it on the running stack, one seed, "
     "twenty by their own command",

@@ -159,3 +159,4 @@ def test_a_run_that_ended_and_whose_last_step_failed_is_not_told_of_as_failed(
     assert run.status == first
     assert [said for said in world.said if " failed. " in said] == []
     assert len(world.said) == (first == "rejected")
+    assert_world(world)

@@ -1,6 +1,7 @@
 """What the invariants judge: one model's records, and what SageMaker and Step Functions really hold."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,14 @@ from driftwheel.ledger.objects import ObjectRow
 from driftwheel.ledger.runs import RunRow
 from driftwheel.ledger.tokens import Parked
 from driftwheel_cli.following import BAD_ENDS
+
+
+def found_no_machine(job: Mapping[str, Any]) -> bool:
+    """Whether AWS had no working machine for a training job: one in its place is no second training."""
+    if job["TrainingJobStatus"] == "Stopped":
+        return job.get("SecondaryStatus") == "MaxWaitTimeExceeded" and "TrainingStartTime" not in job
+    lacking = str(job.get("FailureReason")).startswith(("CapacityError", "InternalServerError"))
+    return job["TrainingJobStatus"] == "Failed" and lacking
 
 
 @dataclass

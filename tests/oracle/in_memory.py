@@ -14,7 +14,7 @@ from driftwheel.ledger.tokens import Tokens
 from tests.bench.sagemaker import StrictSageMaker
 from tests.bench.world import ARTIFACTS, CANARY, LANDING, SWEPT_AFTER_DAYS, TOLD, World
 
-from .evidence import Evidence
+from .evidence import Evidence, found_no_machine
 from .invariants import assert_invariants
 
 
@@ -56,12 +56,7 @@ def evidence_of(world: World, model: str) -> Evidence:
                 for name, job in sagemaker.jobs.items()
                 if name.startswith(prefix)
             },
-            machineless={
-                name
-                for name, job in sagemaker.jobs.items()
-                if job["TrainingJobStatus"] == "Failed"
-                and job["FailureReason"].startswith(("CapacityError", "InternalServerError"))
-            },
+            machineless={name for name, job in sagemaker.jobs.items() if found_no_machine(job)},
             frozen=dict(frozen(world, model)),
             digests=world.digests,
             prepared=world.prepared,

@@ -19,10 +19,9 @@ from driftwheel.ledger.runs import RunRow
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
 from driftwheel.spec import ModelSpec
-from driftwheel.steps.training_launch import lacked_machine
 from driftwheel.steps.trigger import Ledger
 
-from .evidence import Evidence
+from .evidence import Evidence, found_no_machine
 from .invariants import assert_invariants
 from .processes import strays
 
@@ -281,7 +280,7 @@ class Scene:
     def _machineless(self, jobs: Mapping[str, tuple[str, str]]) -> set[str]:
         failed = [name for name, (_, status) in jobs.items() if status in {"Failed", "Stopped"}]
         describe = self._sagemaker.describe_training_job
-        return {name for name in failed if lacked_machine(describe(TrainingJobName=name))}
+        return {name for name in failed if found_no_machine(describe(TrainingJobName=name))}
 
     def _named(self, operation: str, field: str, name: str, *, exact: bool = False) -> dict[str, float]:
         """Since when each resource of the model is there, or as it is."""
