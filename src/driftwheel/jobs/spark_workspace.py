@@ -18,6 +18,9 @@ SETTINGS = {
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",  # the stages write names in double quotes
     "spark.sql.parser.escapedStringLiterals": "false",
     "spark.sql.session.timeZone": "UTC",
+    # Dates before 1582 and times before 1900 are what the file says, as for DuckDB: by default the job stops.
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
     # For a page nobody opens Spark describes every query, and all its kept tables were made from: briefly.
     "spark.sql.ui.explainMode": "simple",
     "spark.sql.debug.maxToStringFields": "1",

@@ -4,14 +4,18 @@ import json
 import math
 import shutil
 import sys
+from datetime import UTC, date, datetime
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.recipe import test_encodings, test_expressions, test_generated, test_literals, test_notation
 from tests.unit.recipe.generated import ROWS, numbered, recipes
 
+from driftwheel.jobs.spark_workspace import prepare_session
 from driftwheel.recipe import duck, spark, sql
 from driftwheel.recipe.expression import parse_expression
 from driftwheel.recipe.fit import DuckRows, fit, fit_folds
@@ -229,3 +233,20 @@ def test_fitted_values_and_encodings_are_those_of_duckdb(session):
         served.features(dict(zip(names, row, strict=True))) for row in rows
     ]
     assert session.sql(f"SELECT {spark.target_sql(recipe)} FROM clean ORDER BY n").collect()[0][0] == 1.0
+
+
+def test_old_dates_and_times_of_a_parquet_file_are_what_it_says(session, tmp_path):
+    """Older than Spark's own calendar and time zones are: unless it is told, the job stops."""
+    days = [date(1, 1, 1), date(1500, 2, 3)]
+    times = [datetime(1, 1, 1, tzinfo=UTC), datetime(1890, 5, 6, 7, tzinfo=UTC)]
+    path = tmp_path / "old.parquet"
+    pq.write_table(pa.table({"day": days, "at": pa.array(times, pa.timestamp("us", "UTC"))}), path)
+    fresh = session.newSession()
+    prepare_session(fresh, 1)
+
+    rows = fresh.read.parquet(path.as_uri()).selectExpr("CAST(day AS STRING)", "CAST(at AS STRING)").collect()
+
+    assert [tuple(row) for row in rows] == [
+        ("0001-01-01", "0001-01-01 00:00:00"),
+        ("1500-02-03", "1890-05-06 07:00:00"),
+    ]
