@@ -90,7 +90,7 @@ def wake(
     """
     if event.get("kind") == "reconcile":
         lines = [settle(parked, clients, ledger, objects, now) for parked in ledger.tokens.all()]
-        return lines + unseen(clients, ledger, now) + unwritten(ledger)
+        return lines + unseen(clients, ledger, now) + unreleased(clients, ledger) + unwritten(ledger)
     if event.get("detail-type") == "Step Functions Execution Status Change":
         return release(event["detail"], clients, ledger, now)
     found = [parked for arn in event.get("resources", []) if (parked := ledger.tokens.get(arn))]
@@ -144,8 +144,7 @@ def release(detail: dict[str, Any], clients: Clients, ledger: Ledger, now: datet
         if lease is not None and lease.run_id == run_id:
             ledger.leases.release(model, run_id, lease.fence)
         if lines:
-            woken = {"kind": "run_finished", "model": model}
-            clients.sqs.send_message(QueueUrl=clients.arrival_queue_url, MessageBody=json.dumps(woken))
+            _wake_trigger(model, clients)
     return lines
 
 
@@ -168,6 +167,26 @@ def unseen(clients: Clients, ledger: Ledger, now: datetime) -> list[str]:
                 detail = {"executionArn": run.execution_arn, "name": name, "status": status}
                 lines += release(detail, clients, ledger, now)
     return lines
+
+
+def unreleased(clients: Clients, ledger: Ledger) -> list[str]:
+    """Free leases of runs that have ended, and whose execution is over: whoever had to died before it did."""
+    lines = []
+    for spec in ledger.models.all():
+        lease = ledger.leases.get(spec.model)
+        run = ledger.runs.get(spec.model, lease.run_id) if lease else None
+        if lease is None or run is None or not run.ended_at:
+            continue
+        if executions.status(clients.stepfunctions, run.execution_arn) != "RUNNING":
+            ledger.leases.release(spec.model, lease.run_id, lease.fence)
+            _wake_trigger(spec.model, clients)
+            lines.append(f"run {run.run_id} of {spec.model}: its lease is free")
+    return lines
+
+
+def _wake_trigger(model: str, clients: Clients) -> None:
+    woken = {"kind": "run_finished", "model": model}
+    clients.sqs.send_message(QueueUrl=clients.arrival_queue_url, MessageBody=json.dumps(woken))
 
 
 def _close(model: str, run_id: str, status: Status, sentence: str, ledger: Ledger, now: datetime) -> bool:
