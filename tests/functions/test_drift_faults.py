@@ -1,14 +1,21 @@
 """DriftCheck on broken data: told to a person, told to the policy, answered by no training."""
 
 import json
+from dataclasses import asdict
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from driftwheel.ledger.findings import Findings
+from driftwheel.ledger.champions import Champions
+from driftwheel.ledger.findings import Finding, Findings
+from driftwheel.steps import drift_check as steps
+from driftwheel.steps.trigger import Ledger as TriggerLedger
+from driftwheel.steps.trigger import freeze, hour_in
 
 from .conftest import Context, World
-from .test_drift_check import capture, live, rides
+from .test_drift_check import NOW, SPEC, capture, label, live, rides
 
 __all__ = ["live"]
 
@@ -33,3 +40,95 @@ def test_a_dead_sensor_is_alerted_and_blocks_retraining(
     finding = Findings(live.table).get("rides")
     assert finding is not None
     assert (finding.severity, finding.fault) == ("none", headline["sentence"])
+
+
+def look(live: World) -> Any:
+    """Check now, as the handler does; give the report."""
+    objects = live.load("drift_check").objects
+    ledger = steps.Ledger.of(live.table)
+    (checked,) = steps.survey({"model": "rides"}, ledger, objects, live.artifacts, NOW).checked
+    return checked.report
+
+
+def finding_of(live: World) -> Finding:
+    found = Findings(live.table).get("rides")
+    assert found is not None
+    return found
+
+
+def long_ago(live: World) -> None:
+    """Let the champion have been promoted thirty hours ago."""
+    champion = Champions(live.table).get("rides")
+    assert champion is not None
+    promoted = {"promoted_at": (NOW - timedelta(hours=30)).isoformat()}
+    live.table.put(asdict(champion) | promoted | {"pk": "CHAMPION", "sk": "rides"})
+
+
+def dead(rows: int) -> list[dict[str, Any]]:
+    return [ride | {"temp": 41.0} for ride in rides(rows, shift=0, seed=4)]
+
+
+def test_a_broken_hour_is_seen_after_a_healthy_day(live: World) -> None:
+    long_ago(live)
+    for hours in range(2, 26):
+        capture(live, rides(1_000, shift=0, seed=hours), at=NOW - timedelta(hours=hours))
+    capture(live, dead(1_000), at=NOW - timedelta(minutes=10))
+
+    report = look(live)
+
+    assert (report.severity, report.rows) == ("fault", 1_000)
+    assert [(finding.feature, finding.code) for finding in report.findings] == [("temp", "constant")]
+
+
+def test_little_traffic_is_judged_by_as_many_hours_as_it_takes(live: World) -> None:
+    long_ago(live)
+    for hours in range(20):
+        capture(live, rides(60, shift=0, seed=hours), at=NOW - timedelta(hours=hours, minutes=10))
+
+    assert look(live).rows in {240, 300}  # of four whole hours, and of the one that runs
+
+
+def test_a_broken_hour_is_never_learned_from_even_once_it_was_mended(live: World) -> None:
+    long_ago(live)
+    broken, mended = NOW - timedelta(hours=5), NOW - timedelta(minutes=10)
+    label(live, ["nobody/0"])  # without any labels no captured file is listed
+    capture(live, dead(1_000), at=broken)
+    assert look(live).severity == "fault"
+    capture(live, rides(1_000, shift=0, seed=5), at=mended)
+    assert look(live).severity == "none"
+
+    wheel: Any = SimpleNamespace(artifact_bucket=live.artifacts, objects=live.load("drift_check").objects)
+    frozen = freeze(SPEC, TriggerLedger.of(live.table), wheel, rollover=False)
+
+    assert [hour_in(each["key"]) for each in frozen["captures"]] == [f"{mended:%Y/%m/%d/%H}"]
+    assert frozen["broken_hours"] == [f"{broken:%Y/%m/%d/%H}"]
+    assert (finding_of(live).fault, finding_of(live).broken_hours) == ("", frozen["broken_hours"])
+
+
+def test_too_few_rows_do_not_take_a_fault_back(live: World) -> None:
+    capture(live, dead(1_000))
+    said = look(live).sentence
+    (entry,) = live.client("s3").list_objects_v2(Bucket=live.artifacts, Prefix="capture/")["Contents"]
+    live.client("s3").delete_object(Bucket=live.artifacts, Key=entry["Key"])
+    capture(live, rides(50, shift=0, seed=6))
+
+    assert look(live).severity == "insufficient_data"
+    assert finding_of(live).fault == said
+
+
+@pytest.mark.parametrize("rows", [1_000, 100])
+def test_traffic_that_cannot_be_read_is_a_fault_with_its_reason_however_little_is_left(
+    live: World, rows: int
+) -> None:
+    capture(live, rides(rows, shift=0, seed=7))
+    (entry,) = live.client("s3").list_objects_v2(Bucket=live.artifacts, Prefix="capture/")["Contents"]
+    body = live.client("s3").get_object(Bucket=live.artifacts, Key=entry["Key"])["Body"].read()
+    live.put(live.artifacts, entry["Key"], body + b"\n" + b"\n".join([b'{"another": "schema"}'] * 20))
+
+    report = look(live)
+
+    assert (report.severity, report.blocks_retraining) == ("fault", True)
+    (finding,) = report.findings
+    assert (finding.feature, finding.code) == ("(requests)", "schema_break")
+    assert "not a data-capture record" in finding.sentence
+    assert finding_of(live).broken_hours

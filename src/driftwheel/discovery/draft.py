@@ -47,7 +47,9 @@ def draft(found: Survey, model: str) -> str:
             "Better add an id to the export"
         )
     if repeats := found.rows - found.keyed:
-        lines += _comment(f"{repeats:,} rows repeat a key: of each key the latest row counts")
+        lines += _comment(
+            f"{repeats:,} rows repeat a key: of each key the last row counts, by file name and line"
+        )
     for name in found.read.unusable:
         lines += _comment(
             f"column {name!r} is left out: rename it to letters, digits and _ (not starting with __)"

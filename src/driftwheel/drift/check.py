@@ -8,7 +8,7 @@ from driftwheel.drift.battery import battery
 from driftwheel.drift.column import column_from_json
 from driftwheel.drift.correlation import Correlation, changes
 from driftwheel.drift.estimate import estimate
-from driftwheel.drift.faults import find_fault
+from driftwheel.drift.faults import find_fault, unusable_traffic
 from driftwheel.drift.feature import CORRELATIONS, LABEL, PREDICTION, drift_finding, report_feature
 from driftwheel.drift.finding import (
     DriftReport,
@@ -59,8 +59,11 @@ def check(
     what the baseline's weights are shares of; ``before`` is the baseline's summary where it was read already.
     """
     before = before or summary_from_json(baseline)
+    unusable = unusable_traffic(window.about, limits.minimum_rows)
     if window.summary.rows < limits.minimum_rows:
         little = _too_little(window, before.rows, limits)
+        if unusable:
+            little = _verdict(window, before.rows, limits, 0, [unusable], [], whole)
         return replace(
             little, quality=_quality(baseline, window), estimate=_estimate(baseline, window, limits)
         )
@@ -103,6 +106,7 @@ def check(
         for name, pair in together.items()
     ]
     findings = [
+        *([unusable] if unusable else []),
         *faults.values(),
         *(drift_finding(feature) for feature in features if feature.status == "drifted"),
     ]

@@ -1,6 +1,7 @@
 """Broken data told apart from a changed world: a fault is mended at its source, never trained on."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from driftwheel.drift.column import CategorySummary, NumberSummary
 from driftwheel.drift.finding import Finding, Moved
@@ -22,6 +23,12 @@ RESPELT = 0.01
 
 RENAMED = 0.2
 """Share of rows whose known category vanished while as many came under a new name."""
+
+TRAFFIC = "(requests)"
+"""What the findings call the traffic itself, in the place of a column."""
+
+UNREADABLE = 0.05
+"""One captured request, or one of its rows, in twenty that cannot be read or used at all."""
 
 Detector = Callable[[str, Pair, float, str | None], Finding | None]
 
@@ -50,6 +57,39 @@ def find_fault(name: str, pair: Pair, weight: float, unit: str | None = None) ->
         if finding := detect(name, pair, weight, unit):
             return finding
     return None
+
+
+def unusable_traffic(about: Mapping[str, Any], minimum_rows: int) -> Finding | None:
+    """Find out from a window's ``about`` (``live.read_window``) whether too much of it could not be used.
+
+    Shares are 0 to 1: of captured requests that cannot be read, of their rows that lack a required value.
+    Fewer than a twentieth of ``minimum_rows`` say nothing.
+
+    >>> about = {"requests": 400, "malformed": {"captures": {"data is not JSON": 100}}}
+    >>> unusable_traffic(about, 500).sentence
+    '25.0% of 400 captured requests cannot be read (data is not JSON): another schema or content type?'
+    >>> unusable_traffic({"rows": 1_000, "refused_rows": 10}, 500)
+    """
+    malformed = dict(about.get("malformed", {}).get("captures", {}))
+    unread, requests = sum(malformed.values()), about.get("requests", 0)
+    refused, rows = about.get("refused_rows", 0), about.get("rows", 0) + about.get("refused_rows", 0)
+    least = max(1, UNREADABLE * minimum_rows)
+    share, lacking = unread / max(1, requests), refused / max(1, rows)
+    numbers = {"requests": requests, "unread": malformed, "rows": rows, "refused": refused}
+    if unread >= least and share >= max(UNREADABLE, lacking):
+        commonest = max(malformed, key=lambda reason: malformed[reason])
+        sentence = (
+            f"{share:.1%} of {requests:,} captured requests cannot be read ({commonest}): another schema or "
+            "content type?"
+        )
+    elif refused >= least and lacking >= UNREADABLE:
+        sentence = (
+            f"{lacking:.1%} of {rows:,} captured rows lack a value that the recipe requires: look for a "
+            "renamed or dropped field upstream."
+        )
+    else:
+        return None
+    return _fault(TRAFFIC, "schema_break", 1.0, sentence, numbers)
 
 
 def missing_column(name: str, pair: Pair, weight: float, _unit: str | None) -> Finding | None:

@@ -14,8 +14,9 @@ from driftwheel.drift.significance import two_proportions
 class Missingness(DriftTest):
     """Difference of the shares of missing values, window minus baseline, without its sign.
 
-    0 to 1. Two-proportion z-test, Fisher's exact test where fewer than ten are expected (see
-    ``significance.two_proportions``); Agresti 2013, Categorical Data Analysis, 3.
+    0 to 1; at 0.1 one row in ten lost its value, or got one. Two-proportion z-test, Fisher's exact test where
+    fewer than ten are expected (see ``significance.two_proportions``); Agresti 2013, Categorical Data
+    Analysis, 3.
 
     >>> from driftwheel.drift.summaries import summarise_column
     >>> before = summarise_column([1.0] * 900 + [None] * 100, "number")

@@ -21,6 +21,7 @@ MOST_CATEGORIES = 100
 CHECKS = {
     "wrong_type": "data_type_check",
     "missing_column": "missing_column_check",
+    "schema_break": "missing_column_check",
     "null_burst": "completeness_check",
     "missingness": "completeness_check",
     "unseen_categories": "categorical_values_check",

@@ -98,15 +98,18 @@ def check_against(
     The training data does not move with the world: a drift of 1 % a window, too small to be seen from one
     window to the next, is seen there. Beside the last accepted window the worse verdict counts. Beside a
     season, major drift from training counts as minor: it is told, but winter alone retrains nothing. A fault
-    is a fault against either. With no reference, or one of too few rows, training alone decides, and the
-    report says so.
+    is a fault against either. Each of two comparisons gets half of ``significance``, so that both together
+    keep to it (Bonferroni). With no reference, or one of too few rows, training alone decides, and the report
+    says so.
     """
-    fixed = check(baseline, window, spec.limits, units)
+    rows = reference.summary.rows if reference else 0
+    both = spec.reference != "training" and rows >= spec.minimum_rows
+    limits = replace(spec.limits, significance=spec.significance / (2 if both else 1))
+    fixed = check(baseline, window, limits, units)
     if spec.reference == "training":
         return replace(fixed, reference={"declared": "training", "used": "training"})
-    rows = reference.summary.rows if reference else 0
     about: dict[str, Any] = {"declared": spec.reference, "rows": rows}
-    if reference is None or rows < spec.minimum_rows:
+    if reference is None or not both:
         why = f"No {_title(spec)} of {spec.minimum_rows:,} rows yet ({rows:,}): compared with training alone."
         return replace(
             fixed, sentence=f"{fixed.sentence} {why}", reference=about | {"used": "training", "why": why}
@@ -116,7 +119,7 @@ def check_against(
     said = window.prediction if reference.prediction else None
     if reference.prediction:
         nearer["prediction"] = reference.prediction.to_json()
-    declared = check(nearer, replace(window, prediction=said), spec.limits, units)
+    declared = check(nearer, replace(window, prediction=said), limits, units)
     about["against_training"] = {
         "severity": fixed.severity,
         "sentence": fixed.sentence,

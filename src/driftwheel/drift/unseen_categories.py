@@ -15,10 +15,11 @@ from driftwheel.drift.significance import poisson_at_least
 class UnseenCategories(DriftTest):
     """Share of the window's rows whose category the baseline never saw: 0 to 1.
 
-    A long-tailed column always meets new values. Good and Turing: the chance that the next row is one is
-    about N1/m, N1 the values seen exactly once in m rows (Good 1953, Biometrika 40), with variance about
-    (N1 + 2 N2)/m² (Robbins 1968). The window is judged against the upper end of that, three standard
-    deviations above: P(X >= unseen rows), X Poisson of mean n · bound.
+    At 0.05 the model answers one row in twenty without knowing its category. A long-tailed column always
+    meets new values. Good and Turing: the chance that the next row is one is about N1/m, N1 the values seen
+    exactly once in m rows (Good 1953, Biometrika 40), with variance about (N1 + 2 N2)/m² (Robbins 1968). The
+    window is judged against the upper end of that, three standard deviations above: P(X >= unseen rows), X
+    Poisson of mean n · bound.
 
     >>> from driftwheel.drift.summaries import summarise_column
     >>> before = summarise_column(["a"] * 500 + ["b"] * 500, "category")

@@ -14,10 +14,11 @@ from driftwheel.drift.score import DriftTest, Score
 class VanishedCategories(DriftTest):
     """Share that the commonest vanished value had in the baseline: 0 to 1.
 
-    A small window never shows every rare value. In one population, all k rows of a value fall among the m of
-    the baseline and none among the n of the window with probability ∏ (m - i) / (m + n - i), i < k (the
-    hypergeometric zero, Fisher 1935); times the number of values that could have vanished (Bonferroni). A
-    window whose rarest values were only counted together is not judged: the value may be among them.
+    At 0.05 a value that one row in twenty had no longer comes. A small window never shows every rare value.
+    In one population, all k rows of a value fall among the m of the baseline and none among the n of the
+    window with probability ∏ (m - i) / (m + n - i), i < k (the hypergeometric zero, Fisher 1935); times the
+    number of values that could have vanished (Bonferroni). A window whose rarest values were only counted
+    together is not judged: the value may be among them.
 
     >>> from driftwheel.drift.summaries import summarise_column
     >>> before = summarise_column(["a"] * 900 + ["b"] * 70 + ["c"] * 30, "category")

@@ -1,8 +1,8 @@
-"""DriftCheck: the champion's live traffic since its promotion, against what it learned from."""
+"""DriftCheck: the champion's newest live traffic, against what it learned from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from driftwheel.aws.objects import Objects
@@ -24,6 +24,7 @@ from driftwheel.steps.domain import DomainJobs, ask, read_answer, told
 from driftwheel.steps.drift_report import PAGE, document_of, publish, statistics_of
 from driftwheel.steps.drift_verdict import judge
 from driftwheel.steps.notice import Notice, message, notice_of
+from driftwheel.steps.reference import whole_hour
 from driftwheel.steps.trigger import Ledger as TriggerLedger
 from driftwheel.steps.trigger import situation_of
 from driftwheel.triggers.policy import decide
@@ -157,6 +158,7 @@ def look(
     judged = judge(spec, champion, ledger.objects, objects, artifact_bucket, now, accept=not due.aside)
     report = judged.report
     last = ledger.findings.get(spec.model)
+    broken = last.broken_hours if last else []
     if last is not None and last.champion_sequence != champion.sequence:
         last = None
     every = spec.drift.every_minutes
@@ -169,13 +171,14 @@ def look(
         at=at,
         champion_sequence=champion.sequence,
         severity=_severity(report),
-        fault=report.sentence if report.blocks_retraining else "",
+        fault=_fault(report, last),
         labelled_rows=labelled_rows(report),
         report_uri=str(place / "report.json"),
         windows=remember(last.windows if last else [], at, report.severity, every),
         history=extend(last.history if last else [], report, at, every),
         since=found_since(last.since if last else {}, report, at),
         untold=news,
+        broken_hours=sorted({*broken, *hours_of(report, now)}) if report.blocks_retraining else broken,
     )
     # The same policy on the same state as the trigger, which decides again when it hears of this.
     answer = decide(situation_of(spec, TriggerLedger.of(ledger.table), now, finding), spec)
@@ -206,6 +209,21 @@ def look(
     if asks and judged.sample and report.severity != "insufficient_data":
         ask(spec, champion.run_id, now, (judged.baseline["kinds"], judged.sample), domains, asks)
     return checked
+
+
+def hours_of(report: DriftReport, now: datetime) -> list[str]:
+    """Name the UTC hours of a window, as captured files have them in their keys."""
+    first = datetime.fromisoformat(report.window["first"] or report.window["since"])
+    last = datetime.fromisoformat(report.window["last"]) if report.window["last"] else now
+    count = int((whole_hour(last) - whole_hour(first)) / timedelta(hours=1)) + 1
+    return [f"{whole_hour(first) + timedelta(hours=n):%Y/%m/%d/%H}" for n in range(count)]
+
+
+def _fault(report: DriftReport, last: Finding | None) -> str:
+    """Word what blocks retraining; a window of too few rows takes nothing back."""
+    if report.severity == "insufficient_data" and last is not None:
+        return last.fault
+    return report.sentence if report.blocks_retraining else ""
 
 
 def _severity(report: DriftReport) -> Literal["none", "minor", "major", "insufficient_data"]:

@@ -13,7 +13,7 @@ from driftwheel.drift.course import told, with_latest_labels
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
-from driftwheel.drift.reference import check_against
+from driftwheel.drift.reference import Reference, check_against
 from driftwheel.drift.row_sample import RowSample
 from driftwheel.drift.summaries import summary_from_json
 from driftwheel.drift.window import Window
@@ -27,6 +27,7 @@ from driftwheel.spec import ModelSpec
 from driftwheel.steps.domain import sample_of
 from driftwheel.steps.earlier import earlier_answers
 from driftwheel.steps.reference import Traffic, as_captured
+from driftwheel.steps.trigger import hour_in
 
 REMEDY = "retrain the model: its training job writes a new one"
 
@@ -68,32 +69,56 @@ def judge(
             labels.read(objects.stream(row.bucket, row.key, row.version), row.key)
     traffic = Traffic(spec, champion, baseline, recipe, objects, bucket)
     reference = traffic.accepted()
-    since, until = traffic.bounds(now, reference)
-    captures = _captures(objects, bucket, spec.model, since)
-    end = as_captured(until) if until else ""
+    read = _newest(traffic, labels, reference, now)
     slices, metric = spec.evaluation.slices, baseline["quality"]["metric"]
-    sample = sample_of(baseline["kinds"]) if spec.drift.domain_classifier else None
-    window = read_window(
-        baseline,
-        recipe,
-        captures,
-        labels,
-        since=as_captured(since),
-        until=end,
-        slices=slices,
-        sample=sample,
-    )
-    earlier = earlier_answers(traffic, labels, since, now)
-    window = with_latest_labels(window, earlier, metric)
-    if spec.drift.reference == "season" and until:
-        reference = traffic.season(since, until, now)
+    earlier = earlier_answers(traffic, labels, read.since, now)
+    window = with_latest_labels(read.window, earlier, metric)
+    if spec.drift.reference == "season" and read.until:
+        reference = traffic.season(read.since, read.until, now)
     units = {name: column.unit for name, column in spec.columns.items() if column.unit}
     report = told(
         check_against(baseline, reference, window, spec.drift, units), window, earlier, metric, slices
     )
     if accept:
         traffic.accept(report, window)
-    return Judged(baseline, window, report, sample)
+    return Judged(baseline, window, report, read.sample)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A window as it was read, and from when to when that was."""
+
+    since: datetime
+    until: datetime | None
+    window: Window
+    sample: RowSample | None
+
+
+def _newest(traffic: Traffic, labels: LabelReader, accepted: Reference | None, now: datetime) -> _Read:
+    """Read the shortest window that has rows enough, or else the longest."""
+    spans = traffic.windows(now, accepted)
+    read = _read(traffic, labels, *next(spans))
+    for span in spans:
+        if read.window.summary.rows >= traffic.spec.drift.minimum_rows:
+            break
+        read = _read(traffic, labels, *span)
+    return read
+
+
+def _read(traffic: Traffic, labels: LabelReader, since: datetime, until: datetime | None) -> _Read:
+    spec = traffic.spec
+    sample = sample_of(traffic.baseline["kinds"]) if spec.drift.domain_classifier else None
+    window = read_window(
+        traffic.baseline,
+        traffic.recipe,
+        _captures(traffic.objects, traffic.bucket, spec.model, since),
+        labels,
+        since=as_captured(since),
+        until=as_captured(until) if until else "",
+        slices=spec.evaluation.slices,
+        sample=sample,
+    )
+    return _Read(since, until, window, sample)
 
 
 def _baseline(champion: ChampionRow, recipe: RowRecipe, objects: Objects) -> dict[str, Any]:
@@ -122,5 +147,5 @@ def _captures(
     """Open captured files from the hour of ``since`` on; the hour is part of the key."""
     hour = since.strftime("%Y/%m/%d/%H")
     for entry in objects.list(bucket, f"{capture_prefix(model)}/"):
-        if "/".join(entry["Key"].split("/")[-5:-1]) >= hour:
+        if hour_in(entry["Key"]) >= hour:
             yield entry["Key"], objects.stream(bucket, entry["Key"])

@@ -1,6 +1,7 @@
 """Which traffic a drift check judges and what it is compared with: kept and found in S3 by natural keys."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +24,9 @@ from driftwheel.spec import ModelSpec
 
 LONGEST_WINDOW = timedelta(days=30)
 """Older traffic says how the world was, not how it is."""
+
+GROWTH = 4
+"""Times as long as the window before, which had too few rows: a third more is read than by the last alone."""
 
 SETTLED = timedelta(hours=2)
 """Captured files of an hour may come this much after it; only then is its summary kept."""
@@ -58,20 +62,30 @@ class Traffic:
         key = accepted_key(self.spec.model, self.champion.run_id)
         self.objects.write_json(S3Uri(self.bucket, key), kept.to_json())
 
-    def bounds(self, now: datetime, accepted: Reference | None) -> tuple[datetime, datetime | None]:
-        """Say from when (inclusive) to when (exclusive, or None: to the last request) traffic is judged.
+    def windows(
+        self, now: datetime, accepted: Reference | None
+    ) -> Iterator[tuple[datetime, datetime | None]]:
+        """Give from when (inclusive) to when (exclusive, or None: to the last request) to judge traffic.
 
-        It begins where the accepted window ended, at that window's last request: what an endpoint captures
-        is written minutes later, and would be lost between two windows that end by the clock.
+        The first window with rows enough is the one. By default that is what was asked since the last check,
+        in whole hours, or, where that is too little, four times as long, and so on: what broke an hour ago
+        must not vanish among the weeks before. Beside an accepted window it begins where that one ended, at
+        its last request: what an endpoint captures is written minutes later, and would be lost between two
+        windows that end by the clock.
         """
-        since = max(datetime.fromisoformat(self.champion.promoted_at), now - LONGEST_WINDOW)
-        until = None
-        if self.spec.drift.window_hours is not None:
-            until = whole_hour(now)
-            since = max(since, until - timedelta(hours=self.spec.drift.window_hours))
+        earliest = max(datetime.fromisoformat(self.champion.promoted_at), now - LONGEST_WINDOW)
+        drift = self.spec.drift
         if accepted is not None and accepted.until:
-            since = max(since, datetime.fromisoformat(accepted.until))
-        return since, until
+            earliest = max(earliest, datetime.fromisoformat(accepted.until))
+        if drift.window_hours is not None:
+            until = whole_hour(now)
+            yield max(earliest, until - timedelta(hours=drift.window_hours)), until
+            return
+        span = timedelta(minutes=max(60, drift.every_minutes))
+        while accepted is None and whole_hour(now - span) > earliest:
+            yield whole_hour(now - span), None
+            span *= GROWTH
+        yield earliest, None
 
     def season(self, since: datetime, until: datetime, now: datetime) -> Reference | None:
         """Add up the earlier hours that match the window's; None without any.

@@ -64,7 +64,9 @@ def test_it_says_its_formula_range_meaning_reference_and_an_example(test):
     assert re.search(r"=|\|r - r'\||[Dd]ifference of|[Ss]hare (of|that)|√|sqrt\(", said), "the formula"
     assert re.search(r"\b0 (\(.*?\) )?to (\(?\d|infinity|√)", said), "the range"
     assert re.search(r"[(, ](18|19|20)\d\d\b", said), "the reference, with its year"
-    assert test().strong > test().slight > 0, "what is worth a word, and what counts"
+    meaning = rf"\b{test().strong:g}\b|thresholds are those of PSI|Strong is that of PSI|0\.5 large"
+    assert re.search(meaning, said), "what its larger threshold means"
+    assert test().strong > test().slight > 0
     assert ">>>" in test.__doc__, "a worked example, which test_examples runs"
 
 

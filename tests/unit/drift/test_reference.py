@@ -116,12 +116,26 @@ def test_a_departure_from_the_season_is_drift(baseline):
 
 def test_what_another_model_answered_is_not_compared(baseline):
     rng = np.random.default_rng(8)
-    others = replace(reference(window(baseline, rng, shift=1.0, rows=6_000)), prediction=None)
+    other = reference(window(baseline, rng, rows=6_000, score=0.4))
+    now = window(baseline, rng)
 
-    report = check_against(baseline, others, window(baseline, rng, shift=1.0), SEASON)
+    mine, others = (
+        check_against(baseline, each, now, SEASON) for each in (other, replace(other, prediction=None))
+    )
 
-    assert "(prediction)" not in {feature.name for feature in report.features} or report.severity == "minor"
-    assert report.severity == "minor"
+    assert [finding.feature for finding in mine.findings] == ["(prediction)"]
+    assert others.findings == []
+    assert "(prediction)" not in {feature.name for feature in others.features}
+
+
+@pytest.mark.parametrize("spec", [ACCEPTED, SEASON])
+def test_two_comparisons_share_the_significance_declared_and_one_has_it_whole(baseline, spec):
+    rng = np.random.default_rng(13)
+    enough = reference(window(baseline, rng, rows=6_000))
+
+    both, alone = (check_against(baseline, each, window(baseline, rng), spec) for each in (enough, None))
+
+    assert (both.significance, alone.significance) == (spec.significance / 2, spec.significance)
 
 
 def test_a_broken_column_is_a_fault_beside_any_reference(baseline):
