@@ -101,7 +101,7 @@ def drift(
 ) -> None:
     """Check live traffic for drift now.
 
-    The champion's newest traffic (since the last check, or as much more as drift.minimum_rows needs)
+    The champion's newest traffic (the last hour or so, as much more as drift.minimum_rows needs)
     is compared with what it learned from; each test has its effect, its threshold and its corrected p.
 
     Example: driftwheel drift flights --window 24

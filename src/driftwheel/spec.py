@@ -208,8 +208,8 @@ class Drift(Part):
     ``reference``: ``training`` (the champion's baseline), ``last_accepted`` (the latest window in which
     nothing was found; the next one begins where it ended) or ``season`` (earlier traffic of the same UTC
     hour, weekday or month, whichever ``season`` names). Training is compared with in any case.
-    ``window_hours`` judges the last whole hours; without it, what was asked since the last check (whole
-    hours), or as much more, back to the promotion, as ``minimum_rows`` needs.
+    ``window_hours`` judges the last whole hours; without it, the last ``every_minutes`` (whole hours, one at
+    least), or as much more, back to the promotion, as ``minimum_rows`` needs.
     ``domain_classifier`` lets a training job after each check tell rows of the window from training rows: one
     job at a time, paid for like any training job, whose answer stands in a later check's report.
     """

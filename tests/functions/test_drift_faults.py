@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,11 +10,9 @@ import pytest
 from driftwheel.ledger.champions import Champions
 from driftwheel.ledger.findings import Finding, Findings
 from driftwheel.steps import drift_check as steps
-from driftwheel.steps.trigger import Ledger as TriggerLedger
-from driftwheel.steps.trigger import freeze, hour_in
 
 from .conftest import Context, World
-from .test_drift_check import NOW, SPEC, capture, label, live, rides
+from .test_drift_check import NOW, capture, live, rides
 
 __all__ = ["live"]
 
@@ -88,21 +85,14 @@ def test_little_traffic_is_judged_by_as_many_hours_as_it_takes(live: World) -> N
     assert look(live).rows in {240, 300}  # of four whole hours, and of the one that runs
 
 
-def test_a_broken_hour_is_never_learned_from_even_once_it_was_mended(live: World) -> None:
+def test_a_mended_source_is_whole_again_whatever_came_before(live: World) -> None:
     long_ago(live)
-    broken, mended = NOW - timedelta(hours=5), NOW - timedelta(minutes=10)
-    label(live, ["nobody/0"])  # without any labels no captured file is listed
-    capture(live, dead(1_000), at=broken)
+    capture(live, dead(1_000), at=NOW - timedelta(hours=5))
     assert look(live).severity == "fault"
-    capture(live, rides(1_000, shift=0, seed=5), at=mended)
+    capture(live, rides(1_000, shift=0, seed=5), at=NOW - timedelta(minutes=10))
+
     assert look(live).severity == "none"
-
-    wheel: Any = SimpleNamespace(artifact_bucket=live.artifacts, objects=live.load("drift_check").objects)
-    frozen = freeze(SPEC, TriggerLedger.of(live.table), wheel, rollover=False)
-
-    assert [hour_in(each["key"]) for each in frozen["captures"]] == [f"{mended:%Y/%m/%d/%H}"]
-    assert frozen["broken_hours"] == [f"{broken:%Y/%m/%d/%H}"]
-    assert (finding_of(live).fault, finding_of(live).broken_hours) == ("", frozen["broken_hours"])
+    assert finding_of(live).fault == ""
 
 
 def test_too_few_rows_do_not_take_a_fault_back(live: World) -> None:
@@ -131,4 +121,17 @@ def test_traffic_that_cannot_be_read_is_a_fault_with_its_reason_however_little_i
     (finding,) = report.findings
     assert (finding.feature, finding.code) == ("(requests)", "schema_break")
     assert "not a data-capture record" in finding.sentence
-    assert finding_of(live).broken_hours
+
+
+def test_what_cannot_be_read_does_not_vanish_among_the_healthy_hours_before(live: World) -> None:
+    long_ago(live)
+    for hours in range(2, 12):
+        capture(live, rides(1_000, shift=0, seed=hours), at=NOW - timedelta(hours=hours))
+    at = NOW - timedelta(minutes=10)
+    key = f"capture/rides/dw-rides/serving/{at:%Y/%m/%d/%H}/x.jsonl"
+    live.put(live.artifacts, key, b"\n".join([b'{"another": "schema"}'] * 30))
+
+    report = look(live)
+
+    assert (report.severity, report.rows) == ("fault", 0)
+    assert report.findings[0].sentence.startswith("100.0% of 30 captured requests cannot be read")

@@ -59,7 +59,7 @@ def check(
     what the baseline's weights are shares of; ``before`` is the baseline's summary where it was read already.
     """
     before = before or summary_from_json(baseline)
-    unusable = unusable_traffic(window.about, limits.minimum_rows)
+    unusable = unusable_traffic(window.about)
     if window.summary.rows < limits.minimum_rows:
         little = _too_little(window, before.rows, limits)
         if unusable:

@@ -30,6 +30,8 @@ TRAFFIC = "(requests)"
 UNREADABLE = 0.05
 """One captured request, or one of its rows, in twenty that cannot be read or used at all."""
 
+LEAST_UNREADABLE = 20
+
 Detector = Callable[[str, Pair, float, str | None], Finding | None]
 
 
@@ -59,30 +61,29 @@ def find_fault(name: str, pair: Pair, weight: float, unit: str | None = None) ->
     return None
 
 
-def unusable_traffic(about: Mapping[str, Any], minimum_rows: int) -> Finding | None:
+def unusable_traffic(about: Mapping[str, Any]) -> Finding | None:
     """Find out from a window's ``about`` (``live.read_window``) whether too much of it could not be used.
 
     Shares are 0 to 1: of captured requests that cannot be read, of their rows that lack a required value.
-    Fewer than a twentieth of ``minimum_rows`` say nothing.
+    Fewer than twenty of either say nothing.
 
     >>> about = {"requests": 400, "malformed": {"captures": {"data is not JSON": 100}}}
-    >>> unusable_traffic(about, 500).sentence
+    >>> unusable_traffic(about).sentence
     '25.0% of 400 captured requests cannot be read (data is not JSON): another schema or content type?'
-    >>> unusable_traffic({"rows": 1_000, "refused_rows": 10}, 500)
+    >>> unusable_traffic({"rows": 1_000, "refused_rows": 30})
     """
     malformed = dict(about.get("malformed", {}).get("captures", {}))
     unread, requests = sum(malformed.values()), about.get("requests", 0)
     refused, rows = about.get("refused_rows", 0), about.get("rows", 0) + about.get("refused_rows", 0)
-    least = max(1, UNREADABLE * minimum_rows)
     share, lacking = unread / max(1, requests), refused / max(1, rows)
     numbers = {"requests": requests, "unread": malformed, "rows": rows, "refused": refused}
-    if unread >= least and share >= max(UNREADABLE, lacking):
+    if unread >= LEAST_UNREADABLE and share >= max(UNREADABLE, lacking):
         commonest = max(malformed, key=lambda reason: malformed[reason])
         sentence = (
             f"{share:.1%} of {requests:,} captured requests cannot be read ({commonest}): another schema or "
             "content type?"
         )
-    elif refused >= least and lacking >= UNREADABLE:
+    elif refused >= LEAST_UNREADABLE and lacking >= UNREADABLE:
         sentence = (
             f"{lacking:.1%} of {rows:,} captured rows lack a value that the recipe requires: look for a "
             "renamed or dropped field upstream."

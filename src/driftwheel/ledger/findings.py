@@ -14,8 +14,6 @@ class Finding:
     ``fault`` is empty, or says what is broken in the data. ``windows`` are the champion's last windows, this
     one included (``triggers/windows.py``); ``history`` has their numbers and ``since`` says from which check
     on each thing has been found (``drift/history.py``). ``untold``: a person was to be told and was not yet.
-    ``broken_hours`` (``YYYY/MM/DD/HH``, UTC) are all in which traffic of the model was found broken, whoever
-    was champion: no data set learns from it.
     """
 
     model: str
@@ -29,7 +27,6 @@ class Finding:
     history: list[dict[str, Any]] = field(default_factory=list)
     since: dict[str, str] = field(default_factory=dict)
     untold: bool = False
-    broken_hours: list[str] = field(default_factory=list)
 
 
 class Findings:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from driftwheel.aws.objects import Objects
@@ -24,7 +24,6 @@ from driftwheel.steps.domain import DomainJobs, ask, read_answer, told
 from driftwheel.steps.drift_report import PAGE, document_of, publish, statistics_of
 from driftwheel.steps.drift_verdict import judge
 from driftwheel.steps.notice import Notice, message, notice_of
-from driftwheel.steps.reference import whole_hour
 from driftwheel.steps.trigger import Ledger as TriggerLedger
 from driftwheel.steps.trigger import situation_of
 from driftwheel.triggers.policy import decide
@@ -158,7 +157,6 @@ def look(
     judged = judge(spec, champion, ledger.objects, objects, artifact_bucket, now, accept=not due.aside)
     report = judged.report
     last = ledger.findings.get(spec.model)
-    broken = last.broken_hours if last else []
     if last is not None and last.champion_sequence != champion.sequence:
         last = None
     every = spec.drift.every_minutes
@@ -178,7 +176,6 @@ def look(
         history=extend(last.history if last else [], report, at, every),
         since=found_since(last.since if last else {}, report, at),
         untold=news,
-        broken_hours=sorted({*broken, *hours_of(report, now)}) if report.blocks_retraining else broken,
     )
     # The same policy on the same state as the trigger, which decides again when it hears of this.
     answer = decide(situation_of(spec, TriggerLedger.of(ledger.table), now, finding), spec)
@@ -206,17 +203,9 @@ def look(
             run_id=champion.run_id,
         )
     )
-    if asks and judged.sample and report.severity != "insufficient_data":
+    if asks and judged.sample and report.rows >= spec.drift.minimum_rows:
         ask(spec, champion.run_id, now, (judged.baseline["kinds"], judged.sample), domains, asks)
     return checked
-
-
-def hours_of(report: DriftReport, now: datetime) -> list[str]:
-    """Name the UTC hours of a window, as captured files have them in their keys."""
-    first = datetime.fromisoformat(report.window["first"] or report.window["since"])
-    last = datetime.fromisoformat(report.window["last"]) if report.window["last"] else now
-    count = int((whole_hour(last) - whole_hour(first)) / timedelta(hours=1)) + 1
-    return [f"{whole_hour(first) + timedelta(hours=n):%Y/%m/%d/%H}" for n in range(count)]
 
 
 def _fault(report: DriftReport, last: Finding | None) -> str:

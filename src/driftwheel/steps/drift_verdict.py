@@ -10,6 +10,7 @@ from driftwheel.aws.objects import Objects
 from driftwheel.drift.baseline import VERSION
 from driftwheel.drift.column import column_from_json
 from driftwheel.drift.course import told, with_latest_labels
+from driftwheel.drift.faults import unusable_traffic
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
@@ -27,7 +28,6 @@ from driftwheel.spec import ModelSpec
 from driftwheel.steps.domain import sample_of
 from driftwheel.steps.earlier import earlier_answers
 from driftwheel.steps.reference import Traffic, as_captured
-from driftwheel.steps.trigger import hour_in
 
 REMEDY = "retrain the model: its training job writes a new one"
 
@@ -95,11 +95,11 @@ class _Read:
 
 
 def _newest(traffic: Traffic, labels: LabelReader, accepted: Reference | None, now: datetime) -> _Read:
-    """Read the shortest window that has rows enough, or else the longest."""
-    spans = traffic.windows(now, accepted)
+    """Read the shortest window that has rows enough, or too many that are of no use; else the longest."""
+    spans, minimum = traffic.windows(now, accepted), traffic.spec.drift.minimum_rows
     read = _read(traffic, labels, *next(spans))
     for span in spans:
-        if read.window.summary.rows >= traffic.spec.drift.minimum_rows:
+        if read.window.summary.rows >= minimum or unusable_traffic(read.window.about):
             break
         read = _read(traffic, labels, *span)
     return read
@@ -147,5 +147,5 @@ def _captures(
     """Open captured files from the hour of ``since`` on; the hour is part of the key."""
     hour = since.strftime("%Y/%m/%d/%H")
     for entry in objects.list(bucket, f"{capture_prefix(model)}/"):
-        if hour_in(entry["Key"]) >= hour:
+        if "/".join(entry["Key"].split("/")[-5:-1]) >= hour:
             yield entry["Key"], objects.stream(bucket, entry["Key"])

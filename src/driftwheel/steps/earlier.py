@@ -10,7 +10,8 @@ from driftwheel.layout import S3Uri, answers_key
 from driftwheel.steps.reference import LONGEST_WINDOW, SETTLED, Traffic, as_captured, whole_hour
 
 MOST_HOURS = 24
-"""Hours read anew in one check, the newest first: what is left waits for the next check."""
+"""Hours read anew in one check at least, twice as many as pass from check to check, the newest first: what is
+left waits for the next one."""
 
 MOST_READ = 1_000_000
 """Rows after which no further hour is begun: a million take some seconds."""
@@ -35,7 +36,8 @@ def earlier_answers(traffic: Traffic, labels: LabelReader, since: datetime, now:
         for hour in sorted(captured, reverse=True)
         if whole_hour(first) <= hour < whole_hour(since) and hour + SETTLED < now
     ]
-    for hour in [hour for hour in due if _name(hour) not in kept.read][:MOST_HOURS]:
+    most = max(MOST_HOURS, 2 * traffic.spec.drift.every_minutes // 60)
+    for hour in [hour for hour in due if _name(hour) not in kept.read][:most]:
         if sum(kept.rows.values()) - begun > MOST_READ:
             break
         kept = _with(kept, hour, traffic, captured[hour], first)

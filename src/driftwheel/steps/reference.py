@@ -26,7 +26,7 @@ LONGEST_WINDOW = timedelta(days=30)
 """Older traffic says how the world was, not how it is."""
 
 GROWTH = 4
-"""Times as long as the window before, which had too few rows: a third more is read than by the last alone."""
+"""Times as long as the window before, which had too few rows."""
 
 SETTLED = timedelta(hours=2)
 """Captured files of an hour may come this much after it; only then is its summary kept."""
@@ -67,11 +67,11 @@ class Traffic:
     ) -> Iterator[tuple[datetime, datetime | None]]:
         """Give from when (inclusive) to when (exclusive, or None: to the last request) to judge traffic.
 
-        The first window with rows enough is the one. By default that is what was asked since the last check,
-        in whole hours, or, where that is too little, four times as long, and so on: what broke an hour ago
-        must not vanish among the weeks before. Beside an accepted window it begins where that one ended, at
-        its last request: what an endpoint captures is written minutes later, and would be lost between two
-        windows that end by the clock.
+        The first window with rows enough is the one. By default that is the last ``every_minutes``, in whole
+        hours and one at least, or, where that is too little, four times as long, and so on: what broke an
+        hour ago must not vanish among the weeks before. Where that is nearly all since the promotion, it is
+        all; and beside a window accepted lately it begins where that one ended, at its last request: what an
+        endpoint captures is written minutes later, and would be lost between windows that end by the clock.
         """
         earliest = max(datetime.fromisoformat(self.champion.promoted_at), now - LONGEST_WINDOW)
         drift = self.spec.drift
@@ -82,7 +82,7 @@ class Traffic:
             yield max(earliest, until - timedelta(hours=drift.window_hours)), until
             return
         span = timedelta(minutes=max(60, drift.every_minutes))
-        while accepted is None and whole_hour(now - span) > earliest:
+        while whole_hour(now - span) - earliest > span:
             yield whole_hour(now - span), None
             span *= GROWTH
         yield earliest, None

@@ -221,11 +221,8 @@ def freeze(spec: ModelSpec, ledger: Ledger, wheel: Wheel, *, rollover: bool) -> 
     """List exactly what the run may read: object versions, captured traffic, and whether the holdout moves.
 
     Captured traffic belongs to the data set once its model has a champion; it needs labels to become rows.
-    That of hours in which a drift check found it broken stays out, also after its source was mended.
     """
     rows = current(ledger.objects.of_model(spec.model))
-    found = ledger.findings.get(spec.model)
-    broken = set(found.broken_hours) if found else set()
     captures = []
     if ledger.champions.get(spec.model) is not None and any(row.role == "labels" for row in rows):
         listed = wheel.objects.list(wheel.artifact_bucket, f"{capture_prefix(spec.model)}/")
@@ -237,20 +234,9 @@ def freeze(spec: ModelSpec, ledger: Ledger, wheel: Wheel, *, rollover: bool) -> 
                 "size": e["Size"],
             }
             for e in listed
-            if hour_in(e["Key"]) not in broken
         ]
     wanted = spec.split.rollover == "always" or (spec.split.rollover == "drift" and rollover)
-    frozen = {"objects": [_entry(row) for row in rows], "captures": captures, "rollover": wanted}
-    return frozen | ({"broken_hours": sorted(broken)} if broken else {})
-
-
-def hour_in(key: str) -> str:
-    """Read the hour out of a captured file's key.
-
-    >>> hour_in("capture/rides/dw-rides/serving/2026/11/24/09/x.jsonl")
-    '2026/11/24/09'
-    """
-    return "/".join(key.split("/")[-5:-1])
+    return {"objects": [_entry(row) for row in rows], "captures": captures, "rollover": wanted}
 
 
 def _take_object(event: ObjectCreated, ledger: Ledger, objects: Objects, now: str) -> list[str]:
