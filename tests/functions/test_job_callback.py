@@ -614,21 +614,6 @@ def test_a_rollback_whose_command_died_is_written_down_once(world: World, wake_u
 
 
 @pytest.mark.case("EV-10")
-@pytest.mark.parametrize(("status", "freed"), [("SUCCEEDED", True), ("FAILED", True), ("RUNNING", False)])
-def test_the_lease_of_a_run_that_has_ended_is_freed_once_its_execution_is_over(
-    world: World, wake_up: Wake, states: Recorder, status: str, *, freed: bool
-) -> None:
-    Models(world.table).register(load_spec(SPEC.decode()), version="v1", at="t0")
-    Runs(world.table).end("flights", "r1", "promoted", "better", "2026-01-02T03:00:00+00:00")
-    states.answers["describe_execution"] = {"status": status}
-
-    wake_up({"kind": "reconcile"})
-
-    assert (Leases(world.table).get("flights") is None) == freed
-    assert world.messages() == [{"kind": "run_finished", "model": "flights"}] * freed
-
-
-@pytest.mark.case("EV-10")
 def test_a_run_that_is_being_started_is_left_alone(world: World, wake_up: Wake, states: Recorder) -> None:
     Models(world.table).register(load_spec(SPEC, "model.yaml"), version="v", at="now")
     Leases(world.table).acquire("flights", "r1", now=int(NOW.timestamp()), seconds=300)

@@ -40,9 +40,6 @@ NOBODY = "nobody"
 STARTING_SECONDS = 300
 """The lease while a run is being started: a crash here blocks the model no longer than this."""
 
-WITHOUT_CAPACITY = 3 * 195_000
-"""Seconds three states may be told that there is no capacity before they give up (their Retry)."""
-
 MOST_REPEATS = 2
 """Runs on the same objects after one that was aborted."""
 
@@ -366,10 +363,10 @@ def _limits(spec: ModelSpec, wheel: Wheel) -> Limits:
 
 
 def longest_seconds(spec: ModelSpec, limits: Limits) -> int:
-    """Bound how long a run may take: every wait to its end, a training of each instance type, no capacity."""
+    """Bound how long a run may take: every wait to its end, and a training on each instance type."""
     waits: int = sum(limits.model_dump().values())
     again = (len(spec.training.instances) - 1) * limits.training_seconds
-    return waits + again + WITHOUT_CAPACITY + 7_200
+    return waits + again + 7_200
 
 
 def _champion(row: ChampionRow | None) -> Champion | None:
