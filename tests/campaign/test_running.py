@@ -1,6 +1,5 @@
 """The running stack: ``kill -9`` at every hook and step, at each stage of a model; load while it moves."""
 
-import json
 import re
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 from tests.bench.size import FULL
 from tests.loop.conftest import Parcels
 
-from .bench import PATIENCE_SECONDS, VISIBILITY_SECONDS, Bench, file, spec_for
+from .bench import PATIENCE_SECONDS, Bench, file, spec_for
 from .build import KILLED_TOGETHER, OF_APPROVAL, OF_SPARK, PASSED, POINTS, ROOT, STAGED, STEPS
 from .clients import Prober, Span, running
 from .conftest import Record, tell
@@ -26,8 +25,6 @@ QUIET_SECONDS = 2.0 if FULL else 1.0
 SWAPS = 10 if FULL else 1
 """Deployments for each number of clients."""
 MOST_TIMES_SLOWER = 3
-RECEIVES = 5
-"""As the template lets a message come, before it is set aside."""
 COMMAND = Path(sys.executable).with_name("driftwheel")
 
 
@@ -92,46 +89,6 @@ def test_a_function_that_is_killed_there_costs_a_retry_and_nothing_else(
     assert bench.champion(model).sequence == 2, runs
     tell(record_property, bench.counted(model))
     record_property("count kill -9 of a function", 2 * len(points))
-
-
-@pytest.mark.case("EV-11")
-def test_poison_among_files_is_set_aside_whole_and_costs_the_files_nothing(bench: Bench) -> None:
-    parcels, model = Parcels(), bench.model()
-    sqs, arrivals = bench.client("sqs"), bench.names["arrival_queue_url"]
-    dead = next(url for url in sqs.list_queues()["QueueUrls"] if "ArrivalDeadLetter" in url)
-    poison = ['{"detail": {"half":', json.dumps({"kind": "manual", "model": 7})]
-
-    sent = {}
-    for number in range(8):
-        bench.drop(f"data/{model}/{number}.csv", file(parcels))
-        if number in {2, 5}:
-            body = poison[number // 3]
-            sent[sqs.send_message(QueueUrl=arrivals, MessageBody=body)["MessageId"]] = body
-    rows = bench.ledger.objects.of_model
-    bench.until(
-        lambda: [row.state for row in rows(model)] == ["used"] * 8 and not bench.running(),
-        PATIENCE_SECONDS,
-        "the files are used",
-    )
-    found: list[str] = []
-
-    def set_aside() -> bool:
-        bench.pass_time(VISIBILITY_SECONDS)
-        time.sleep(1)
-        found.extend(bench.taken(dead))
-        return len(found) >= len(poison)
-
-    bench.until(set_aside, PATIENCE_SECONDS, "the poison is set aside")
-    bench.settle()
-
-    assert sorted(found) == sorted(poison)
-    log = (bench.folder / "logs" / f"{bench.names['stack']}-trigger.log").read_text(encoding="utf-8")
-    lines = [json.loads(line.partition(" ")[2]) for line in log.splitlines() if "message comes back" in line]
-    back = [line for line in lines if line["message_id"] in sent]
-    told = Counter((sent[line["message_id"]], line["reason"].partition(":")[0]) for line in back)
-    reasons = ("the message is no JSON", "the message is no Nudge")
-    assert set(told) == set(zip(poison, reasons, strict=True))
-    assert max(told.values()) <= RECEIVES  # a jump of the clock may hand a message on before it was looked at
 
 
 def twice_promoted(bench: Bench) -> str:
