@@ -99,7 +99,7 @@ BAD_INPUT = {
     "DA-02": "a header only, one row, fewer rows than the minimum",
     "DA-03": "one class, or too few rows of a class",
     "DA-04": "labels missing, their column absent or renamed",
-    "DA-05": "a column nobody declared changes nothing and nobody is told; a lost one is `missing-column`",
+    "DA-05": "columns added, removed, reordered, retyped",
     "DA-06": "byte order mark, CRLF, quoted newlines and commas",
     "DA-07": "UTF-16, Latin-1, mixed encodings, NUL",
     "DA-08": "an unclosed quote near the end of a large file",
@@ -107,7 +107,7 @@ BAD_INPUT = {
     "DA-10": "a column name twice",
     "DA-11": "NaN, inf, 1e400, 1,234, twenty digits, 0x10",
     "DA-12": "NA, NULL, None and nan as words",
-    "DA-13": "a category nobody declared is kept; the profile lists the commonest twelve values alone",
+    "DA-13": "one country in six spellings",
     "DA-14": "duplicate rows, the same row in two splits",
     "DA-15": "a feature that is the label",
     "DA-16": "ten thousand columns, cells of ten megabytes",
@@ -117,7 +117,7 @@ BAD_INPUT = {
     "DA-21": "duplicate keys, NaN, deep nesting, a line of a gigabyte",
     "DA-22": "constant and collinear features, a word at row 999,999",
     "DA-23": "another class balance or unit",
-    "DA-24": "the verdict of the gate is given to the case; really trained are labels that were all shuffled",
+    "DA-24": "flipped labels in a new file",
 }
 
 LOAD = {

@@ -14,7 +14,10 @@ from driftwheel_cli.following import BAD_ENDS
 
 
 def found_no_machine(job: Mapping[str, Any]) -> bool:
-    """Whether AWS had no working machine for a training job: one in its place is no second training."""
+    """Whether AWS had no working machine for a training job: one in its place is no second training.
+
+    The oracle's own rule: the product's, asked here, would excuse what it gets wrong.
+    """
     if job["TrainingJobStatus"] == "Stopped":
         return job.get("SecondaryStatus") == "MaxWaitTimeExceeded" and "TrainingStartTime" not in job
     lacking = str(job.get("FailureReason")).startswith(("CapacityError", "InternalServerError"))
