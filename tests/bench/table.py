@@ -5,8 +5,13 @@ import copy
 import operator
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
+
+from boto3.dynamodb.types import TypeSerializer
+from botocore.exceptions import ClientError
 
 from tests.security.iam import NAMES
 
@@ -63,11 +68,14 @@ class MemoryTable:
         found: Item = self._faults.call("Query", read, **ON_TABLE, IndexName=IndexName)
         return found
 
-    def put_item(self, *, Item: Item, ConditionExpression: str = "") -> Item:
+    def put_item(
+        self, *, Item: Item, ConditionExpression: str = "", ReturnValuesOnConditionCheckFailure: str = "NONE"
+    ) -> Item:
         def write() -> Item:
             with self._lock:
                 partition = self.items.setdefault(Item["pk"], {})
-                self._check(partition.get(Item["sk"]), ConditionExpression, {}, {}, "PutItem")
+                with _shown(partition.get(Item["sk"]), ReturnValuesOnConditionCheckFailure):
+                    self._check(partition.get(Item["sk"]), ConditionExpression, {}, {}, "PutItem")
                 partition[Item["sk"]] = copy.deepcopy(Item)
                 return {}
 
@@ -83,6 +91,7 @@ class MemoryTable:
         ExpressionAttributeValues: Item,
         ReturnValues: str,
         ConditionExpression: str = "",
+        ReturnValuesOnConditionCheckFailure: str = "NONE",
     ) -> Item:
         assert ReturnValues == "ALL_NEW"
         changes, _, removes = UpdateExpression.partition("REMOVE ")
@@ -92,13 +101,9 @@ class MemoryTable:
             with self._lock:
                 partition = self.items.setdefault(Key["pk"], {})
                 item = partition.get(Key["sk"])
-                self._check(
-                    item,
-                    ConditionExpression,
-                    ExpressionAttributeNames,
-                    ExpressionAttributeValues,
-                    "UpdateItem",
-                )
+                names, values = ExpressionAttributeNames, ExpressionAttributeValues
+                with _shown(item, ReturnValuesOnConditionCheckFailure):
+                    self._check(item, ConditionExpression, names, values, "UpdateItem")
                 item = dict(item or Key)
                 for clause in filter(None, sets.removeprefix("SET ").strip().split(", ")):
                     name, value = clause.split(" = ")
@@ -151,3 +156,15 @@ class MemoryTable:
         assert not (" OR " in condition and " AND " in condition), condition
         if not (any(holds) if " OR " in condition else all(holds)):
             raise refused("ConditionalCheckFailedException", called)
+
+
+@contextmanager
+def _shown(item: Item | None, wanted: str) -> Iterator[None]:
+    """Show the item a condition failed on to whoever asked for it, as DynamoDB writes it."""
+    try:
+        yield
+    except ClientError as error:
+        if wanted == "ALL_OLD" and item is not None:
+            shown = {name: TypeSerializer().serialize(value) for name, value in item.items()}
+            error.response["Item"] = shown  # type: ignore[typeddict-unknown-key]
+        raise

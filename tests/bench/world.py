@@ -448,7 +448,7 @@ class World:
             self.objects.write(where / part, b"")
         self.objects.write_json(where / "profile.json", {})
         self.objects.write_json(where / "manifest.json", {"holdout": holdout})
-        owner = self.ledger.runs.claim_data(run.model, content, run.run_id)
+        owner = self.ledger.runs.claim_data(run.model, content, run.run_id, run.fence)
         if owner != run.run_id:
             section = section.model_copy(update={"outcome": "unchanged", "same_as": owner})
         return section.model_dump(mode="json", exclude_none=True)

@@ -47,7 +47,7 @@ def test_after_a_storm_everything_is_as_if_there_had_been_none(
                 place: state
                 for name in FILES
                 for place, state in ((name, "used"), (f"bad-{name}", "quarantined"))
-            }
+            }, (rows, bench.all_runs())
             assert bench.champion(model)
         finally:
             bench.stop()

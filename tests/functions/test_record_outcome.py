@@ -1,6 +1,7 @@
 """RecordOutcome as shipped."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -145,6 +146,24 @@ def test_unchanged_content_is_a_duplicate_of_the_run_that_learned_it(
     run["preprocessing"] |= {"outcome": "unchanged", "same_as": "aaaa"}
 
     assert end(running, run, context)[:2] == ("unchanged", "duplicate")
+
+
+def test_rows_a_run_found_harmful_are_left_out_under_another_name_too(
+    running: World, event: Events, context: Context
+) -> None:
+    objects = Objects(running.table)
+    (row,) = objects.of_model("flights")
+    names = (field.name for field in fields(Delivered))
+    poison = Delivered(**{name: getattr(row, name) for name in names} | {"key": "data/flights/poison.csv"})
+    objects.deliver(poison)
+    objects.settle(poison, "rejected", "worse by 0.2", "aaaa")
+    run = without(event("record_outcome"), "deployment", "evaluation_gate", "training_launch")
+    run["preprocessing"] |= {"outcome": "unchanged", "same_as": "aaaa"}
+
+    running.load("record_outcome").handler(run, context)
+
+    states = {row.key: row.state for row in objects.of_model("flights")}
+    assert states == {row.key: "rejected", poison.key: "rejected"}
 
 
 @pytest.mark.case("SF-12")

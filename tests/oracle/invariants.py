@@ -13,6 +13,7 @@ from driftwheel.steps.trigger import MOST_REPEATS
 from .evidence import Evidence
 
 SETTLED = {"used", "superseded", "quarantined", "rejected", "duplicate", "ignored"}
+SAME_ROWS = re.compile(r"the same rows as run (\w+)")
 WITHOUT_MODEL = {"failed", "aborted"}
 TOLD = {"failed", "refused", "rejected", "aborted"}
 DAY = 86_400
@@ -61,6 +62,10 @@ def nothing_lost(evidence: Evidence) -> Iterator[str]:
             yield f"I1 nothing lost: {place} is still {row.state}"
         if row.state in {"superseded", "quarantined", "rejected", "duplicate", "ignored"} and not row.reason:
             yield f"I1 nothing lost: {place} is {row.state} without a reason"
+        if (same := SAME_ROWS.match(row.reason)) is not None:
+            learned = next((run.status for run in evidence.runs if run.run_id == same[1]), "nowhere")
+            if learned not in {"promoted", "rejected"}:
+                yield f"I1 nothing lost: {place} has {same[0]}, which is {learned}"
     if evidence.dead_letters:
         yield f"I1 nothing lost: {evidence.dead_letters} messages lie in a dead letter queue"
 

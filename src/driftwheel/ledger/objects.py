@@ -184,7 +184,8 @@ class Objects:
 def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
     """Pick the version of each key that belongs in a data set: the latest pending or used one.
 
-    A later duplicate counts for its bytes: it may have brought back what an older version said.
+    A later duplicate counts for its bytes: it may have brought back what an older version said. What a run
+    found to be the rows of other files stands for itself: those may be replaced.
     """
     versions: dict[str, list[ObjectRow]] = {}
     for row in rows:
@@ -193,7 +194,7 @@ def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
     found = []
     for _, of_key in sorted(versions.items()):
         ordered = sorted(of_key, key=lambda row: padded(row.sequencer), reverse=True)
-        standing = [row for row in ordered if row.state != "duplicate"]
+        standing = [row for row in ordered if row.state != "duplicate" or row.run_id]
         if standing:
             found.append(next((row for row in standing if row.etag == ordered[0].etag), ordered[0]))
     return found

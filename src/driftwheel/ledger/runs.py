@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from driftwheel.errors import LeaseLost
 from driftwheel.ledger.table import Table
 
 Status = Literal["running", "promoted", "rejected", "refused", "unchanged", "failed", "aborted"]
@@ -76,22 +77,23 @@ class Runs:
             for row in rows
         )
 
-    def claim_data(self, model: str, data_digest: str, run_id: str) -> str:
-        """Say which run owns this content: ours when it is new, ours, or its owner ended without a model."""
-        pk = f"DATASET#{model}"
-        if self._table.put_new({"pk": pk, "sk": data_digest, "run_id": run_id}):
+    def claim_data(self, model: str, data_digest: str, run_id: str, fence: int) -> str:
+        """Say which run has decided on this content; ours when none has.
+
+        A run that ended without a model has decided nothing, and one that lost its lease to the run that asks
+        will not. Raises LeaseLost when it is the run that asks which has lost it.
+        """
+        pk, ours = f"DATASET#{model}", {"run_id": run_id}
+        if self._table.put_new({"pk": pk, "sk": data_digest} | ours):
             return run_id
-        item = self._table.get(pk, data_digest)
-        owner = str(item["run_id"]) if item else run_id
-        if owner == run_id:
-            return run_id
-        ended = self.get(model, owner)
-        if ended is not None and ended.status not in ENDED_WITHOUT_MODEL:
-            return owner
-        taken = self._table.update(
-            pk, data_digest, {"run_id": run_id}, condition="#run_id = :owner", values={"owner": owner}
-        )
-        return run_id if taken else owner
+        while (owner := str((self._table.get(pk, data_digest) or ours)["run_id"])) != run_id:
+            run = self.get(model, owner)
+            if run is not None and run.ended_at and run.status not in ENDED_WITHOUT_MODEL:
+                return owner
+            if run is not None and not run.ended_at and run.fence > fence:
+                raise LeaseLost(f"run {run_id} of {model} (fence {fence}) lost its lease to run {owner}")
+            self._table.update(pk, data_digest, ours, condition="#run_id = :owner", values={"owner": owner})
+        return run_id
 
 
 def losses(runs: Iterable[RunRow]) -> int:

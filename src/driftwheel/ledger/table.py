@@ -1,17 +1,26 @@
 """The table itself: the few DynamoDB operations the ledger is made of."""
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
 Item = dict[str, Any]
 
+MARK = "written"
+"""Names the call that wrote an item: a call whose answer was lost is sent again and finds its own write."""
+
 
 class Table:
-    """One DynamoDB table, given as a boto3 ``Table`` resource."""
+    """One DynamoDB table, given as a boto3 ``Table`` resource.
+
+    The SDK sends a request again when its answer was lost; a conditional write that was done then fails its
+    own condition. Each carries a mark, so that its repetition is told apart from somebody else's write.
+    """
 
     def __init__(self, resource: Any) -> None:
         self._resource = resource
@@ -53,9 +62,13 @@ class Table:
 
     def put_new(self, item: Mapping[str, Any]) -> bool:
         """Write an item that must not exist yet; False when it does."""
-        return self._try(
-            self._resource.put_item, Item=stored(item), ConditionExpression="attribute_not_exists(pk)"
-        )
+        mark = uuid.uuid4().hex
+        request = {"Item": stored(item) | {MARK: mark}, "ConditionExpression": "attribute_not_exists(pk)"}
+        try:
+            self._resource.put_item(**request, ReturnValuesOnConditionCheckFailure="ALL_OLD")
+        except ClientError as error:
+            return _stands(error).get(MARK) == mark
+        return True
 
     def put(self, item: Mapping[str, Any]) -> None:
         """Write an item whatever was there: only for items whose content is decided by their key."""
@@ -76,14 +89,14 @@ class Table:
 
         ``condition`` names fields as ``#field`` and values as ``:name`` (from ``values``).
         """
+        mark = uuid.uuid4().hex
+        changes = {**changes, MARK: mark}
         names = {f"#{name}": name for name in (*changes, *(add or {}), *remove)}
         names |= {
             word: word[1:] for word in condition.replace("(", " ").replace(")", " ").split() if word[0] == "#"
         }
         names = {word.rstrip(","): name.rstrip(",") for word, name in names.items()}
-        expression = ""
-        if changes:
-            expression += "SET " + ", ".join(f"#{name} = :new_{name}" for name in changes)
+        expression = "SET " + ", ".join(f"#{name} = :new_{name}" for name in changes)
         if add:
             expression += " ADD " + ", ".join(f"#{name} :add_{name}" for name in add)
         if remove:
@@ -95,38 +108,40 @@ class Table:
         try:
             answer = self._resource.update_item(
                 Key={"pk": pk, "sk": sk},
-                UpdateExpression=expression.strip(),
+                UpdateExpression=expression,
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=stored(bound),
                 ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return None
-            raise
+            stands = _stands(error)
+            return plain(stands) if stands.get(MARK) == mark else None
         return plain(answer["Attributes"])
 
     def delete(self, pk: str, sk: str, *, condition: str, values: Mapping[str, Any]) -> bool:
         """Remove an item under a condition; False when the condition does not hold."""
         names = {word: word[1:] for word in condition.split() if word[0] == "#"}
-        return self._try(
-            self._resource.delete_item,
-            Key={"pk": pk, "sk": sk},
-            ConditionExpression=condition,
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=stored({f":{k}": v for k, v in values.items()}),
-        )
-
-    @staticmethod
-    def _try(operation: Any, **request: Any) -> bool:
         try:
-            operation(**request)
+            self._resource.delete_item(
+                Key={"pk": pk, "sk": sk},
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=stored({f":{k}": v for k, v in values.items()}),
+            )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return False
-            raise
+            _stands(error)
+            return False
         return True
+
+
+def _stands(error: ClientError) -> Item:
+    """Give the item a condition failed on, as far as the request asked for it; raise any other error."""
+    response: dict[str, Any] = dict(error.response)
+    if response["Error"]["Code"] != "ConditionalCheckFailedException":
+        raise error
+    return {k: TypeDeserializer().deserialize(v) for k, v in response.get("Item", {}).items()}
 
 
 def stored(item: Mapping[str, Any]) -> Item:
@@ -135,8 +150,8 @@ def stored(item: Mapping[str, Any]) -> Item:
 
 
 def plain(item: Mapping[str, Any]) -> Item:
-    """Bring values back from DynamoDB: whole Decimals are ints, others floats."""
-    return {k: _number(v) for k, v in item.items()}
+    """Bring values back from DynamoDB, without the mark: whole Decimals are ints, others floats."""
+    return {k: _number(v) for k, v in item.items() if k != MARK}
 
 
 def _decimal(value: Any) -> Any:

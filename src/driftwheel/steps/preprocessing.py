@@ -50,7 +50,8 @@ def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> Prep
     """Prepare the run's data set, or take what Spark prepared, and publish it, manifest last.
 
     ``refused``: nothing can be trained on it. ``unchanged``: another run already decided on these rows.
-    May be repeated: the same objects give the same files under the same names.
+    May be repeated: the same objects give the same files under the same names. Raises LeaseLost when another
+    run took over and has the same rows.
     """
     entries = Entries(run, objects, place.folder)
     outcome: Folder | Output
@@ -84,7 +85,7 @@ def preprocess(run: Run, objects: Objects, ledger: Ledger, place: Place) -> Prep
         suspected_shift=few_of(prepared.shifts, SHIFT_BYTES),
         **fields,
     )
-    owner = ledger.runs.claim_data(run.model, prepared.data_digest, run.run_id)
+    owner = ledger.runs.claim_data(run.model, prepared.data_digest, run.run_id, run.fence)
     if owner != run.run_id:
         return section.model_copy(update={"outcome": "unchanged", "same_as": owner})
     if not prepared.holdout_uri:

@@ -140,18 +140,25 @@ def alert_of(run: Run, outcome: Outcome, runs: Runs) -> Alert | None:
 
 
 def settle_objects(run: Run, outcome: Outcome, objects: Objects, ledger: ObjectLedger) -> None:
-    """Say what became of each object: used, the same content as another run's, or harmful.
+    """Say what became of each object: used, the same content as another run's, or harmful, as there.
 
     After a refusal or a failure what is not quarantined stays pending: for more data or a mended cause.
     """
     if outcome.status in {"failed", "aborted", "refused"}:
         return
     state: State = "duplicate" if outcome.status == "unchanged" else "used"
+    harm = _was_harmful(run, ledger) if outcome.status == "unchanged" else harmful(run)
     for entry in objects.read_json(S3Uri.parse(run.data_uri))["objects"]:
-        harmed = entry["role"] == "source" and harmful(run)
+        harmed = entry["role"] == "source" and harm
         ledger.settle(
             _delivered(run.model, entry), "rejected" if harmed else state, outcome.sentence, run.run_id
         )
+
+
+def _was_harmful(run: Run, ledger: ObjectLedger) -> bool:
+    """Tell whether the run that decided on these rows found its new files harmful."""
+    owner = run.preprocessing.same_as if run.preprocessing is not None else None
+    return any(row.run_id == owner and row.state == "rejected" for row in ledger.of_model(run.model))
 
 
 def harmful(run: Run) -> bool:

@@ -21,6 +21,7 @@ from tests.bench.table import MemoryTable
 
 from driftwheel.errors import ChampionMoved, LeaseLost
 from driftwheel.ledger.champions import ChampionRow, Champions
+from driftwheel.ledger.checks import Checks
 from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models, Owner, owner_of
@@ -184,6 +185,20 @@ def test_whichever_delivery_is_cut_off_what_stays_pending_is_what_is_learned(eta
         [row] = current(rows)
         pending = [row.version for row in rows if row.state == "pending"]
         assert (row.etag, pending) == (etags[-1], [row.version]), (order, cut.version)
+
+
+def test_rows_that_came_again_under_another_name_outlive_the_file_they_came_in_first(table: Table) -> None:
+    objects = Objects(table)
+    again = replace(FIRST, key="data/flights/again.csv")
+    for delivered in (FIRST, again):
+        objects.deliver(delivered)
+    objects.settle(FIRST, "used", "promoted", "run-1")
+    objects.settle(again, "duplicate", "the same rows as run run-1: nothing new to learn", "run-2")
+
+    objects.deliver(SECOND)
+
+    found = current(objects.of_model("flights"))
+    assert [(row.key, row.version) for row in found] == [(FIRST.key, "v2"), (again.key, "v1")]
 
 
 @pytest.mark.case("EV-10")
@@ -414,13 +429,67 @@ def test_the_first_word_on_how_a_run_ended_stands(table: Table) -> None:
 def test_content_is_trained_on_once_unless_its_run_failed(table: Table) -> None:
     runs = Runs(table)
     runs.start(RUN)
-    assert runs.claim_data("flights", "d1", "run-1") == "run-1"
-    assert runs.claim_data("flights", "d1", "run-1") == "run-1"
-    assert runs.claim_data("flights", "d1", "run-2") == "run-1"
+    assert runs.claim_data("flights", "d1", "run-1", 1) == "run-1"
+    assert runs.claim_data("flights", "d1", "run-1", 1) == "run-1"
 
     runs.end("flights", "run-1", "failed", "TrainingFailed", "t")
 
-    assert runs.claim_data("flights", "d1", "run-2") == "run-2"
+    assert runs.claim_data("flights", "d1", "run-2", 2) == "run-2"
+    runs.start(replace(RUN, run_id="run-2", fence=2))
+    runs.end("flights", "run-2", "rejected", "no better", "t")
+    assert runs.claim_data("flights", "d1", "run-3", 3) == "run-2"
+
+
+@pytest.mark.case("SF-12")
+def test_of_two_runs_at_work_on_one_content_the_one_that_has_the_lease_learns_it(table: Table) -> None:
+    runs = Runs(table)
+    runs.start(RUN)
+    runs.start(replace(RUN, run_id="run-2", fence=2))
+    assert runs.claim_data("flights", "d1", "run-1", 1) == "run-1"
+
+    assert runs.claim_data("flights", "d1", "run-2", 2) == "run-2"
+    with pytest.raises(LeaseLost, match="lost its lease to run run-2"):
+        runs.claim_data("flights", "d1", "run-1", 1)
+
+
+@pytest.mark.case("SF-14")
+def test_a_write_whose_answer_was_lost_is_known_again_as_its_own() -> None:
+    faults = Faults()
+    table = Table(MemoryTable(faults))
+    runs, leases, objects = Runs(table), Leases(table), Objects(table)
+    runs.start(RUN)
+    runs.claim_data("flights", "d1", "run-1", 1)
+    runs.end("flights", "run-1", "failed", "TrainingFailed", "t")
+    leases.acquire("flights", "run-1", now=0, seconds=60)
+    objects.deliver(FIRST)
+    quarantined = objects.settle(FIRST, "quarantined", "empty-file: no rows", "run-1")
+    faults.plan = {"PutItem": ["lost"] * 2, "UpdateItem": ["lost", None] * 4}
+
+    assert runs.start(replace(RUN, run_id="run-2", fence=2))
+    assert Checks(table).take("flights-12:00", datetime(2026, 1, 1, tzinfo=UTC))
+    assert runs.claim_data("flights", "d1", "run-2", 2) == "run-2"
+    assert objects.reopen(quarantined)
+    assert runs.end("flights", "run-2", "promoted", "better", "t")
+
+    faults.plan = {"UpdateItem": [None, None, "lost"]}
+    lease = leases.acquire("flights", "run-2", now=61, seconds=60)
+    assert lease is not None
+    assert (lease.run_id, lease.fence) == ("run-2", 2)
+    assert faults.counts["fault lost"] == 6
+
+
+@pytest.mark.case("SF-14")
+def test_a_lost_answer_excuses_no_write_of_somebody_else() -> None:
+    faults = Faults()
+    memory = MemoryTable(faults)
+    runs = Runs(Table(memory))
+    runs.start(RUN)
+    faults.plan = {"PutItem": ["throttle"], "UpdateItem": ["throttle"]}
+
+    assert not runs.start(RUN)
+    assert runs.end("flights", "run-1", "promoted", "better", "t")
+    assert not runs.end("flights", "run-1", "aborted", "late event", "t")
+    assert set(runs.of_model("flights")[0].__dict__) == set(RUN.__dict__)
 
 
 def test_a_key_belongs_to_the_model_whose_prefix_it_lies_under(table: Table) -> None:
