@@ -18,12 +18,14 @@ from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.findings import Findings
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.objects import Delivered, Objects
+from driftwheel.ledger.runs import RunRow, Runs
 from driftwheel.recipe.declare import declare
 from driftwheel.spec import load_spec
 from driftwheel.steps import drift_check as steps
 from driftwheel.steps import drift_verdict
 from driftwheel.steps.trigger import Ledger as TriggerLedger
 from driftwheel.steps.trigger import situation_of
+from driftwheel.triggers.state import Situation
 
 from .conftest import Context, World
 
@@ -109,9 +111,9 @@ def capture(world: World, rows: list[dict[str, Any]], at: datetime = NOW - timed
     world.put(world.artifacts, key, "\n".join(lines).encode())
 
 
-def label(world: World, ids: list[str]) -> None:
+def label(world: World, ids: list[str], day: str = "monday") -> None:
     body = "inference_id,label\n" + "".join(f"{row},1\n" for row in ids)
-    entry = world.put(world.landing, "labels/rides/monday.csv", body.encode())
+    entry = world.put(world.landing, f"labels/rides/{day}.csv", body.encode())
     Objects(world.table).deliver(
         Delivered(model="rides", role="labels", sequencer="01", received=NOW.isoformat(), **entry)
     )
@@ -429,6 +431,31 @@ def test_a_new_champion_brings_its_own_baseline_and_the_old_alarm_is_history(
     assert (situation.drift, situation.drifted_windows) == (None, 0)
     answer = handler(event("drift_check"), context)["rides"]
     assert (answer["severity"], answer["rows"]) == ("none", 1_000)
+
+
+@pytest.mark.case("DR-03")
+def test_labelled_rows_that_a_losing_challenger_learned_are_not_new_any_more(
+    live: World, event: Events, context: Context
+) -> None:
+    capture(live, rides(1_000, shift=15, seed=4))
+    label(live, [f"i0/{n}" for n in range(100)])
+    handler = live.load("drift_check").handler
+    handler(event("drift_check"), context)
+
+    def situation() -> Situation:
+        return situation_of(SPEC, TriggerLedger.of(live.table), NOW)
+
+    assert (situation().labelled_rows, [*situation().labelled_days.values()]) == (100, [100])
+    lost = RunRow("rides", "r2", "running", "drift", "drift", NOW.isoformat(), "arn", 2)
+    runs = Runs(live.table)
+    runs.start(replace(lost, labelled_days=dict(situation().labelled_days)))
+    assert situation().labelled_rows == 100, "it may still fail"
+    runs.end("rides", "r2", "rejected", "no better", NOW.isoformat())
+    assert situation().labelled_rows == 0
+
+    label(live, [f"i100/{n}" for n in range(40)], "tuesday")
+    handler(event("drift_check") | {"scheduled_time": (NOW + timedelta(hours=1)).isoformat()}, context)
+    assert (situation().labelled_rows, sum(situation().labelled_days.values())) == (40, 140)
 
 
 @pytest.mark.case("EV-08")

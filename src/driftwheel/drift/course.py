@@ -134,9 +134,12 @@ def told(
     return replace(report, course=course(parts, metric), slices=sliced)
 
 
-def labelled_rows(report: DriftReport) -> int:
-    """Count the rows of the champion whose label is known, in the window or before it."""
-    return sum(int(period["labelled"]) for period in (report.course or {"periods": []})["periods"])
+def labelled_days(report: DriftReport) -> dict[str, int]:
+    """Count by day the rows of the champion whose label is known, in the window or before it."""
+    days: Counter[str] = Counter()
+    for period in (report.course or {"periods": []})["periods"]:
+        days[period["at"][:DAY]] += int(period["labelled"])
+    return {day: rows for day, rows in days.items() if rows}
 
 
 def _between(part: Answered, first: str, last: str) -> npt.NDArray[np.int64]:

@@ -11,9 +11,11 @@ class Finding:
     """The last word on a model's live traffic.
 
     ``champion_sequence`` says whose traffic it was: a finding about an earlier champion is history.
-    ``fault`` is empty, or says what is broken in the data. ``windows`` are the champion's last windows, this
-    one included (``triggers/windows.py``); ``history`` has their numbers and ``since`` says from which check
-    on each thing has been found (``drift/history.py``). ``untold``: a person was to be told and was not yet.
+    ``fault`` is empty, or says what is broken in the data. ``labelled_rows`` counts the rows whose label is
+    known, ``labelled_days`` by the day (UTC) they were answered. ``windows`` are the champion's last windows,
+    this one included (``triggers/windows.py``); ``history`` has their numbers and ``since`` says from which
+    check on each thing has been found (``drift/history.py``). ``untold``: a person was to be told and was not
+    yet.
     """
 
     model: str
@@ -27,6 +29,7 @@ class Finding:
     history: list[dict[str, Any]] = field(default_factory=list)
     since: dict[str, str] = field(default_factory=dict)
     untold: bool = False
+    labelled_days: dict[str, int] = field(default_factory=dict)
 
 
 class Findings:

@@ -1,7 +1,7 @@
 """The run index, and which run trained on which content."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from driftwheel.errors import LeaseLost
@@ -14,7 +14,10 @@ FRUITLESS: frozenset[str] = frozenset({"failed", "refused", "unchanged"})
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run as the operator sees it."""
+    """One run as the operator sees it.
+
+    ``labelled_days`` are the champion's labelled rows, by day, when the run froze its data.
+    """
 
     model: str
     run_id: str
@@ -27,6 +30,7 @@ class RunRow:
     ended_at: str = ""
     outcome: str = ""
     billed_seconds: int = 0
+    labelled_days: dict[str, int] = field(default_factory=dict)
 
 
 class Runs:

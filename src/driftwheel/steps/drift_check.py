@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from driftwheel.aws.objects import Objects
-from driftwheel.drift.course import labelled_rows
+from driftwheel.drift.course import labelled_days
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.history import extend, found_since
 from driftwheel.errors import DriftwheelError
@@ -155,7 +155,7 @@ def look(
     stamp, at = now.strftime("%Y%m%dT%H%M%SZ") + ("-asked" if due.aside else ""), now.isoformat()
     place = S3Uri(artifact_bucket, drift_prefix(spec.model, stamp))
     judged = judge(spec, champion, ledger.objects, objects, artifact_bucket, now, accept=not due.aside)
-    report = judged.report
+    report, labelled = judged.report, labelled_days(judged.report)
     last = ledger.findings.get(spec.model)
     if last is not None and last.champion_sequence != champion.sequence:
         last = None
@@ -170,7 +170,8 @@ def look(
         champion_sequence=champion.sequence,
         severity=_severity(report),
         fault=_fault(report, last),
-        labelled_rows=labelled_rows(report),
+        labelled_rows=sum(labelled.values()),
+        labelled_days=labelled,
         report_uri=str(place / "report.json"),
         windows=remember(last.windows if last else [], at, report.severity, every),
         history=extend(last.history if last else [], report, at, every),

@@ -1,5 +1,6 @@
 """Trigger: enter what arrived in the ledger, decide by the one policy, freeze a data set, start its run."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -146,7 +147,8 @@ def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime, finding: Findin
         cost_next=hourly / 3_600 * (spec.training.max_runtime_seconds if billed is None else billed),
         drift=_severity(finding) if fresh else None,
         drifted_windows=_drifted_windows(finding, spec) if fresh and finding else 0,
-        labelled_rows=finding.labelled_rows if fresh and finding else 0,
+        labelled_rows=_newly_labelled(finding, champion, runs) if fresh and finding and champion else 0,
+        labelled_days=finding.labelled_days if fresh and finding else {},
         fault=finding.fault if fresh and finding else "",
     )
 
@@ -195,6 +197,7 @@ def start(
         started_at,
         _arn(wheel, name),
         lease.fence,
+        labelled_days=dict(situation.labelled_days),
     )
     ledger.runs.start(row)
     executions.start(wheel.stepfunctions, wheel.state_machine_arn, name, payload(run))
@@ -386,6 +389,17 @@ def _severity(finding: Finding | None) -> Severity | None:
     if finding is None or finding.severity in {"none", "insufficient_data"}:
         return None
     return "major" if finding.severity == "major" else "minor"
+
+
+def _newly_labelled(finding: Finding, champion: ChampionRow, runs: Iterable[RunRow]) -> int:
+    """Count the champion's labelled rows that no challenger of its time was trained on."""
+    if not finding.labelled_days:
+        return finding.labelled_rows
+    learned: Counter[str] = Counter()
+    for run in runs:
+        if run.status == "rejected" and _epoch(run.started_at) >= _epoch(champion.promoted_at):
+            learned |= Counter(run.labelled_days)
+    return (Counter(finding.labelled_days) - learned).total()
 
 
 def _drifted_windows(finding: Finding, spec: ModelSpec) -> int:

@@ -1,6 +1,7 @@
 """What the policy looks at: everything that decides whether a run starts, read from the ledger."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Severity = Literal["minor", "major"]
@@ -11,11 +12,12 @@ class Situation:
     """One model at one moment. Times are epoch seconds.
 
     ``pending`` counts object versions no run has used; ``sourceless`` says that none of them is a source file
-    and no run has found one either. ``losses`` counts the runs since the last promotion that
-    brought no better model, ``labelled_rows`` the captured rows with labels since the champion's data was
-    frozen. ``drift`` is what the latest check found, ``drifted_windows`` in how many of the last
-    ``triggers.of_windows`` checks drift was large enough to retrain, that one included. ``cost_today`` is
-    what today's trainings cost, ``cost_next`` what one more is expected to.
+    and no run has found one either. ``losses`` counts the runs since the last promotion that brought no
+    better model, ``labelled_rows`` the champion's captured rows whose label came since a challenger was last
+    trained on such; ``labelled_days`` are all of them, by day. ``drift`` is what the latest check found,
+    ``drifted_windows`` in how many of the last ``triggers.of_windows`` checks drift was large enough to
+    retrain, that one included. ``cost_today`` is what today's trainings cost, ``cost_next`` what one more is
+    expected to.
     """
 
     now: float
@@ -32,6 +34,7 @@ class Situation:
     drift: Severity | None = None
     drifted_windows: int = 1
     labelled_rows: int = 0
+    labelled_days: Mapping[str, int] = field(default_factory=dict)
     fault: str = ""
 
 
