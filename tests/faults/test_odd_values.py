@@ -157,6 +157,11 @@ def test_spellings_of_a_country_become_one_and_unknown_ones_are_listed_never_gue
 
     found = dict(profile(out)["columns"]["country"]["top"])
     assert found == {"Norway": 100, "United States": 30, "U.S.A.": 1, "Untied States": 1}
+    country = profile(out)["columns"]["country"]
+    assert (country["unlisted"], country["unlisted_distinct"]) == (102, 3)
+    [note] = [note for note in profile(out)["notes"] if note.startswith("country: ")]
+    assert "102 values are not under canonical" in note
+    assert "'Norway', 'U.S.A.', 'Untied States'" in note
 
 
 @pytest.mark.case("DA-14")

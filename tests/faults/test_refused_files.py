@@ -122,6 +122,8 @@ def test_added_and_reordered_columns_change_nothing(tmp_path: Path) -> None:
     shuffled = made(tmp_path / "two", {"a.csv": GOOD, "b.csv": other + b"\n"})
 
     assert (shuffled.refused, shuffled.data_digest) == ([], plain.data_digest)
+    found = json.loads((tmp_path / "two" / "out" / "profile.json").read_text(encoding="utf-8"))
+    assert "data/parcels/b.csv has column 'new' that model.yaml does not declare: left out" in found["notes"]
 
 
 @pytest.mark.case("DA-07")

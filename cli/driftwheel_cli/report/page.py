@@ -16,7 +16,7 @@ from driftwheel_cli.sections import refusal_sentence, refusals
 
 GAPS = (
     *("missing", "bad_literal", "outside_range", "outliers", "filled"),
-    *("trimmed", "folded", "canonical"),
+    *("trimmed", "folded", "canonical", "unlisted"),
 )
 MOST_COLUMNS = 40
 """Drawn; a table of a thousand columns is no report."""

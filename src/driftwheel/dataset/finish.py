@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from driftwheel.dataset import checks, outputs, profile, rollover, splits
+from driftwheel.dataset import checks, outputs, profile, rollover, schema_diff, splits
 from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, LabelFile
 from driftwheel.dataset.redundancy import redundant
 from driftwheel.dataset.shift import find_shifts
@@ -139,6 +139,7 @@ def _publish(
         for name, counted in counts_of.items():
             columns[name] |= counted
     unreadable = [name for name, facts in columns.items() if facts["bad_literal"]]
+    extra = schema_diff.undeclared(space, found)
     outputs.write_json(folder / "recipe.json", recipe)
     outputs.write_json(folder / "params.json", params)
     document = {
@@ -150,11 +151,14 @@ def _publish(
         "unmatched": found.unmatched,
         "rejected_by_rule": profile.rejected_by_rule(space),
         "columns": columns,
+        "undeclared": extra,
         "label": labels,
         "time": profile.spans(space),
         "suspected_leakage": leakage,
         "notes": [
             *judges.notes,
+            *schema_diff.differences(space, found, extra, inputs.baseline),
+            *profile.unlisted(columns),
             *checks.unreadable_values(space, found, unreadable),
             *redundant(space, params),
         ],

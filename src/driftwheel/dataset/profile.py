@@ -1,6 +1,7 @@
 # ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
 """``profile.json``: what came in, what stayed behind and why, and what each column looks like."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from driftwheel.dataset.numbers import number_profiles
@@ -10,7 +11,9 @@ from driftwheel.recipe.literals import double_sql, identifier
 from driftwheel.recipe.row import fill_of
 from driftwheel.recipe.sql import rewritten
 
-TOP = 12
+TOP, NAMED = 12, 5
+LONGEST = 60
+"""Characters of a value that a profile shows."""
 
 
 def column_profiles(space: Workspace) -> dict[str, Any]:
@@ -108,11 +111,37 @@ def _words(space: Workspace, column: dict[str, Any], rows: int) -> dict[str, Any
     distinct = top[0][2] if top else 0
     # What names a row may name a person: the values of keys and of columns like keys stay where they are.
     hidden = name in space.spec.source.key or distinct > max(TOP, rows / 2)
-    return {"distinct": distinct} | ({} if hidden else {"top": [[_short(v), n] for v, n, _ in top]})
+    unknown = _unlisted(space, column, counted, hidden=hidden)
+    return {"distinct": distinct} | ({} if hidden else {"top": [[_short(v), n] for v, n, _ in top]}) | unknown
+
+
+def _unlisted(space: Workspace, column: dict[str, Any], counted: str, *, hidden: bool) -> dict[str, Any]:
+    """Count the values that the column's canonical ones do not hold; name the commonest."""
+    if not column.get("canonical"):
+        return {}
+    canonical = ", ".join(map(space.dialect.quote, sorted(set(column["canonical"].values()))))
+    query = (
+        f"SELECT value, n, sum(n) OVER (), count(*) OVER () FROM {counted} WHERE value NOT IN ({canonical})"
+    )
+    found = space.rows(f"{query} ORDER BY n DESC, value LIMIT {TOP}")
+    rows, distinct = found[0][2:] if found else (0, 0)
+    named = [] if hidden else [_short(value) for value, *_ in found]
+    return {"unlisted": int(rows), "unlisted_distinct": int(distinct), "unlisted_top": named}
+
+
+def unlisted(columns: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Say of each column with canonical values how often another one stands there."""
+    notes = []
+    for name, facts in columns.items():
+        if rows := facts.get("unlisted"):
+            often = ", ".join(map(repr, facts["unlisted_top"][:NAMED]))
+            different = f"{facts['unlisted_distinct']:,} different{often and ', most often '}{often}"
+            notes.append(f"{name}: {rows:,} values are not under canonical, kept as they are ({different})")
+    return notes
 
 
 def _short(value: str) -> str:
-    return value if len(value) <= 60 else value[:59] + "…"
+    return value if len(value) <= LONGEST else value[: LONGEST - 1] + "…"
 
 
 def label_profile(space: Workspace) -> dict[str, Any]:

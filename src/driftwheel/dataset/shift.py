@@ -6,10 +6,11 @@ data may be right: the run goes on, but its model waits for a person (``distribu
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from driftwheel.dataset.files import Assembled
+from driftwheel.dataset.profile import LONGEST
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.literals import identifier
 from driftwheel.units import conversions_from
@@ -29,7 +30,13 @@ OUT = 3.0
 """A median this many times the champion's whole range beyond it has jumped, whatever the cause."""
 
 LOGIT = 3.0
-"""Change of the label's log odds: 10 % against 90 % is 4.4; a rate that doubles is 0.7."""
+"""Change of a share's log odds: 10 % against 90 % is 4.4; a rate that doubles is 0.7."""
+
+LEAST = 0.2
+"""A share that changed by less has not jumped, whatever its odds: 0.1 % became 3 %."""
+
+STRANGE = 0.5
+"""Above this share of categories the champion never saw a column is written in another way."""
 
 
 def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any]) -> list[str]:
@@ -43,12 +50,16 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
         if (before := baseline["columns"].get(name := column["name"])) and before.get("quantiles")
     }
     label = _odds(baseline["label"].get("mean")) if space.spec.target.kind == "binary" else None
+    gaps = {name: share for name in space.columns if (share := _gap(baseline, name)) is not None}
+    gaps = {name: share for name, share in gaps.items() if name not in space.answer}
+    categories = _categories(space, baseline)
     sentences = []
     for number in found.readable("source"):
         key = found.files[number].key
         summaries = "".join(_summary(space, name) for name in numbers)
+        given = "".join(f", {_given(space, name)}" for name in gaps)
         count, mean, *cells = space.one(
-            f"SELECT count(*), avg(__label){summaries} FROM rows WHERE __file = {number}"
+            f"SELECT count(*), avg(__label){summaries}{given} FROM rows WHERE __file = {number}"
         )
         if count < FEW_ROWS:
             continue
@@ -57,6 +68,10 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
             unit = space.spec.columns[name].unit
             if now is not None and (cause := _jump(before, now, low, high, unit)):
                 sentences.append(f"{key}: {name} {cause}")
+        for (name, was), there in zip(gaps.items(), cells[3 * len(numbers) :], strict=True):
+            if _grown(was, lacks := 1 - there / count):
+                sentences.append(f"{key}: {name} is missing in {lacks:.0%} of its rows, {was:.0%} before")
+        sentences += [f"{key}: {sentence}" for sentence in categories.get(number, ())]
         if label is not None and abs(_odds(mean) - label) > LOGIT:
             share = baseline["label"]["mean"]
             sentences.append(f"{key}: {mean:.0%} of its labels are positive, {share:.0%} before")
@@ -66,6 +81,58 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
 def _summary(space: Workspace, name: str) -> str:
     x = f"CAST({identifier(name)} AS DOUBLE)"
     return f", {space.quantiles(x, list(QUANTILES.values()))}, min({x}), max({x})"
+
+
+def _gap(baseline: Mapping[str, Any], name: str) -> float | None:
+    before = baseline["columns"].get(name)
+    rows = before["given"] + before["missing"] if before else 0
+    return before["missing"] / rows if before and rows else None
+
+
+def _given(space: Workspace, name: str) -> str:
+    if name not in space.judged:
+        return f"count({identifier(name)})"
+    return f"count(*) FILTER (WHERE {identifier(f'__issue.{name}')} IS DISTINCT FROM 'missing')"
+
+
+def _grown(was: float, now: float) -> bool:
+    return now - was >= LEAST and _odds(now) - _odds(was) > LOGIT
+
+
+def _categories(space: Workspace, baseline: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Say by file which category has become far more frequent, or where most were never seen before.
+
+    Only of columns whose every value stands in the baseline: of many values it keeps the commonest.
+    """
+    found: dict[int, list[str]] = {}
+    for name in space.columns:
+        before = baseline["columns"].get(name) or {}
+        known = dict(before.get("top") or [])
+        cut = any(len(value) == LONGEST for value in known)
+        if name in space.answer or not known or cut or before["distinct"] > len(known):
+            continue
+        texts = ", ".join(map(space.dialect.quote, known))
+        counts: dict[int, dict[str | None, int]] = {}
+        for file, value, n in space.rows(
+            f"SELECT __file, CASE WHEN text IN ({texts}) THEN text END AS value, count(*) FROM (SELECT "
+            f"__file, {space.text(name)} AS text FROM rows WHERE {identifier(name)} IS NOT NULL AND __file "
+            "IS NOT NULL) GROUP BY 1, 2 ORDER BY 1, 2"
+        ):
+            counts.setdefault(file, {})[value] = n
+        for file, of_file in counts.items():
+            found.setdefault(file, []).extend(_strange(name, known, of_file))
+    return found
+
+
+def _strange(name: str, known: Mapping[str, int], now: Mapping[str | None, int]) -> Iterator[str]:
+    given, before = sum(now.values()), sum(known.values())
+    unseen = now.get(None, 0) / given
+    if unseen > STRANGE:
+        yield f"{name} has categories in {unseen:.0%} of its rows that the champion never saw"
+        return
+    for value, n in now.items():
+        if value is not None and _grown(was := known[value] / before, n / given):
+            yield f"{name} is {value!r} in {n / given:.0%} of its rows, {was:.0%} before"
 
 
 def _jump(

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from driftwheel.recipe.literals import identifier
 
 KEPT_BAD_LINES = 1_000
+KEPT_CHARACTERS = 4_096
+"""Of a bad line: enough to mend it by; the file itself stays where it was dropped."""
+
 MOST_COLUMNS = 2_000
 BREAKS = re.compile(r"[\r\n]+")
 
@@ -51,10 +54,14 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that was passed over, and why; lines count from 1, the header is one."""
+    """A line that was passed over, and why; lines count from 1, the header is one.
+
+    ``value`` is the line as it stands in the file, its first 4,096 characters.
+    """
 
     line: int
     reason: str
+    value: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,3 +72,20 @@ class Loaded:
     columns: tuple[str, ...]
     bad_lines: tuple[BadLine, ...] = ()
     bad_line_count: int = 0
+
+
+def with_values(plain: Path, bad_lines: Iterable[BadLine]) -> tuple[BadLine, ...]:
+    """Read what stands in bad lines out of the file, up to the last of them."""
+    wanted = {bad.line: bad for bad in bad_lines}
+    if not wanted:
+        return ()
+    last = max(wanted)
+    with plain.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if number in wanted:
+                # Every character is one byte at least and four at most.
+                text = line[: 4 * KEPT_CHARACTERS].decode("utf-8-sig", errors="replace").rstrip("\r\n")
+                wanted[number] = replace(wanted[number], value=text[:KEPT_CHARACTERS])
+            if number == last:
+                break
+    return tuple(wanted.values())

@@ -1,11 +1,12 @@
 """The kinds of file there are, and what loads any of them."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from driftwheel.sources import csv_file, jsonl_file, parquet_file
-from driftwheel.sources.file import Loaded, SourceFile, Through, as_written
+from driftwheel.sources.file import Loaded, SourceFile, Through, as_written, with_values
 from driftwheel.sources.sniff import opened
 from driftwheel.spec import Enrichment, Source
 
@@ -34,4 +35,5 @@ def load(
     """
     with opened(file, shape) as (plain, ascii_only):
         through = partial(through, ascii_only=ascii_only)
-        return KINDS[shape.format](connection, file, plain, shape, wanted, table, through)
+        loaded = KINDS[shape.format](connection, file, plain, shape, wanted, table, through)
+        return replace(loaded, bad_lines=with_values(plain, loaded.bad_lines))

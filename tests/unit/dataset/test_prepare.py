@@ -582,6 +582,29 @@ def test_what_cleaning_rewrote_is_counted_column_by_column_and_rule(desk: Desk) 
     assert found["region"]["trimmed"] == 104, "every row of North got the region that was rewritten"
 
 
+@pytest.mark.case("DA-05")
+def test_columns_that_came_and_optional_ones_that_went_are_told_of_once(desk: Desk) -> None:
+    columns = BASE["columns"] | {"fragile": {"type": "boolean", "optional": True}}
+    declared = spec(columns=columns)
+    usual = csv_of(*(f"{row(n)},false,x" for n in range(100)), header=f"{HEADER},fragile,extra")
+    desk.prepare(declared, a=usual)
+    baseline = desk.json("profile.json")
+    later = csv_of(*(f"{row(n)},x,1" for n in range(100, 200)), header=f"{HEADER},extra,new")
+
+    desk.prepare(declared, {"baseline": baseline}, a=usual, b=later)
+
+    first = "data/a.csv has column 'extra' that model.yaml does not declare: left out"
+    assert [note for note in baseline["notes"] if "declare" in note] == [first]
+    assert [note for note in desk.json("profile.json")["notes"] if "data/" in note] == [
+        "data/b.csv has column 'new' that model.yaml does not declare, new since the champion: left out",
+        "data/b.csv lacks column 'fragile', optional, which the champion's files had",
+    ]
+    assert desk.json("profile.json")["undeclared"] == {"extra": "data/a.csv", "new": "data/b.csv"}
+
+    desk.prepare(declared, {"baseline": desk.json("profile.json")}, a=usual, b=later)
+    assert [note for note in desk.json("profile.json")["notes"] if "data/" in note] == []
+
+
 def jumped(desk: Desk, now: list[str], spec_: ModelSpec | None = None) -> list[str]:
     usual = csv_of(*[row(n, weight=20 + n % 13) for n in range(400)])
     assert desk.prepare(spec_ or spec(), __a=usual).outcome == "ready"
@@ -606,6 +629,37 @@ def test_another_unit_a_dead_sensor_and_swapped_labels_are_named(desk: Desk) -> 
     ]
     far = [row(n, weight=n * 17) for n in range(400, 700)]
     assert "far outside 20 to 32" in jumped(desk, far, spec(columns=grams))[0]
+
+
+@pytest.mark.case("DA-23")
+def test_gaps_new_spellings_and_a_category_that_takes_over_are_named(desk: Desk) -> None:
+    usual = [row(n, depot="N" if n % 10 else "S", weight=20 + n % 13) for n in range(400)]
+    desk.prepare(spec(), __a=csv_of(*usual))
+    baseline = desk.json("profile.json")
+
+    def told(rows: list[str]) -> list[str]:
+        found = desk.prepare(spec(), {"baseline": baseline}, __a=csv_of(*usual), __b=csv_of(*rows))
+        assert found.outcome == "ready", found.problem
+        return found.shifts
+
+    assert told([row(n, weight="" if n % 10 < 3 else 20 + n % 13) for n in range(400, 700)]) == [
+        "data/b.csv: weight is missing in 30% of its rows, 0% before"
+    ]
+    assert told([row(n, depot="01", weight=20 + n % 13) for n in range(400, 700)]) == [
+        "data/b.csv: depot has categories in 100% of its rows that the champion never saw"
+    ]
+    assert told([row(n, depot="S", weight=20 + n % 13) for n in range(400, 700)]) == [
+        "data/b.csv: depot is 'S' in 100% of its rows, 10% before"
+    ]
+    calm = [
+        row(
+            n,
+            depot="S" if n % 10 < 3 else "W" if n % 10 < 5 else "N",
+            weight="" if n % 9 == 0 else 20 + n % 13,
+        )
+        for n in range(400, 700)
+    ]
+    assert told(calm) == [], "a tenth missing, a third of another depot, a fifth of a new one"
 
 
 @pytest.mark.case("DA-23")

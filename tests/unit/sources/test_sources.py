@@ -101,10 +101,18 @@ def test_ragged_lines_are_passed_over_and_the_others_keep_their_line_numbers(eng
     assert [(row[0], row[3]) for row in rows(engine)] == [("1", 2), ("3", 4), ("5", 6), ("7", 8)]
     assert loaded.bad_line_count == 3
     assert loaded.bad_lines == (
-        BadLine(3, "too few fields (the header has 3)"),
-        BadLine(5, "too many fields (the header has 3)"),
-        BadLine(7, "text after a closing quote"),
+        BadLine(3, "too few fields (the header has 3)", "2,b"),
+        BadLine(5, "too many fields (the header has 3)", "4,d,4,4"),
+        BadLine(7, "text after a closing quote", '6,"f"x,6'),
     )
+
+
+@pytest.mark.case("DA-09")
+def test_of_a_bad_line_the_first_4096_characters_are_kept(read: Load) -> None:
+    long = "ø" * 5_000
+    loaded = read(f"id,place,size\r\n1,a,1\r\n{long}\r\n\r\n2,b\r\n".encode())
+
+    assert [(bad.line, bad.value) for bad in loaded.bad_lines] == [(3, "ø" * 4_096), (5, "2,b")]
 
 
 def test_a_declared_delimiter_is_used(engine: Any, read: Load) -> None:

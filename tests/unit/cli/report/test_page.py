@@ -58,6 +58,7 @@ PROFILE: dict[str, Any] = {
     },
     "time": {"train": ["2013-01-01 00:00:00", "2013-02-01 00:00:00"], "holdout": [None, None]},
     "suspected_leakage": [{"feature": "cheat", "auc": 1.0}],
+    "notes": ["data/flights/a.csv has column '<new>' that model.yaml does not declare: left out"] * 41,
 }
 TEST = {
     "kind": "psi",
@@ -115,6 +116,8 @@ def test_every_table_shows_its_numbers() -> None:
     assert "23,289 of 24,030 labelled" in seen
     assert "temp: outside range: 2" in seen
     assert "cheat tells the label almost alone" in seen
+    assert "has column &#39;&lt;new&gt;&#39; that model.yaml does not declare" in seen
+    assert "and 1 more in profile.json" in seen
     assert "data/x.csv, row 3: not UTF-8" in seen
     assert "10.0 % missing" in seen
     assert "Deployment 5.0 champion 2" in seen

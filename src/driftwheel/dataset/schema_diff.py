@@ -1,0 +1,74 @@
+"""How the files' columns differ from what ``model.yaml`` declares and from what the champion's files had.
+
+A required column that is missing refuses its file (``checks``). What is here changes no row, and people want
+to know of it all the same: a new column may be a feature, a lost optional one a broken export.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from driftwheel.dataset.files import Assembled, FileFacts
+from driftwheel.dataset.workspace import Workspace
+
+NAMED = 10
+"""Columns a sentence names; the others are counted."""
+
+
+def undeclared(space: Workspace, found: Assembled) -> dict[str, str]:
+    """Name the columns that nobody declared, each with the key of the first file that has it."""
+    declared = {*space.columns, *space.spec.source.key}
+    declared |= {name for enrichment in space.spec.enrich for name in enrichment.on}
+    first: dict[str, str] = {}
+    for facts in _read(found):
+        for name in facts.columns:
+            if name not in declared:
+                first.setdefault(name, facts.key)
+    return first
+
+
+def differences(
+    space: Workspace, found: Assembled, extra: Mapping[str, str], baseline: Mapping[str, Any] | None
+) -> list[str]:
+    """Say which columns came and which optional ones went; ``extra`` is what ``undeclared`` found.
+
+    ``baseline`` is the champion's ``profile.json``: what its files had too is no news. Without one every
+    undeclared column is told of once.
+    """
+    known = (baseline or {}).get("undeclared", {} if baseline is None else extra)
+    came: dict[str, list[str]] = {}
+    for name, key in extra.items():
+        if name not in known:
+            came.setdefault(key, []).append(name)
+    since = ", new since the champion" if baseline is not None else ""
+    notes = [
+        f"{key} has {_columns(names)} that model.yaml does not declare{since}: left out"
+        for key, names in came.items()
+    ]
+    optional = [name for name, column in space.spec.columns.items() if column.optional]
+    seen = {source["key"] for source in (baseline or {}).get("sources", ())}
+    given = [name for name in optional if _was_given(name, baseline)]
+    gone = {
+        facts.key: [name for name in given if name not in facts.columns]
+        for facts in _read(found)
+        if facts.role == "source" and facts.key not in seen
+    }
+    notes += [
+        f"{key} lacks {_columns(names)}, optional, which the champion's files had"
+        for key, names in gone.items()
+        if names
+    ]
+    return notes
+
+
+def _read(found: Assembled) -> list[FileFacts]:
+    return [facts for facts in found.files.values() if facts.refusal is None]
+
+
+def _was_given(name: str, baseline: Mapping[str, Any] | None) -> bool:
+    return bool((baseline or {}).get("columns", {}).get(name, {}).get("given"))
+
+
+def _columns(names: list[str]) -> str:
+    word = "column" if len(names) == 1 else "columns"
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return f"{word} {', '.join(repr(name) for name in names[:NAMED])}{more}"
