@@ -80,19 +80,39 @@ def listening() -> Iterator[Heard]:
 
 
 def browse(pages: dict[str, str], heard: Heard, folder: Path) -> None:
-    """Open every page in a frame of one headless Chromium and wait until it is quiet.
+    """Open every page in a frame of one headless Chromium and note what it tells the page around it."""
+    for name, text in pages.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    frames = "".join(f'<iframe src="{name}.html"></iframe>' for name in pages)
+    listen = "addEventListener('message', e => { document.title += '|' + e.data })"
+    heard.messages = _titles(f"<title></title><script>{listen}</script>{frames}", folder)
+
+
+def widths(pages: dict[str, str], folder: Path, pixels: int) -> dict[str, int]:
+    """Open every page in a frame so many pixels wide; say how wide each of them becomes."""
+    shape = f"width:{pixels}px;height:600px;border:0"
+    frames = "".join(
+        f'<iframe id="{name}" style="{shape}" srcdoc="{html.escape(text)}"></iframe>'
+        for name, text in pages.items()
+    )
+    measure = (
+        "onload = () => { document.title = [...document.querySelectorAll('iframe')].map("
+        "f => f.id + '=' + f.contentDocument.documentElement.scrollWidth).join('|') }"
+    )
+    told = _titles(f"<title></title><script>{measure}</script>{frames}", folder)
+    return {name: int(width) for name, _, width in (part.partition("=") for part in told)}
+
+
+def _titles(page: str, folder: Path) -> list[str]:
+    """Open a page in Chromium, wait until it is quiet, and give what its title says, cut at each bar.
 
     Raises RuntimeError where no Chromium is installed: a browser that was not asked proves nothing.
     """
     chromium = shutil.which("chromium")
     if chromium is None:
         raise RuntimeError("no chromium on PATH; on Debian: apt-get install --no-install-recommends chromium")
-    for name, text in pages.items():
-        (folder / f"{name}.html").write_text(text, encoding="utf-8")
-    frames = "".join(f'<iframe src="{name}.html"></iframe>' for name in pages)
-    listen = "addEventListener('message', e => { document.title += '|' + e.data })"
     around = folder / "around.html"
-    around.write_text(f"<!doctype html><title></title><script>{listen}</script>{frames}", encoding="utf-8")
+    around.write_text(f"<!doctype html>{page}", encoding="utf-8")
     options = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
     quiet = ("--disable-background-networking", "--virtual-time-budget=4000", "--dump-dom")
     profile = f"--user-data-dir={folder / 'profile'}"
@@ -104,4 +124,4 @@ def browse(pages: dict[str, str], heard: Heard, folder: Path) -> None:
         check=True,
     )
     title = html.unescape(ended.stdout.partition("<title>")[2].partition("</title>")[0])
-    heard.messages = [part for part in title.split("|") if part]
+    return [part for part in title.split("|") if part]

@@ -11,7 +11,7 @@ from driftwheel_cli.report import profile
 from driftwheel_cli.report.artifacts import Artifacts
 from driftwheel_cli.report.page import page_of
 
-from .pages import browse, hostile, listening, payload
+from .pages import browse, hostile, listening, payload, widths
 
 ESTIMATE = {"value": 0.7, "low": 0.6, "high": 0.8}
 RUN = {
@@ -194,3 +194,21 @@ def test_no_script_of_a_hostile_report_runs_and_no_request_leaves(tmp_path):
 
     assert "hostile" in heard.messages  # neither escaped nor under a policy it does run
     assert len(heard.requests) > 1
+
+
+def test_every_page_fits_a_screen_of_300_pixels(tmp_path):
+    long = "a_column_whose_name_is_longer_than_any_screen_of_a_phone_is_wide"
+    (tmp_path / "work").mkdir()
+    wide = hostile({"run": RUN, "verdict": VERDICT, "profile": PROFILE, "drift": DRIFT}, f" {long}")
+    pages = {
+        "run": page_of(Artifacts(**wide), states=[(f"Deployment {long}", 5.0, long)]),
+        "drift": drift.page_of(wide["drift"], long, [long]),
+        "profile": profile.page_of(surveyed(tmp_path, long), long),
+        "control": f"<!doctype html><body><pre>{long * 3}",
+    }
+
+    found = widths(pages, tmp_path, 300)
+
+    assert found.pop("control") > 300, "what does not fit is seen"
+    assert found.keys() == {"run", "drift", "profile"}
+    assert max(found.values()) <= 300, found

@@ -48,14 +48,14 @@ class CaptureReader:
     """Reads files of captured traffic one after the other and counts what it met.
 
     ``inputs`` are the columns of a CSV request, in order, ``columns`` the ones collected. ``cut`` cuts plain
-    rows into the columns of a batch. ``malformed`` counts lines by reason, ``examples`` quotes the first few
-    places.
+    rows into the columns of a batch. ``requests`` counts those asked for, unreadable lines among them;
+    ``malformed`` counts lines by reason, ``examples`` quotes the first few places.
     """
 
     inputs: list[str]
     columns: Sequence[str]
     cut: Cut = cut
-    lines: int = 0
+    requests: int = 0
     malformed: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
@@ -71,7 +71,7 @@ class CaptureReader:
             entries = decoded(block)
             whole = self._alike(entries, since, until)
             if whole is not None:
-                self.lines += len(entries)
+                self.requests += len(whole)  # one row each
                 entries, number = [], number + len(entries)
                 if len(batch):
                     yield batch
@@ -114,12 +114,13 @@ class CaptureReader:
     def _take(self, entry: Entry, batch: Batch, place: str, since: str, until: str) -> None:
         if entry is None:
             return
-        self.lines += 1
+        if isinstance(entry, Capture) and not within(entry, since, until):
+            return
+        self.requests += 1
         try:
             if isinstance(entry, Malformed):
                 raise entry
-            if within(entry, since, until):
-                self._take_request(entry, batch)
+            self._take_request(entry, batch)
         except Malformed as error:
             self.malformed[str(error)] += 1
             if len(self.examples) < EXAMPLES:

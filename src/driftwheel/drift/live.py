@@ -54,7 +54,7 @@ def read_window(
         until=until,
         first=first,
         last=last,
-        requests=reader.captured.lines,
+        requests=reader.captured.requests,
         rows=reader.rows,
         labelled_rows=labelled,
         refused_rows=reader.refused,

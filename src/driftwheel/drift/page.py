@@ -126,7 +126,27 @@ def _verdict(document: Document) -> str:
         text += "<dl>" + "".join(f"<dt>{name}</dt><dd>{words}</dd>" for name, words in said) + "</dl>\n"
     if "at" in document:
         text += f'<p class="quiet">Checked {moment(document["at"])}{_reference(document)}</p>\n'
-    return text
+    return text + _passed_over(document.get("window") or {})
+
+
+def _passed_over(window: Mapping[str, Any]) -> str:
+    """Say what of the traffic and of the labels could not be read, and why."""
+    told = []
+    for what, count in (("captures", window.get("requests", 0)), ("labels", None)):
+        reasons = sorted((window.get("malformed") or {}).get(what, {}).items(), key=lambda one: -one[1])
+        if not reasons:
+            continue
+        lines = sum(n for _, n in reasons)
+        of = (
+            f"{digits(lines)} of {digits(count)} captured requests"
+            if count
+            else f"{digits(lines)} lines of labels"
+        )
+        words = "; ".join(f"{reason} ({digits(n)})" for reason, n in reasons[:LEAST])
+        told.append(f"{of} cannot be read: {words}")
+    if refused := window.get("refused_rows"):
+        told.append(f"{digits(refused)} rows lack a required value")
+    return "".join(f'<p class="quiet">{sentence(one)}.</p>\n' for one in told)
 
 
 def _reference(document: Document) -> str:

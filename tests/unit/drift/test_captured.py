@@ -225,7 +225,7 @@ def test_one_request_unlike_the_others_changes_nothing_for_them(recipe, given, a
     ids = [one for batch in batches for one in batch.ids]
     assert [one for one in ids if one[0] == "b"] == [one for batch in single for one in batch.ids]
     assert [one for one in ids if one[0] != "b"] == ["a/0", "c/0"]
-    assert reader.captured.lines == 3
+    assert reader.captured.requests == 3
     assert sum(reader.captured.malformed.values()) == sum(alone.captured.malformed.values()) - 1
 
 
@@ -234,7 +234,7 @@ def test_a_record_spread_over_two_lines_is_no_record(recipe):
 
     reader, [batch] = read(recipe, first, second.replace(b'"captureData":', b'"captureData":\n'), b"\n")
 
-    assert (reader.captured.lines, reader.rows, len(batch)) == (3, 1, 1)
+    assert (reader.captured.requests, reader.rows, len(batch)) == (3, 1, 1)
     assert reader.captured.examples == [f"k.jsonl line {n}: not a data-capture record" for n in (2, 3)]
 
 
@@ -326,6 +326,25 @@ def test_a_window_is_read_from_files_and_joined_with_its_labels(recipe):
     assert (window.about["first"], window.about["last"]) == ("2026-02-14T17:25:49Z", "2026-02-15T00:00:00Z")
     assert window.about["malformed"] == {"captures": {"not a data-capture record": 1}, "labels": {}}
     assert (window.quality.labelled, window.quality.predicted) == (1, 3)
+    assert window.about["requests"] == 3
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_requests_of_other_hours_in_the_same_file_are_not_counted(recipe, plain):
+    asked = ("JFK,31.5", "0.4", "CSV") if plain else (json.dumps(WARM), answer(0.4))
+    baseline = build_baseline({"temp": [1.0, 2.0]}, {"temp": "number"}, [0.2, 0.8], [0.0, 1.0], {})
+    body = b"".join(line(*asked, inference=f"i{n}", time=f"2026-02-15T0{n}:00:00Z") for n in range(4))
+
+    window = read_window(
+        baseline,
+        recipe,
+        [("a.jsonl", [body])],
+        LabelReader(),
+        since="2026-02-15T01:00:00Z",
+        until="2026-02-15T03:00:00Z",
+    )
+
+    assert (window.about["requests"], window.about["rows"]) == (2, 2)
 
 
 def test_the_flights_example_can_be_read_back(tmp_path):

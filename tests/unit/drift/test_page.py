@@ -105,6 +105,22 @@ def test_a_page_of_many_columns_with_long_hostile_names_leaves_pictures_out_and_
     assert not re.search(r"<script|\x1b|\u202e", page)
 
 
+def test_a_page_says_what_of_the_traffic_could_not_be_read_and_why() -> None:
+    malformed = {
+        "captures": {"data is not JSON": 3, "<b>": 1_100},
+        "labels": {"a label that is no number": 2},
+    }
+    found = document(3)
+    assert "cannot be read" not in page_of(found)
+
+    found["window"] |= {"requests": 4_000, "malformed": malformed, "refused_rows": 7}
+    page = page_of(found)
+
+    assert "1,103 of 4,000 captured requests cannot be read: &lt;b&gt; (1,100); data is not JSON (3)." in page
+    assert "2 lines of labels cannot be read: a label that is no number (2)." in page
+    assert "7 rows lack a required value." in page
+
+
 def test_the_same_document_gives_the_same_bytes_from_the_check_and_from_the_file() -> None:
     found = document(7)
 
