@@ -60,6 +60,7 @@ from moto.sqs.models import Queue, SQSBackend, sqs_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
@@ -109,6 +110,9 @@ if TYPE_CHECKING:
     from driftwheel_local.store.items import Items
     from driftwheel_local.store.messages import Messages
     from driftwheel_local.store.objects import Objects
+
+UNCAUGHT = frozenset({"States.DataLimitExceeded", "States.Runtime"})
+"""What States.ALL does not match: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
 
 _METRIC_DATA_KEPT = 50_000
 _ALARM_PROPERTIES = (
@@ -179,6 +183,7 @@ def patch_stepfunctions(world: StateMachines) -> None:
     _patch_stepfunctions_waits(world)
     _patch_stepfunctions_clients(world)
     _patch_stepfunctions_errors(world)
+    _patch_stepfunctions_matching()
 
 
 def _patch_stepfunctions_api() -> None:
@@ -325,6 +330,19 @@ def _patch_stepfunctions_clients(world: StateMachines) -> None:
         for module in interpreter:
             if hasattr(module, name):
                 replace(module, name, replacement)
+
+
+def _patch_stepfunctions_matching() -> None:
+    """Let States.ALL match what it matches on AWS."""
+
+    def equals(self: Any, env: Any) -> None:
+        found = env.stack[-1].error_name
+        if found in UNCAUGHT and ErrorEqualsDecl._STATE_ALL_ERROR in self.error_names:
+            env.stack[-1] = False
+        else:
+            error_equals(self, env)
+
+    error_equals = replace(ErrorEqualsDecl, "_eval_body", equals)
 
 
 def _patch_stepfunctions_errors(world: StateMachines) -> None:

@@ -143,8 +143,6 @@ MISSING: dict[str, str] = {}
 
 PARTLY = {
     "DA-22": "noted in the profile, not dropped",
-    "DA-24": "the verdict of the gate is given to the case; really trained are labels that were all shuffled",
-    "DE-01": "predictions made for the case; two models really trained, a first one and a worse one",
     "DE-06": "a small server of the test's behind the local SageMaker and the product's alarms: no run",
     "DE-08": "two runs held at the first champion's move, SageMaker stood in for",
     "DE-13": "an absent field, and a text that is no number, are missing values, as in training: they are "
@@ -158,8 +156,6 @@ PARTLY = {
     "OP-03": "in memory, with stand-ins; seven broken files on the running stack",
     "SE-10": "cells, metadata, environment, poison messages; an object's key is its name and is shown",
     "SE-16": "digests, secrets, bandit; pip-audit asked databases of 2024-10 and 2026-04, no newer ones",
-    "SF-07": "in memory; no report of 5 MB; locally States.ALL catches States.DataLimitExceeded, "
-    "which AWS says it does not",
     "SM-02": "calls at botocore's boundary; waits are computed from the shipped Retry, not waited",
     "SM-07": "in memory; on the running stack the shipped gate, asked of harmed copies of a model",
     "SM-10": "lists read from rights, source and one stack's calls; the trigger lists captured hours in S3",

@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from driftwheel.deployment.registry import approval_request
+from driftwheel.gate.verdict import Measured, Reason, Slice, Verdict
 from driftwheel.layout import S3Uri
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.table import Table
 from driftwheel.refusal import Refusal
 from driftwheel.run import MAXIMUM_BYTES, Run
 from driftwheel.steps import preprocessing
+from driftwheel.steps.evaluation_gate import section_of
 from driftwheel.steps.shortened import (
     LEAKAGE_BYTES,
     REASONS_BYTES,
@@ -130,6 +133,35 @@ def test_two_thousand_columns_and_as_many_refused_files_stay_small(
     if outcome == "ready":
         assert section.suspected_leakage[-1].startswith("and 1,9")
         assert section.suspected_shift[-1].startswith("and 1,9")
+
+
+@pytest.mark.case("SF-07")
+def test_an_evaluation_of_five_megabytes_travels_as_its_address_and_a_few_reasons() -> None:
+    gain = Measured(value=-0.1, low=-0.2, high=-0.06)
+    names = [f"a depot far away, number {number}" for number in range(20_000)]
+    lost = [
+        Slice(column="depot", value=name, rows=300, challenger=0.7, champion=0.8, gain=gain, worse=True)
+        for name in names
+    ]
+    verdict = Verdict(
+        decision="reject",
+        reasons=[Reason(code="slice_loss", sentence=f"on depot = {name} auc is worse") for name in names],
+        metric="auc",
+        confidence=0.95,
+        rows=300 * len(lost),
+        positives=1,
+        holdout_digest="d",
+        slices=lost,
+    )
+
+    section = section_of(verdict, "arn", S3Uri("artifacts", "evaluation.json"), "0" * 64)
+    said = approval_request(package_arn="arn", approval="Rejected", reason=verdict.sentence)
+
+    assert size(verdict.model_dump(mode="json")) > 5_000_000
+    assert size(section.model_dump(mode="json")) < 15_000
+    assert section.evaluation_uri == "s3://artifacts/evaluation.json"
+    assert "19,9" in section.reasons[-1]["sentence"], "those left out are counted"
+    assert len(said["ApprovalDescription"]) <= 1_024
 
 
 @pytest.mark.case("SF-07")

@@ -72,7 +72,9 @@ class Parcels:
     dice: random.Random = field(default_factory=lambda: random.Random(7))
     next_id: int = 0
 
-    def rows(self, count: int, *, season: int = 0, shuffled: bool = False) -> list[dict[str, Any]]:
+    def rows(
+        self, count: int, *, season: int = 0, shuffled: bool = False, flipped: float = 0.0
+    ) -> list[dict[str, Any]]:
         found = []
         for _ in range(count):
             weight, rush = self.dice.gauss(20 + 15 * season, 5), self.dice.random()
@@ -91,6 +93,9 @@ class Parcels:
                 }
             )
             self.next_id += 1
+        for row in found if flipped else ():
+            if self.dice.random() < flipped:
+                row["late"] = "false" if row["late"] == "true" else "true"
         if shuffled:
             labels = [row["late"] for row in found]
             self.dice.shuffle(labels)

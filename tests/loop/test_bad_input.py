@@ -1,6 +1,7 @@
 """Broken files as a person meets them: the real command against a running stack, and what it answers."""
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +139,31 @@ def test_the_shipped_gate_refuses_a_trained_model_that_is_absent_empty_or_cut(se
         assert ("is missing" if body is None else "cannot be unpacked") in told["errorMessage"]
     assert len(serving.client("sagemaker").list_model_packages()["ModelPackageSummaryList"]) == versions
     assert champion_of(serving) == champion
+
+
+@pytest.mark.case("DA-24")
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_a_file_with_flipped_labels_makes_no_champion_and_is_named(
+    serving: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    champion, trained = champion_of(serving), jobs(serving)
+    parcels = Parcels(random.Random(8), 30_000 + int(share * 10_000))
+    file = tmp_path / f"flipped-{share:.0%}.csv"
+    file.write_bytes(parcels.csv(parcels.rows(2_000, flipped=share)))
+
+    monkeypatch.chdir(tmp_path)
+    result = asked(serving, "drop", file.name, "--wait", "--timeout", "120")
+    reported = asked(serving, "report", "parcels", "--output", "page.html")
+
+    assert result.exit_code == 1, result.output
+    assert f"data/parcels/{file.name}" in result.output
+    run = serving.runs()[0]
+    assert run.status == "rejected", run.outcome
+    assert len(jobs(serving)) == len(trained) + 1, "it was really trained"
+    assert champion_of(serving) == champion
+    assert reported.exit_code == 0, reported.output
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(word in page for word in (run.run_id, f"data/parcels/{file.name}", "pinned rows", "rejected"))
 
 
 def test_every_refusal_met_here_is_in_the_table_people_read() -> None:
