@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import duckdb
 import pytest
@@ -21,9 +22,10 @@ TEXT = (Path(__file__).parents[3] / "docs/recipe.md").read_text(encoding="utf-8"
 CELL = re.compile(r"(?<!\\)\|")
 
 
-def table(heading):
+def table(heading, number=0):
+    """Give the cells of the so many-th table under a heading."""
     part = TEXT.split(f"## {heading}", 1)[1].split("\n## ", 1)[0]
-    lines = [line for line in part.splitlines() if line.startswith("|")][2:]
+    lines = re.findall(r"(?:^\|.*(?:\n|\Z))+", part, re.MULTILINE)[number].splitlines()[2:]
     assert lines, heading
     return [[cell.strip().replace("\\|", "|") for cell in CELL.split(line)[1:-1]] for line in lines]
 
@@ -100,6 +102,27 @@ def test_a_rule_cleans_as_its_example_says(connection, rule, declared, given, wa
         assert rejected is None
 
 
+FITTED = [
+    (declared, fitted, *pair)
+    for _, declarations, fits, examples in table("Cleaning", 1)
+    for declared, fitted, group in zip(codes(declarations), codes(fits), examples.split("; "), strict=True)
+    for pair in pairs(group)
+]
+
+
+@pytest.mark.parametrize(("declared", "fitted", "given", "wanted"), FITTED)
+def test_a_fitted_rule_gives_what_its_example_says(connection, declared, fitted, given, wanted):
+    recipe = spec({"c": value(declared)})
+    load(connection, recipe, [{"k": n, "c": row, "answer": 1} for n, row in enumerate(value(fitted))])
+    params = fit(DuckRows(connection, "clean"), recipe)
+    load(connection, recipe, [{"k": 1, "c": given, "answer": 1}])
+    batch = connection.execute(f"SELECT {feature_sql(recipe, params)[0]} FROM clean").fetchone()
+
+    served = load_recipe(recipe, params).features({"c": given})
+
+    assert list(batch) == served == [wanted]
+
+
 FEATURES = [
     (expression, codes(record)[0], wanted)
     for expressions, record, results in table("Features")
@@ -148,9 +171,13 @@ def test_an_encoding_gives_what_its_example_says(connection, declared, fitted, g
             for n, (row, label) in enumerate(zip(rows, labels, strict=True))
         ],
     )
-    row = load_recipe(recipe, fit(DuckRows(connection, "clean"), recipe))
+    params = fit(DuckRows(connection, "clean"), recipe)
+    row = load_recipe(recipe, params)
+    load(connection, recipe, [{"k": 1, "c": given, "answer": 1}])
+    batch = connection.execute(f"SELECT {', '.join(feature_sql(recipe, params))} FROM clean").fetchone()
 
     assert row.features({"c": given}) == pytest.approx(wanted)
+    assert list(batch) == row.features({"c": given})
 
 
 def test_the_guide_leaves_out_no_rule_function_or_encoding():
@@ -168,6 +195,9 @@ def test_the_guide_leaves_out_no_rule_function_or_encoding():
 
     assert missing <= {"and", "or"}
     assert {name for name in encodings if f"encoding: {name}" not in TEXT} == set()
-    assert {
-        name for name in Column.model_fields if name not in {"description", "feature"} and name not in TEXT
-    } == set()
+    declared = " ".join(f"{{{each[1]}" for each in CLEANING) + " ".join(each[0] for each in FITTED)
+    told_in_words = {"description", "feature", "optional", "type"}
+    assert {name for name in Column.model_fields if f"{name}: " not in declared} <= told_in_words
+    for name, field in Column.model_fields.items():
+        choices = [one for one in get_args(field.annotation) if isinstance(one, str)]
+        assert {one for one in choices if f"{name}: {one}" not in declared} <= {"null"}, name
