@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from driftwheel.errors import SpecInvalid
+from driftwheel.recipe.declare import read_model
 from driftwheel.spec import ModelSpec, load_spec
 
 ROOT = Path(__file__).parents[2]
@@ -116,3 +117,26 @@ def test_a_prefix_says_which_role_its_files_have() -> None:
 
 def test_the_example_is_valid() -> None:
     assert load_spec((ROOT / "examples/flights/model.yaml").read_bytes()).model == "flights"
+
+
+@pytest.mark.parametrize(
+    ("feature", "column", "words"),
+    [
+        ("weight * ", "", "features.load: 'weight *' is not an SQL expression (an operand or an argument is"),
+        ("sum(weight)", "", "features.load: "),
+        ("weight * 2", ", canonical: {a: [b], c: [b]}", "columns.depot.canonical: 'b' stands for both"),
+    ],
+)
+def test_what_does_not_compile_is_refused_with_its_line(feature: str, column: str, words: str) -> None:
+    text = (
+        "model: parcels\nsource: {prefix: data/parcels/, key: [id]}\ncolumns:\n  id: {type: text}\n"
+        f"  late: {{type: boolean}}\n  weight: {{type: number}}\n  depot: {{type: category{column}}}\n"
+        f"target: {{column: late}}\nfeatures:\n  load: {feature}\n"
+    )
+    line = 7 if column else 10
+
+    with pytest.raises(SpecInvalid) as refused:
+        read_model(text, "a.yaml")
+
+    assert str(refused.value).startswith(f"a.yaml: {words}")
+    assert str(refused.value).endswith(f" (line {line})")

@@ -26,13 +26,16 @@ TYPES = {"category": "text", "text": "text", "integer": "number", "number": "num
 def read_model(text: str | bytes, name: str = "model.yaml") -> ModelSpec:
     """Read a ``model.yaml`` that is accepted: its fields are valid and its recipe compiles.
 
-    Raises SpecInvalid naming the file, the field and the remedy.
+    Raises SpecInvalid naming the file, the field, its line and the remedy.
     """
+    from driftwheel.yaml12 import line_of  # noqa: PLC0415  # as in load_spec
+
     spec = load_spec(text, name)
     try:
         declare(spec)
     except SpecInvalid as error:
-        raise SpecInvalid(f"{name}: {error}") from error
+        place = str(error).partition(":")[0].split(".")
+        raise SpecInvalid(f"{name}: {error} (line {line_of(text, place)})") from error
     return spec
 
 

@@ -9,6 +9,7 @@ Build time only: this needs sqlglot. ``row`` and ``duck`` run the tree.
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,9 @@ DEEPEST = 60
 """Levels of one tree: below the limits of every engine and of JSON readers."""
 
 PARTS = ("isodow", "hour", "month", "day", "year", "doy")
+
+INNER = re.compile(r"Required keyword: '[^']*' missing for <class '[^']*'>\.")
+"""What the parser says of its own classes where a person left something out."""
 
 ALLOWED = (
     "numbers, 'text', true, false, null, columns, + - * /, = <> < <= > >=, and, or, not, case, coalesce, "
@@ -105,7 +109,8 @@ def parse_expression(text: str, names: Mapping[str, str], place: str) -> Express
 
 
 def _first_line(error: SqlglotError) -> str:
-    return str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
+    said = str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
+    return INNER.sub("an operand or an argument is missing.", said)
 
 
 def _depth(node: Node) -> int:
