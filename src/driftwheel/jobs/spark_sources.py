@@ -5,7 +5,6 @@ its line. All machines see one disk: the job's instance.
 """
 
 import csv
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from driftwheel.dataset.files import Assembled, DataFile, FileFacts
+from driftwheel.jobs.spark_parquet import read_parquet
 from driftwheel.sources.csv_file import read_header
 from driftwheel.sources.csv_records import LONGEST_LINE, is_plain, moves
-from driftwheel.sources.file import KEPT_BAD_LINES, MOST_COLUMNS, BadLine, SourceFile
+from driftwheel.sources.file import KEPT_BAD_LINES, MOST_COLUMNS, BadLine, SourceFile, with_values
 from driftwheel.sources.jsonl_file import BadRecord, check_lines, read_record
-from driftwheel.sources.parquet_size import most_rows, refuse_damaged, refuse_size
-from driftwheel.sources.refusal import Unreadable, no_rows, not_flat, too_deep, too_many_fields, too_wide
+from driftwheel.sources.refusal import Unreadable, no_rows, too_deep, too_many_fields
 from driftwheel.sources.sniff import opened
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ PIECE = 16 << 20
 """Bytes of a file that one task reads."""
 
 BAD, DEEP = "__bad", "nested too deeply"
-NESTED = re.compile(r"struct|map|array|binary|interval")
 
 Row = tuple[Any, ...]
 
@@ -130,6 +128,7 @@ def read_files(
         try:
             plain, _ = kept.enter_context(opened(source, shapes[file.role]))
             frame = KINDS[shapes[file.role].format](session, source, plain, shapes[file.role], columns, facts)
+            facts.bad_lines = with_values(plain, facts.bad_lines)
         except Unreadable as error:
             facts.refusal = error.refusal
             continue
@@ -235,48 +234,4 @@ def fields_of(piece: Piece) -> set[str]:
     return found
 
 
-def _parquet(
-    session: Any,
-    file: SourceFile,
-    plain: Path,
-    shape: "Source | Enrichment",
-    columns: Sequence[str],
-    facts: FileFacts,
-) -> Any:
-    del shape
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
-
-    try:
-        frame = session.read.parquet(plain.as_uri())
-        facts.rows = frame.count()
-    except (Py4JJavaError, PySparkException) as error:
-        refuse_damaged(file, error)
-    facts.columns = tuple(frame.columns)
-    if len(frame.columns) > MOST_COLUMNS:
-        raise too_wide(file.key, len(frame.columns), MOST_COLUMNS)
-    types = dict(frame.dtypes)
-    taken = [name for name in columns if name in types]
-    for name in taken:
-        if NESTED.match(types[name]):
-            raise not_flat(file.key, name, types[name])
-    limit = most_rows(plain, len(taken))
-    if facts.rows > limit:
-        refuse_size(file, limit, len(taken))
-    if not facts.rows:
-        raise no_rows(file.key)
-    cells = [f"{_text(name, types.get(name))} AS `{name}`" for name in columns]
-    places = [f"CAST({file.number} AS INT) AS __file", "_metadata.row_index + 1 AS __line"]
-    return frame.selectExpr(*cells, *places)
-
-
-def _text(name: str, kind: str | None) -> str:
-    if kind is None:
-        return "CAST(NULL AS STRING)"
-    return f"{TEXT}(`{name}`)" if kind == "double" else f"CAST(`{name}` AS STRING)"
-
-
-TEXT = "driftwheel_text"
-"""The function that writes a double as DuckDB and Python do: no engine writes one like another."""
-
-KINDS: Mapping[str, Callable[..., Any]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
+KINDS: Mapping[str, Callable[..., Any]] = {"csv": _csv, "jsonl": _jsonl, "parquet": read_parquet}

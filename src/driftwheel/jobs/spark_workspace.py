@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from driftwheel.dataset.workspace import TRAINING, Workspace
-from driftwheel.jobs.spark_sources import TEXT
+from driftwheel.jobs.spark_parquet import DOUBLE_TEXT, register_texts
 from driftwheel.recipe.literals import identifier
 from driftwheel.recipe.spark import SPARK, SparkRows, register_fold
 
@@ -21,6 +21,7 @@ SETTINGS = {
     # Dates before 1582 and times before 1900 are what the file says, as for DuckDB: by default the job stops.
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
     # For a page nobody opens Spark describes every query, and all its kept tables were made from: briefly.
     "spark.sql.ui.explainMode": "simple",
     "spark.sql.debug.maxToStringFields": "1",
@@ -34,16 +35,7 @@ def prepare_session(session: Any, partitions: int) -> None:
     for name, value in SETTINGS.items():
         session.conf.set(name, value)
     register_fold(session)
-    session.udf.register(TEXT, double_text, "string")
-
-
-def double_text(value: float | None) -> str | None:
-    """Write a double: the shortest text that reads back the same, as DuckDB does.
-
-    >>> double_text(1e16), double_text(0.1)
-    ('1e+16', '0.1')
-    """
-    return None if value is None else repr(value)
+    register_texts(session)
 
 
 @dataclass(frozen=True)
@@ -120,7 +112,7 @@ class SparkWorkspace(Workspace):
         """Write a column's value as text."""
         kinds = {column["name"]: column["type"] for column in self.recipe["columns"]}
         x = identifier(name)
-        return f"{TEXT}({x})" if kinds.get(name, "number") == "number" else f"CAST({x} AS STRING)"
+        return f"{DOUBLE_TEXT}({x})" if kinds.get(name, "number") == "number" else f"CAST({x} AS STRING)"
 
 
 def _reversed(start: int) -> str:

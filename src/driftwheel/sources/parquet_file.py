@@ -72,8 +72,11 @@ def load(
 def _text_of(name: str, kind: str) -> str:
     """Write a value as its text; a moment with a zone in UTC, whatever zone this machine is in."""
     x = identifier(name)
+    # In UTC; AT TIME ZONE would need an extension.
     if kind == "TIMESTAMP WITH TIME ZONE":
-        x = f"make_timestamp(epoch_us({x}))"  # AT TIME ZONE would need an extension
+        x = f"make_timestamp(epoch_us({x}))"
+    elif kind == "TIMESTAMPTZ_NS":
+        x = f"make_timestamp_ns(epoch_ns({x}))"
     return f"CAST({x} AS VARCHAR)"
 
 

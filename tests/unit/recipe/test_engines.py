@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,9 +19,13 @@ from tests.unit.dataset.test_prepare import BASE, captured, csv_of, labels_of, r
 
 from driftwheel.dataset import CaptureFile, DataFile, Inputs, Pinned, prepare
 from driftwheel.dataset.captured import stage_captured
+from driftwheel.dataset.files import FileFacts
 from driftwheel.dataset.outputs import holdout_keys
 from driftwheel.jobs import preprocess_spark
+from driftwheel.jobs.spark_parquet import Footer, read_parquet
 from driftwheel.recipe.declare import declare
+from driftwheel.sources.file import SourceFile
+from driftwheel.sources.refusal import Unreadable
 from driftwheel.spec import ModelSpec
 from driftwheel.steps.preprocessing_launch import plan_document
 
@@ -267,3 +273,64 @@ def test_the_pinned_holdout_windows_captured_rows_joins_and_formats_are_alike_on
     assert new.rolled_over
     judges = set(holdout_keys(duck / "holdout.jsonl.gz"))
     assert not judges & {key for path in taught for key in pq.read_table(path)["__key"].to_pylist()}
+
+
+def typed(rows):
+    """Parquet's own types: nanoseconds, 32 bits, decimals, dates, dictionaries; and one that nobody wants."""
+    moments = [1_704_067_200 * 10**9 + n * 3_600 * 10**9 + n % 7 for n in rows]
+    columns = {
+        "id": pa.array(rows, pa.int64()),
+        "at": pa.array(moments, pa.timestamp("ns", "UTC")),
+        "depot": pa.array(["N" if n % 2 else "South" for n in rows]).dictionary_encode(),
+        "weight": pa.array([None if n % 9 == 0 else n / 10 % 50 for n in rows], pa.float32()),
+        "rate": pa.array([Decimal(n).scaleb(-9) for n in rows], pa.decimal128(12, 9)),
+        "region": pa.array([date(1969, 12, 31 - n % 3) for n in rows]),
+        "late": pa.array([n % 3 == 0 for n in rows]),
+        "noon": pa.array([n * 1_000_000 for n in rows], pa.time64("us")),
+    }
+    return lambda path: pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def damaged(rows):
+    """The same, with a page that cannot be unpacked: the footer is whole."""
+
+    def write(path):
+        typed(rows)(path)
+        body = bytearray(path.read_bytes())
+        start = pq.read_metadata(path).row_group(0).column(3).data_page_offset + 60
+        body[start : start + 40] = bytes(40)
+        path.write_bytes(body)
+
+    return write
+
+
+def test_parquet_types_and_damaged_pages_are_alike_on_spark(twins):
+    spec = ModelSpec.model_validate(JOINED | {"source": BASE["source"] | {"format": "parquet"}})
+    files = {"a.parquet": ("source", typed(range(300))), "b.parquet": ("source", damaged(range(300, 600)))}
+
+    duck, found = twins.prepare(spec, files)
+
+    assert [(key, refusal.code) for key, refusal in found.refused] == [("data/b.parquet", "corrupt")]
+    assert found.rows["read"] == 300
+    columns = json.loads((duck / "profile.json").read_text())["columns"]
+    assert columns["at"]["last"] == "2024-01-13 11:00:00"
+    assert [columns[name]["bad_literal"] for name in ("at", "weight", "rate")] == [0, 0, 0]
+
+
+def test_a_parquet_column_that_spark_cannot_read_is_named(twins, tmp_path):
+    path = tmp_path / "a.parquet"
+    typed(range(30))(path)
+    facts = FileFacts("source", "a.parquet")
+
+    with pytest.raises(Unreadable, match="column 'noon' is INT64") as refused:
+        read_parquet(twins.session, SourceFile(path, "a.parquet", 0), path, None, ["id", "noon"], facts)
+
+    assert refused.value.refusal.code == "unsupported-type"
+
+
+@pytest.mark.parametrize(("values", "contradicts"), [(5, False), (4, True)])
+def test_a_footer_whose_counts_differ_contradicts_itself(values, contradicts):
+    columns = [{"path": ["id"], "valueCount": values}, {"path": ["list", "element"], "valueCount": 9}]
+    footer = Footer({"id": None, "list": None}, [{"rowCount": 5, "columns": columns}])
+
+    assert footer.contradicts_itself(["id", "list"]) == contradicts
