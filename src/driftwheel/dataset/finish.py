@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from driftwheel.dataset import checks, outputs, profile, rollover, schema_diff, splits
 from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, LabelFile
 from driftwheel.dataset.redundancy import redundant
-from driftwheel.dataset.shift import find_shifts
+from driftwheel.dataset.shift import find_shifts, strange_categories
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.digest import digest, recipe_digest
 from driftwheel.recipe.fit import fit, fit_folds
@@ -158,6 +158,7 @@ def _publish(
         "notes": [
             *judges.notes,
             *schema_diff.differences(space, found, extra, inputs.baseline),
+            *(strange_categories(space, found, inputs.baseline) if inputs.baseline else ()),
             *profile.unlisted(columns),
             *checks.unreadable_values(space, found, unreadable),
             *redundant(space, params),

@@ -6,7 +6,7 @@ data may be right: the run goes on, but its model waits for a person (``distribu
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from driftwheel.dataset.files import Assembled
@@ -36,7 +36,7 @@ LEAST = 0.2
 """A share that changed by less has not jumped, whatever its odds: 0.1 % became 3 %."""
 
 STRANGE = 0.5
-"""Above this share of categories the champion never saw a column is written in another way."""
+"""Above this share of categories the champion never saw, people are told."""
 
 
 def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any]) -> list[str]:
@@ -50,9 +50,8 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
         if (before := baseline["columns"].get(name := column["name"])) and before.get("quantiles")
     }
     label = _odds(baseline["label"].get("mean")) if space.spec.target.kind == "binary" else None
-    gaps = {name: share for name in space.columns if (share := _gap(baseline, name)) is not None}
-    gaps = {name: share for name, share in gaps.items() if name not in space.answer}
-    categories = _categories(space, baseline)
+    gaps = {name: share for name in space.recipe["inputs"] if (share := _gap(baseline, name)) is not None}
+    known = {source["key"] for source in baseline.get("sources", ())}
     sentences = []
     for number in found.readable("source"):
         key = found.files[number].key
@@ -69,9 +68,9 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
             if now is not None and (cause := _jump(before, now, low, high, unit)):
                 sentences.append(f"{key}: {name} {cause}")
         for (name, was), there in zip(gaps.items(), cells[3 * len(numbers) :], strict=True):
-            if _grown(was, lacks := 1 - there / count):
+            lacks = 1 - there / count
+            if key not in known and lacks - was >= LEAST and _odds(lacks) - _odds(was) > LOGIT:
                 sentences.append(f"{key}: {name} is missing in {lacks:.0%} of its rows, {was:.0%} before")
-        sentences += [f"{key}: {sentence}" for sentence in categories.get(number, ())]
         if label is not None and abs(_odds(mean) - label) > LOGIT:
             share = baseline["label"]["mean"]
             sentences.append(f"{key}: {mean:.0%} of its labels are positive, {share:.0%} before")
@@ -93,46 +92,6 @@ def _given(space: Workspace, name: str) -> str:
     if name not in space.judged:
         return f"count({identifier(name)})"
     return f"count(*) FILTER (WHERE {identifier(f'__issue.{name}')} IS DISTINCT FROM 'missing')"
-
-
-def _grown(was: float, now: float) -> bool:
-    return now - was >= LEAST and _odds(now) - _odds(was) > LOGIT
-
-
-def _categories(space: Workspace, baseline: Mapping[str, Any]) -> dict[int, list[str]]:
-    """Say by file which category has become far more frequent, or where most were never seen before.
-
-    Only of columns whose every value stands in the baseline: of many values it keeps the commonest.
-    """
-    found: dict[int, list[str]] = {}
-    for name in space.columns:
-        before = baseline["columns"].get(name) or {}
-        known = dict(before.get("top") or [])
-        cut = any(len(value) == LONGEST for value in known)
-        if name in space.answer or not known or cut or before["distinct"] > len(known):
-            continue
-        texts = ", ".join(map(space.dialect.quote, known))
-        counts: dict[int, dict[str | None, int]] = {}
-        for file, value, n in space.rows(
-            f"SELECT __file, CASE WHEN text IN ({texts}) THEN text END AS value, count(*) FROM (SELECT "
-            f"__file, {space.text(name)} AS text FROM rows WHERE {identifier(name)} IS NOT NULL AND __file "
-            "IS NOT NULL) GROUP BY 1, 2 ORDER BY 1, 2"
-        ):
-            counts.setdefault(file, {})[value] = n
-        for file, of_file in counts.items():
-            found.setdefault(file, []).extend(_strange(name, known, of_file))
-    return found
-
-
-def _strange(name: str, known: Mapping[str, int], now: Mapping[str | None, int]) -> Iterator[str]:
-    given, before = sum(now.values()), sum(known.values())
-    unseen = now.get(None, 0) / given
-    if unseen > STRANGE:
-        yield f"{name} has categories in {unseen:.0%} of its rows that the champion never saw"
-        return
-    for value, n in now.items():
-        if value is not None and _grown(was := known[value] / before, n / given):
-            yield f"{name} is {value!r} in {n / given:.0%} of its rows, {was:.0%} before"
 
 
 def _jump(
@@ -159,3 +118,30 @@ def _jump(
 def _odds(share: float | None) -> float:
     bounded = min(max(share if share is not None else 0.5, 1e-3), 1 - 1e-3)
     return math.log(bounded / (1 - bounded))
+
+
+def strange_categories(space: Workspace, found: Assembled, baseline: Mapping[str, Any]) -> list[str]:
+    """Note the new files most of whose values of a column the champion never saw.
+
+    A note and no shift: where every month or place has a file, each is such a file and must not stop the
+    wheel. Only of columns whose every value stands in the baseline: of many it keeps the commonest.
+    """
+    learned = {source["key"] for source in baseline.get("sources", ())}
+    new = {n: found.files[n].key for n in found.readable("source") if found.files[n].key not in learned}
+    notes = []
+    for name in space.recipe["inputs"]:
+        before = baseline["columns"].get(name) or {}
+        known = [value for value, _ in before.get("top") or []]
+        cut = any(len(value) == LONGEST for value in known)
+        if not new or not known or cut or before["distinct"] > len(known):
+            continue
+        texts = ", ".join(map(space.dialect.quote, known))
+        for file, unseen, given in space.rows(
+            f"SELECT __file, count(*) FILTER (WHERE text NOT IN ({texts})), count(*) FROM "
+            f"(SELECT __file, {space.text(name)} AS text FROM rows WHERE {identifier(name)} IS NOT NULL) "
+            "GROUP BY 1 ORDER BY 1"
+        ):
+            if file in new and given >= FEW_ROWS and unseen > STRANGE * given:
+                share = f"{unseen / given:.0%}"
+                notes.append(f"{new[file]}: {share} of the values of {name} are new since the champion")
+    return notes

@@ -632,7 +632,7 @@ def test_another_unit_a_dead_sensor_and_swapped_labels_are_named(desk: Desk) -> 
 
 
 @pytest.mark.case("DA-23")
-def test_gaps_new_spellings_and_a_category_that_takes_over_are_named(desk: Desk) -> None:
+def test_sudden_gaps_hold_a_model_and_new_categories_are_noted(desk: Desk) -> None:
     usual = [row(n, depot="N" if n % 10 else "S", weight=20 + n % 13) for n in range(400)]
     desk.prepare(spec(), __a=csv_of(*usual))
     baseline = desk.json("profile.json")
@@ -645,12 +645,13 @@ def test_gaps_new_spellings_and_a_category_that_takes_over_are_named(desk: Desk)
     assert told([row(n, weight="" if n % 10 < 3 else 20 + n % 13) for n in range(400, 700)]) == [
         "data/b.csv: weight is missing in 30% of its rows, 0% before"
     ]
-    assert told([row(n, depot="01", weight=20 + n % 13) for n in range(400, 700)]) == [
-        "data/b.csv: depot has categories in 100% of its rows that the champion never saw"
-    ]
-    assert told([row(n, depot="S", weight=20 + n % 13) for n in range(400, 700)]) == [
-        "data/b.csv: depot is 'S' in 100% of its rows, 10% before"
-    ]
+    new = "data/b.csv: 100% of the values of depot are new since the champion"
+    assert told([row(n, depot="01", weight=20 + n % 13) for n in range(400, 700)]) == []
+    assert new in desk.json("profile.json")["notes"]
+    baseline["sources"] += [{"key": "data/b.csv"}]  # what the champion learned from is no news
+    assert told([row(n, depot="01", weight="" if n % 2 else 20 + n % 13) for n in range(400, 700)]) == []
+    assert new not in desk.json("profile.json")["notes"]
+    baseline["sources"].pop()
     calm = [
         row(
             n,
@@ -659,7 +660,8 @@ def test_gaps_new_spellings_and_a_category_that_takes_over_are_named(desk: Desk)
         )
         for n in range(400, 700)
     ]
-    assert told(calm) == [], "a tenth missing, a third of another depot, a fifth of a new one"
+    assert told(calm) == [], "a tenth missing"
+    assert [note for note in desk.json("profile.json")["notes"] if "new since" in note] == []
 
 
 @pytest.mark.case("DA-23")
