@@ -545,7 +545,8 @@ class World:
 
     def _judged(self, spec: ModelSpec, champion: ChampionRow, *_: Any, **__: Any) -> Judged:
         sequence, severity, labelled = self.live.get(spec.model, (0, "none", 0))
-        return Judged({}, None, reported(severity if sequence == champion.sequence else "none", labelled))  # type: ignore[arg-type]
+        moved = severity if sequence == champion.sequence else "none"
+        return Judged({}, None, reported(moved, labelled, f"{self.now:%Y-%m-%d}"))  # type: ignore[arg-type]
 
     def _tell(self, told: Iterable[Alert]) -> None:
         for alert in told:
@@ -577,8 +578,9 @@ class Mortal(Leases):
         return super().release(model, run_id, fence)
 
 
-def reported(severity: Severity, labelled: int) -> DriftReport:
-    """What a check says of traffic that moved so much."""
+def reported(severity: Severity, labelled: int, day: str) -> DriftReport:
+    """What a check says of a day's traffic that moved so much."""
+    period = {"at": day, "rows": 1_000, "coverage": labelled / 1_000, "labelled": labelled}
     kind = "fault" if severity == "fault" else "drift"
     found = Finding("w", kind, "shift", "strong", 1.0, "w is not what it was")  # type: ignore[arg-type]
     return DriftReport(
@@ -594,7 +596,7 @@ def reported(severity: Severity, labelled: int) -> DriftReport:
         major_share=0.5,
         findings=[found] if severity in {"minor", "major", "fault"} else [],
         features=[],
-        course={"periods": [{"rows": 1_000, "coverage": labelled / 1_000, "labelled": labelled}]},
+        course={"periods": [period]},
     )
 
 

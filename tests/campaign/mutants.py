@@ -50,8 +50,8 @@ MUTANTS = (
         "M1",
         "drop the ConditionExpression",
         "src/driftwheel/ledger/table.py",
-        'self._resource.put_item, Item=stored(item), ConditionExpression="attribute_not_exists(pk)"',
-        "self._resource.put_item, Item=stored(item)",
+        '{"Item": stored(item) | {MARK: mark}, "ConditionExpression": "attribute_not_exists(pk)"}',
+        '{"Item": stored(item) | {MARK: mark}}',
         (LEDGER,),
     ),
     Mutant(
