@@ -114,8 +114,11 @@ def read_parquet(
             refuse_size(file, limit, len(taken))
         if footer.contradicts_itself(taken):
             refuse_damaged(file)
-        schema = ", ".join(f"`{name}` {kind.ddl}" for name, kind in kinds.items())
-        frame = session.read.schema(schema).parquet(plain.as_uri())
+        if taken:
+            schema = ", ".join(f"`{name}` {kind.ddl}" for name, kind in kinds.items())
+            frame, line = session.read.schema(schema).parquet(plain.as_uri()), "_metadata.row_index"
+        else:  # it will be refused for what it lacks
+            frame, line = session.range(footer.rows), "id"
         facts.rows = _decoded(frame, taken)
     except (Py4JJavaError, PySparkException) as error:
         if any(word in str(error) for word in OURS):
@@ -124,7 +127,7 @@ def read_parquet(
     if not facts.rows:
         raise no_rows(file.key)
     cells = [f"{_text(name, kinds.get(name))} AS `{name}`" for name in columns]
-    places = [f"CAST({file.number} AS INT) AS __file", "_metadata.row_index + 1 AS __line"]
+    places = [f"CAST({file.number} AS INT) AS __file", f"{line} + 1 AS __line"]
     return frame.selectExpr(*cells, *places)
 
 

@@ -317,6 +317,16 @@ def test_parquet_types_and_damaged_pages_are_alike_on_spark(twins):
     assert [columns[name]["bad_literal"] for name in ("at", "weight", "rate")] == [0, 0, 0]
 
 
+def test_a_parquet_file_without_any_wanted_column_is_refused_for_that(twins):
+    spec = ModelSpec.model_validate(JOINED | {"source": BASE["source"] | {"format": "parquet"}})
+    strange = parquet({"other": [1, 2, 3]})
+    files = {"a.parquet": ("source", typed(range(300))), "b.parquet": ("source", strange)}
+
+    _, found = twins.prepare(spec, files)
+
+    assert [(key, refusal.code) for key, refusal in found.refused] == [("data/b.parquet", "missing-column")]
+
+
 def test_a_parquet_column_that_spark_cannot_read_is_named(twins, tmp_path):
     path = tmp_path / "a.parquet"
     typed(range(30))(path)
