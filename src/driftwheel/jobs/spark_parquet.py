@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NESTED = re.compile(r"struct|map|array|binary|interval")
 UNREADABLE = re.compile(r"Parquet type: (.+)\.")
-OURS = ("No space left", "OutOfMemory", "Cannot allocate")
+OURS = ("No space left", "OutOfMemory", "Cannot allocate", "ExecutorLostFailure", "was shut down")
 """In an error's words: the machine is to blame and not the file."""
 
 DOUBLE_TEXT, FLOAT_TEXT = "driftwheel_text", "driftwheel_float_text"
@@ -78,11 +78,12 @@ class Footer:
 
     def contradicts_itself(self, names: Sequence[str]) -> bool:
         """Tell whether a flat column holds another number of values than its row group has rows."""
+        wanted = set(names)
         return any(
             column["valueCount"] != group["rowCount"]
             for group in self.groups
             for column in group["columns"]
-            if column["path"] in [[name] for name in names]
+            if len(column["path"]) == 1 and column["path"][0] in wanted
         )
 
 

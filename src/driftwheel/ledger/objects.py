@@ -185,7 +185,8 @@ def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
     """Pick the version of each key that belongs in a data set: the latest pending or used one.
 
     A later duplicate counts for its bytes: it may have brought back what an older version said. What a run
-    found to be the rows of other files stands for itself: those may be replaced.
+    found to be the rows of other files stands for itself, as those may be replaced, and comes first: of rows
+    with one key the last file's counts, and a copy must not undo what was mended since.
     """
     versions: dict[str, list[ObjectRow]] = {}
     for row in rows:
@@ -197,7 +198,7 @@ def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
         standing = [row for row in ordered if row.state != "duplicate" or row.run_id]
         if standing:
             found.append(next((row for row in standing if row.etag == ordered[0].etag), ordered[0]))
-    return found
+    return sorted(found, key=lambda row: not (row.state == "duplicate" and row.run_id))
 
 
 def short(key: str) -> str:

@@ -397,7 +397,7 @@ def _newly_labelled(finding: Finding, champion: ChampionRow, runs: Iterable[RunR
         return finding.labelled_rows
     learned: Counter[str] = Counter()
     for run in runs:
-        if run.status == "rejected" and _epoch(run.started_at) >= _epoch(champion.promoted_at):
+        if run.status in {"rejected", "unchanged"} and _epoch(run.started_at) >= _epoch(champion.promoted_at):
             learned |= Counter(run.labelled_days)
     return (Counter(finding.labelled_days) - learned).total()
 
