@@ -45,8 +45,9 @@ def differences(
         for key, names in came.items()
     ]
     optional = [name for name, column in space.spec.columns.items() if column.optional]
-    seen = {source["key"] for source in (baseline or {}).get("sources", ())}
-    given = [name for name in optional if _was_given(name, baseline)]
+    seen = learned_files(baseline or {})
+    elsewhere = {name for facts in _read(found) if facts.role != "source" for name in facts.columns}
+    given = [name for name in optional if name not in elsewhere and _was_given(name, baseline)]
     gone = {
         facts.key: [name for name in given if name not in facts.columns]
         for facts in _read(found)
@@ -58,6 +59,11 @@ def differences(
         if names
     ]
     return notes
+
+
+def learned_files(baseline: Mapping[str, Any]) -> set[str]:
+    """Name the files the champion learned from, by key; what its run refused is none."""
+    return {source["key"] for source in baseline.get("sources", ()) if "refused" not in source}
 
 
 def _read(found: Assembled) -> list[FileFacts]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from driftwheel.dataset.files import Assembled
 from driftwheel.dataset.profile import LONGEST
+from driftwheel.dataset.schema_diff import learned_files
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.literals import identifier
 from driftwheel.units import conversions_from
@@ -52,7 +53,7 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
     label = _odds(baseline["label"].get("mean")) if space.spec.target.kind == "binary" else None
     gaps = {name: share for name in space.recipe["inputs"] if (share := _gap(baseline, name)) is not None}
     gaps = {name: share for name, share in gaps.items() if not space.spec.columns[name].optional}
-    known = {source["key"] for source in baseline.get("sources", ()) if "refused" not in source}
+    known = learned_files(baseline)
     sentences = []
     for number in found.readable("source"):
         key = found.files[number].key
@@ -127,7 +128,7 @@ def strange_categories(space: Workspace, found: Assembled, baseline: Mapping[str
     A note and no shift: where every month or place has a file, each is such a file and must not stop the
     wheel. Only of columns whose every value stands in the baseline: of many it keeps the commonest.
     """
-    learned = {source["key"] for source in baseline.get("sources", ()) if "refused" not in source}
+    learned = learned_files(baseline)
     new = {n: found.files[n].key for n in found.readable("source") if found.files[n].key not in learned}
     notes = []
     for name in space.recipe["inputs"]:

@@ -94,7 +94,7 @@ class Runs:
             run = self.get(model, owner)
             if run is not None and run.ended_at and run.status not in ENDED_WITHOUT_MODEL:
                 return owner
-            if run is not None and not run.ended_at and run.fence > fence:
+            if run is not None and run.fence > fence:
                 raise LeaseLost(f"run {run_id} of {model} (fence {fence}) lost its lease to run {owner}")
             self._table.update(pk, data_digest, ours, condition="#run_id = :owner", values={"owner": owner})
         return run_id
