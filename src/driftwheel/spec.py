@@ -97,7 +97,7 @@ class Column(Part):
 
     ``feature: false`` keeps a column out of the model (it may still feed expressions, keys or slices).
     ``range``, ``null_tokens`` and ``fill`` are in the unit the data comes in (``unit``); expressions and the
-    model see it converted to ``convert``. ``optional``: a file may lack the column.
+    model see it converted to ``convert``. ``optional``: a file may lack the column, a request the field.
     """
 
     type: Literal["category", "text", "integer", "number", "boolean", "timestamp"]

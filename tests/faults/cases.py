@@ -145,8 +145,8 @@ PARTLY = {
     "DA-22": "noted in the profile, not dropped",
     "DE-06": "a small server of the test's behind the local SageMaker and the product's alarms: no run",
     "DE-08": "two runs held at the first champion's move, SageMaker stood in for",
-    "DE-13": "an absent field, and a text that is no number, are missing values, as in training: they are "
-    "answered where the recipe says what missing becomes",
+    "DE-13": "a text that is no number is a missing value, as in training: it is answered where the recipe "
+    "says what missing becomes",
     "EV-11": "against moto's queue, received as Lambda does; local queues with stand-in functions",
     "LD-01": "in memory, on one thread; a tenth of it on the running stack, the whole by its own command",
     "LD-02": "whole in memory, on one thread, with stand-ins; a tenth of it on the running stack, one seed, "

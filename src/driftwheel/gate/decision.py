@@ -29,6 +29,7 @@ def evaluate(
     champion_fault: str = "",
     suspected_leakage: Sequence[str] = (),
     suspected_shift: Sequence[str] = (),
+    request_change: str = "",
 ) -> Verdict:
     """Decide from both models' predictions on the same rows; an outcome is a value, never an exception.
 
@@ -40,8 +41,8 @@ def evaluate(
     - **Without a champion** there is nothing to compare: floor, and better than the best constant answer.
     - **Slices**: ``compare_slices``.
     - **A person decides** when the metric is too good to be true, a column is suspected to hold the answer, a
-      file to hold another unit, the champion could not score the rows, or the spec says so; rejection comes
-      first.
+      file to hold another unit, the champion could not score the rows, its clients would be refused
+      (``request_change``), or the spec says so; rejection comes first.
 
     ``champion_expected`` says that a champion was mounted: an empty column then means that it could not
     score, and ``champion_fault`` says why, for the person who decides. Raises ArtifactInvalid when the
@@ -79,7 +80,7 @@ def evaluate(
     reasons += _quality(metric, found, rows.labels, evaluation)
     reasons += _gain(metric, found, rows.labels, evaluation, first=first)
     reasons += _slices(metric, table, evaluation)
-    reasons += _approvals(evaluation, suspected_leakage, suspected_shift)
+    reasons += _approvals(evaluation, suspected_leakage, suspected_shift, request_change)
     return base.model_copy(
         update={
             "decision": decision_of(reasons),
@@ -248,7 +249,10 @@ def _slices(metric: Metric, table: SliceTable, evaluation: Evaluation) -> list[R
 
 
 def _approvals(
-    evaluation: Evaluation, suspected_leakage: Sequence[str], suspected_shift: Sequence[str]
+    evaluation: Evaluation,
+    suspected_leakage: Sequence[str],
+    suspected_shift: Sequence[str],
+    request_change: str,
 ) -> list[Reason]:
     reasons = []
     if suspected_leakage:
@@ -266,6 +270,14 @@ def _approvals(
                 code="distribution_shift",
                 sentence=f"its data has jumped: {'; '.join(suspected_shift[:5])}",
                 numbers={"jumps": len(suspected_shift)},
+            )
+        )
+    if request_change:
+        reasons.append(
+            Reason(
+                code="request_change",
+                sentence=f"it takes other requests than the champion: {request_change}; "
+                "approve it when the clients send that",
             )
         )
     if evaluation.approval == "required":

@@ -25,6 +25,7 @@ Code = Literal[
     "suspicious_metric",
     "suspected_leakage",
     "distribution_shift",
+    "request_change",
     "approval_required",
     # promote
     "first_model",
@@ -46,7 +47,14 @@ REJECTS: frozenset[Code] = frozenset(
     }
 )
 APPROVALS: frozenset[Code] = frozenset(
-    {"champion_unusable", "suspicious_metric", "suspected_leakage", "distribution_shift", "approval_required"}
+    {
+        "champion_unusable",
+        "suspicious_metric",
+        "suspected_leakage",
+        "distribution_shift",
+        "request_change",
+        "approval_required",
+    }
 )
 
 

@@ -14,19 +14,43 @@ from driftwheel.jobs.tables import Floats, HoldoutRow
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
+NAMED = 10
+"""Names in a sentence."""
+
 
 @dataclass(frozen=True, eq=False)
 class Champion:
     """What the champion said about the holdout.
 
     ``status``: ``absent`` (none mounted), ``scored``, or ``unusable``; then ``scores`` holds NaN where it
-    could not score and ``reason`` says why.
+    could not score and ``reason`` says why. ``inputs``: the columns its requests name, where that is known.
     """
 
     status: str
     scores: Floats | None = None
     reason: str = ""
     run_id: str = ""
+    inputs: Sequence[str] | None = None
+
+
+def request_change(inputs: Sequence[str], required: frozenset[str], champion: Champion) -> str:
+    """Say what clients of the champion must change before another model serves them; empty when nothing.
+
+    >>> request_change(["temp", "wind"], frozenset({"wind"}), Champion("scored", inputs=["temp"]))
+    "every record must name 'wind'; a CSV row has the cells temp,wind"
+    """
+    before = champion.inputs
+    if before is None or list(before) == list(inputs):
+        return ""
+    new = [repr(name) for name in inputs if name in required and name not in before]
+    said = [f"every record must name {few(new, ', ')}"] if new else []
+    return "; ".join([*said, f"a CSV row has the cells {few(inputs, ',')}"])
+
+
+def few(names: Sequence[str], separator: str) -> str:
+    """Join names that a sentence can hold; the others are counted."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return separator.join(names[:NAMED]) + more
 
 
 def write_predictions(

@@ -72,12 +72,19 @@ class Rows:
     records: Sequence[Record] = ()
     cells: Sequence[Sequence[str]] = ()
 
-    def named(self, inputs: Sequence[str]) -> Sequence[Record]:
+    def named(self, inputs: Sequence[str], required: frozenset[str]) -> Sequence[Record]:
         """Records by name; cells are in the order of ``inputs``, a first row of just these names left out.
 
-        Raises RequestRefused for a row with another number of cells.
+        Raises RequestRefused for a record that does not name a field of ``required``, and for a row with
+        another number of cells.
         """
         if not self.cells:
+            for number, record in enumerate(self.records):
+                if not record.keys() >= required:
+                    name = next(name for name in inputs if name in required - record.keys())
+                    raise RequestRefused(
+                        400, "is absent; send null where its value is missing", row=number, field=name
+                    )
             return self.records
         cells = self.cells[1:] if list(self.cells[0]) == list(inputs) else self.cells
         if not cells:

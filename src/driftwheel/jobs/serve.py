@@ -44,7 +44,7 @@ def predict_fn(rows: Rows | RequestRefused, model: Model) -> Floats | RequestRef
     if isinstance(rows, RequestRefused):
         return rows
     try:
-        return model.scores(rows.named(model.recipe.inputs))
+        return model.scores(rows.named(model.recipe.inputs, model.recipe.required))
     except BadRecord as error:
         return _refuse(RequestRefused(400, error.message, row=error.row, field=error.field))
     except RequestRefused as refusal:

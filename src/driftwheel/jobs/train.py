@@ -21,7 +21,7 @@ from driftwheel.jobs import artifact, code
 from driftwheel.jobs.boosting import Fitted, Interruption, Stopped, fit, refit
 from driftwheel.jobs.checkpoints import Checkpoints, fingerprint
 from driftwheel.jobs.container import Container, Hyperparameters
-from driftwheel.jobs.evidence import Champion, write_json, write_predictions
+from driftwheel.jobs.evidence import Champion, request_change, write_json, write_predictions
 from driftwheel.jobs.failure import report_failure
 from driftwheel.jobs.model import Golden, Model, open_model, read_golden
 from driftwheel.jobs.tables import HoldoutRow, Table, read_holdout, read_raw, read_table
@@ -131,6 +131,7 @@ def train(container: Container, settings: Hyperparameters, interruption: Interru
             "holdout_sha256": artifact.file_sha256(container.file("holdout", "holdout.jsonl.gz")),
             "unscored_fields": problems,
             "champion": {"status": champion.status, "reason": champion.reason, "run_id": champion.run_id},
+            "request_change": request_change(recipe.inputs, recipe.required, champion),
             "importances": importances,
             "manifest_sha256": artifact.file_sha256(container.model / artifact.MANIFEST),
             "versions": {"python": platform.python_version(), "xgboost": xgb.__version__},
@@ -219,11 +220,11 @@ def score_champion(container: Container, rows: Sequence[HoldoutRow], manifest_sh
         except ArtifactInvalid as error:
             return Champion("unusable", np.full(len(rows), np.nan), str(error))
         scores, problems = model.scores_or_nan([row.record for row in rows])
-        run_id = str(model.manifest.get("run_id", ""))
+        run_id, inputs = str(model.manifest.get("run_id", "")), model.recipe.inputs
     if problems:
         fields = ", ".join(f"{name} ({count} rows)" for name, count in sorted(problems.items()))
-        return Champion("unusable", scores, f"its recipe refuses the holdout's {fields}", run_id)
-    return Champion("scored", scores, run_id=run_id)
+        return Champion("unusable", scores, f"its recipe refuses the holdout's {fields}", run_id, inputs)
+    return Champion("scored", scores, run_id=run_id, inputs=inputs)
 
 
 def _baseline(

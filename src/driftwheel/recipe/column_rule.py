@@ -40,6 +40,7 @@ def declare_column(name: str, column: "Column") -> dict[str, Any]:
         "range": _range(place, column, tokens),
         "outside": column.outside,
         "missing": column.missing,
+        "optional": column.optional,
         "fill": _fill(place, column),
         "outliers": column.outliers.model_dump() if column.outliers else None,
         "convert": list(conversion(column.unit, column.convert)) if column.unit and column.convert else None,

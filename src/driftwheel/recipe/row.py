@@ -59,11 +59,13 @@ class RowRecipe:
     ``feature_names``: what the model reads, encodings written out. ``feature_types``: 'q' is a quantity, 'c'
     the integer code of a category. ``column_types``: column → its declared type. ``sources``: feature → the
     columns its value depends on. ``columns``: input → its declaration; ``cleaners``: input → what cleans it.
+    ``required``: the inputs that every record names, be it with null.
     """
 
     feature_names: list[str]
     feature_types: list[str]
     inputs: list[str]
+    required: frozenset[str]
     column_types: dict[str, str]
     sources: dict[str, list[str]]
     columns: dict[str, Mapping[str, Any]]
@@ -126,6 +128,8 @@ def load_recipe(recipe: dict[str, Any], params: dict[str, Any]) -> RowRecipe:
         feature_names=[output for output, _, _ in outputs],
         feature_types=[kind for _, kind, _ in outputs],
         inputs=list(recipe["inputs"]),
+        # Recipes written before ``optional`` stood in them promised their clients nothing.
+        required=frozenset(column["name"] for column in inputs if not column.get("optional", True)),
         column_types={name: column["type"] for name, column in columns.items()},
         sources={output: list(reads[name]) for output, _, name in outputs},
         columns={column["name"]: column for column in inputs},

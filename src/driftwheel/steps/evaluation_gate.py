@@ -88,7 +88,8 @@ def _metrics(evidence: dict[str, bytes]) -> dict[str, Any]:
 def judge(run: Run, evidence: dict[str, bytes]) -> Verdict:
     """Compare challenger and champion on the pinned holdout; the bootstrap's seed is the run's."""
     assert run.preprocessing is not None
-    champion = _metrics(evidence).get("champion") or {}
+    metrics = _metrics(evidence)
+    champion = metrics.get("champion") or {}
     return evaluate(
         evidence["predictions.csv.gz"],
         run.spec.evaluation,
@@ -98,6 +99,7 @@ def judge(run: Run, evidence: dict[str, bytes]) -> Verdict:
         champion_fault=str(champion.get("reason", "")),
         suspected_leakage=run.preprocessing.suspected_leakage,
         suspected_shift=run.preprocessing.suspected_shift,
+        request_change=str(metrics.get("request_change") or ""),
     )
 
 

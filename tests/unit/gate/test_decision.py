@@ -218,7 +218,10 @@ def test_a_suspected_column_or_the_spec_can_ask_for_a_person(predictions_file, l
     assert "distribution_shift" in {reason.code for reason in jumped.reasons}
     leaky = evaluate(data, Evaluation(), "binary", seed=1, suspected_leakage=["arr_delay"])
     asked = evaluate(data, Evaluation(approval="required"), "binary", seed=1)
+    other = evaluate(data, Evaluation(), "binary", seed=1, request_change="every record must name 'wind'")
 
+    assert other.decision == "needs_approval"
+    assert "every record must name 'wind'; approve it when the clients send that" in other.sentence
     assert leaky.decision == asked.decision == "needs_approval"
     assert "arr_delay" in leaky.sentence
     assert codes(asked) == ["gain_shown", "approval_required"]

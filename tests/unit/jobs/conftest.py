@@ -24,6 +24,7 @@ ORIGINS, CARRIERS = ["EWR", "JFK", "LGA"], ["AA", "B6", "UA"]
 
 def column(name, kind, **changes):
     rules = {"missing": "keep", "null_tokens": [""], "range": None, "outside": "null", "canonical": {}}
+    rules["optional"] = False
     return {"name": name, "type": kind, "model_input": True, **rules, **changes}
 
 

@@ -10,7 +10,7 @@ INPUTS = ["temp", "origin"]
 
 def refused(body, content_type=JSON, inputs=INPUTS):
     with pytest.raises(RequestRefused) as caught:
-        parse(body, content_type).named(inputs)
+        parse(body, content_type).named(inputs, frozenset())
     return caught.value
 
 
@@ -29,18 +29,32 @@ def test_four_json_shapes_mean_the_same_record(document, as_bytes):
 
     rows = parse(body.encode() if as_bytes else body, "application/json; charset=utf-8")
 
-    assert rows.named(INPUTS) == [{"temp": 1, "origin": "JFK"}]
+    assert rows.named(INPUTS, frozenset(INPUTS)) == [{"temp": 1, "origin": "JFK"}]
 
 
 def test_a_model_may_have_a_column_called_record():
-    assert parse('{"record": "LP", "temp": 1}', JSON).named(["record"]) == [{"record": "LP", "temp": 1}]
+    rows = parse('{"record": "LP", "temp": 1}', JSON)
+
+    assert rows.named(["record"], {"record"}) == [{"record": "LP", "temp": 1}]
+
+
+@pytest.mark.case("DE-13")
+def test_an_absent_field_is_a_400_that_names_it_unless_the_column_is_optional():
+    rows = parse('[{"temp": null, "origin": "JFK"}, {"temp": 1}]', JSON)
+
+    with pytest.raises(RequestRefused) as caught:
+        rows.named(INPUTS, frozenset(INPUTS))
+
+    assert (caught.value.status_code, caught.value.row, caught.value.field) == (400, 1, "origin")
+    assert caught.value.message == "row 1, field origin: is absent; send null where its value is missing"
+    assert len(rows.named(INPUTS, {"temp"})) == 2
 
 
 def test_csv_cells_are_named_by_the_recipes_inputs_and_its_header_is_no_row():
     expected = [{"temp": "1.5", "origin": "JFK"}, {"temp": "", "origin": "a,b"}]
 
-    assert parse('1.5,JFK\n,"a,b"\n', "text/csv").named(INPUTS) == expected
-    assert parse('temp,origin\n1.5,JFK\n,"a,b"\n\n', "text/csv").named(INPUTS) == expected
+    assert parse('1.5,JFK\n,"a,b"\n', "text/csv").named(INPUTS, frozenset()) == expected
+    assert parse('temp,origin\n1.5,JFK\n,"a,b"\n\n', "text/csv").named(INPUTS, frozenset()) == expected
 
 
 @pytest.mark.case("DE-13")

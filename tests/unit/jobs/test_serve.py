@@ -70,6 +70,7 @@ def test_the_endpoint_cleans_what_it_gets_and_ignores_what_it_does_not_know(mode
         ({**RECORD, "temp": None}, "temp"),
         ({name: value for name, value in RECORD.items() if name != "temp"}, "temp"),
         ({**RECORD, "temp": "warm"}, "temp"),
+        ({name: value for name, value in RECORD.items() if name != "humid"}, "humid"),
         ({**RECORD, "humid": [1]}, "humid"),
         ({**RECORD, "humid": True}, "humid"),
         ({**RECORD, "origin": 7}, "origin"),
