@@ -112,6 +112,7 @@ def test_challenger_and_champion_are_scored_on_the_same_rows_each_by_its_own_art
     assert [row[:2] for row in mine] == [row[:2] for row in theirs]
     assert [row[3] for row in mine] == [row[2] for row in theirs]
     assert job.metrics()["champion"] == {"status": "scored", "reason": "", "run_id": "ab12"}
+    assert job.metrics()["request_change"] == ""
     data = (job.data / "predictions.csv.gz").read_bytes()
     assert evaluate(data, Evaluation(), "binary", seed=1, champion_expected=True).decision == "reject"
 
@@ -157,6 +158,19 @@ def test_a_champion_that_cannot_be_trusted_is_not_scored_and_the_gate_asks_a_per
     data = (job.data / "predictions.csv.gz").read_bytes()
     verdict = evaluate(data, Evaluation(), "binary", seed=1, champion_expected=True)
     assert verdict.decision == "needs_approval"
+
+
+def test_what_the_champions_clients_would_have_to_send_is_told(trained, tmp_path, job, write_manifest):
+    job.prepared = shutil.copytree(job.prepared, tmp_path / "prepared")
+    recipe = json.loads((job.prepared / "recipe.json").read_bytes())
+    recipe["inputs"] = ["humid", "origin", "carrier", "temp"]
+    (job.prepared / "recipe.json").write_text(json.dumps(recipe))
+    write_manifest(job.prepared)
+    job.champion = trained.pack(tmp_path / "champion")
+
+    assert job.run().returncode == 0
+
+    assert job.metrics()["request_change"] == "a CSV row has the cells humid,origin,carrier,temp"
 
 
 def test_a_champion_whose_recipe_refuses_some_rows_is_unusable_and_says_which_field(
