@@ -324,6 +324,24 @@ def test_delayed_messages_arrive_when_the_clock_reaches_them(stack):
     assert _batches(stack, 1)[0][0]["body"] == "later"
 
 
+def test_a_message_older_than_its_queues_retention_is_not_handed_out(stack):
+    client = stack.client("sqs")
+    url = _queue(stack, MessageRetentionPeriod="600")
+    client.send_message(QueueUrl=url, MessageBody="old")
+    stack.clock.advance(590)
+    client.send_message(QueueUrl=url, MessageBody="young")
+    client.receive_message(QueueUrl=url, VisibilityTimeout=0, MaxNumberOfMessages=1)
+
+    stack.clock.advance(20)
+
+    bodies = [
+        message["Body"]
+        for _ in range(3)
+        for message in client.receive_message(QueueUrl=url, MaxNumberOfMessages=1).get("Messages", ())
+    ]
+    assert bodies == ["young"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -196,7 +196,8 @@ def test_every_way_to_change_an_item_is_kept(stack: Stack):
     rich = {
         "n": {"N": "1.50"},
         "b": {"B": b"\x00\xff"},
-        "m": {"M": {"l": {"L": [{"S": "x"}, {"NULL": True}, {"BOOL": False}]}}},
+        "m": {"M": {"l": {"L": [{"S": "x"}, {"NULL": True}, {"BOOL": False}, {"N": "2"}]}}},
+        "bytes": {"M": {"in": {"L": [{"B": b"\xfe"}, {"S": ""}]}, "none": {"M": {}}}},
         "ss": {"SS": ["a", "b"]},
     }
     stack.put("put", **rich)
