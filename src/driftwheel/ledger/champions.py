@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from driftwheel.errors import ChampionMoved
 from driftwheel.hooks import reached
-from driftwheel.ledger.table import Table
+from driftwheel.ledger.table import Table, row_of
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,13 @@ class Champions:
     def get(self, model: str) -> ChampionRow | None:
         """Read what serves now; None before the first promotion."""
         item = self._table.get("CHAMPION", model)
-        return _champion(item) if item else None
+        return row_of(ChampionRow, item) if item else None
 
     def history(self, model: str) -> list[ChampionRow]:
         """List every champion there was, newest first; the pointer counts before its row is written."""
-        rows = [_champion(item) for item in self._table.query(f"CHAMPION#{model}", newest_first=True)]
+        rows = [
+            row_of(ChampionRow, item) for item in self._table.query(f"CHAMPION#{model}", newest_first=True)
+        ]
         stands = self.get(model)
         return [stands, *rows] if stands and stands.sequence not in {row.sequence for row in rows} else rows
 
@@ -76,7 +78,3 @@ class Champions:
     def _keep(self, champion: ChampionRow) -> None:
         key = {"pk": f"CHAMPION#{champion.model}", "sk": f"{champion.sequence:08d}"}
         self._table.put(asdict(champion) | key)
-
-
-def _champion(item: dict[str, object]) -> ChampionRow:
-    return ChampionRow(**{k: v for k, v in item.items() if k not in {"pk", "sk"}})  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from driftwheel.ledger.table import Table
+from driftwheel.ledger.table import Table, row_of
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ class Decisions:
     def of_model(self, model: str, limit: int = 50) -> list[Decision]:
         """List a model's decisions, newest first."""
         items = self._table.query(f"DECISION#{model}", newest_first=True, limit=limit)
-        return [Decision(**{k: v for k, v in item.items() if k not in {"pk", "sk"}}) for item in items]
+        return [row_of(Decision, item) for item in items]

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from driftwheel.ledger.table import Table
+from driftwheel.ledger.table import Table, row_of
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,4 @@ class Domains:
     def get(self, model: str) -> DomainRow | None:
         """Read a model's latest job."""
         item = self._table.get("DOMAIN", model)
-        return DomainRow(**{k: v for k, v in item.items() if k not in {"pk", "sk"}}) if item else None
+        return row_of(DomainRow, item) if item else None

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from driftwheel.ledger.table import Table
+from driftwheel.ledger.table import Table, row_of
 
 
 @dataclass(frozen=True)
@@ -49,4 +49,4 @@ class Findings:
     def get(self, model: str) -> Finding | None:
         """Read a model's latest finding."""
         item = self._table.get("FINDING", model)
-        return Finding(**{k: v for k, v in item.items() if k not in {"pk", "sk"}}) if item else None
+        return row_of(Finding, item) if item else None

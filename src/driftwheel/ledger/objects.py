@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from driftwheel.hooks import reached
-from driftwheel.ledger.table import Item, Table
+from driftwheel.ledger.table import Table, row_of
 
 State = Literal["pending", "used", "superseded", "quarantined", "rejected", "duplicate", "ignored"]
 
@@ -84,7 +84,7 @@ class Objects:
             again = self._table.update(
                 _pk(object_.model), object_.sk, {}, condition="attribute_exists(pk)", add={"deliveries": 1}
             )
-            entered = _row(again or item)
+            entered = row_of(ObjectRow, again or item)
         reached("after_ledger_put")
         return self._place(entered) if entered.state in STANDING else entered
 
@@ -126,7 +126,7 @@ class Objects:
         )
         if done is None:
             done = self._table.get(_pk(object_.model), object_.sk)
-        return _row(done or asdict(object_))
+        return row_of(ObjectRow, done or asdict(object_))
 
     def reopen(self, object_: ObjectRow) -> bool:
         """Return a quarantined object version to pending; False when it is not quarantined (any more).
@@ -169,16 +169,16 @@ class Objects:
 
     def of_key(self, model: str, key: str) -> list[ObjectRow]:
         """Every version of a key that was ever delivered."""
-        rows = (_row(item) for item in self._table.query(_pk(model), f"{short(key)}#"))
+        rows = (row_of(ObjectRow, item) for item in self._table.query(_pk(model), f"{short(key)}#"))
         return [row for row in rows if row.key == key]  # a#b is another key than a
 
     def pending(self, model: str) -> list[ObjectRow]:
         """Every version a run may be started for, oldest first; labels alone start none."""
-        return [_row(item) for item in self._table.query(_pk(model), index=PENDING)]
+        return [row_of(ObjectRow, item) for item in self._table.query(_pk(model), index=PENDING)]
 
     def of_model(self, model: str) -> list[ObjectRow]:
         """Every object version of a model, by key."""
-        return [_row(item) for item in self._table.query(_pk(model))]
+        return [row_of(ObjectRow, item) for item in self._table.query(_pk(model))]
 
 
 def current(rows: Iterable[ObjectRow]) -> list[ObjectRow]:
@@ -235,7 +235,3 @@ def _pk(model: str) -> str:
 
 def _waiting(object_: Delivered) -> dict[str, str]:
     return {} if object_.role == "labels" else {"waiting": object_.received}
-
-
-def _row(item: Item) -> ObjectRow:
-    return ObjectRow(**{k: v for k, v in item.items() if k not in {"pk", "sk", "waiting"}})

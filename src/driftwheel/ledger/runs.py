@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from driftwheel.errors import LeaseLost
-from driftwheel.ledger.table import Table
+from driftwheel.ledger.table import Table, row_of
 
 Status = Literal["running", "promoted", "rejected", "refused", "unchanged", "failed", "aborted"]
 ENDED_WITHOUT_MODEL: frozenset[str] = frozenset({"failed", "aborted"})
@@ -62,11 +62,11 @@ class Runs:
     def get(self, model: str, run_id: str) -> RunRow | None:
         """Read one run."""
         item = self._table.get(f"RUN#{model}", run_id)
-        return _run(item) if item else None
+        return row_of(RunRow, item) if item else None
 
     def of_model(self, model: str) -> list[RunRow]:
         """List a model's runs, newest first."""
-        rows = [_run(item) for item in self._table.query(f"RUN#{model}")]
+        rows = [row_of(RunRow, item) for item in self._table.query(f"RUN#{model}")]
         return sorted(rows, key=lambda row: row.started_at, reverse=True)
 
     def losses(self, model: str, run_id: str, status: Status) -> int:
@@ -108,7 +108,3 @@ def losses(runs: Iterable[RunRow]) -> int:
             break
         count += run.status == "rejected" or (run.kind == "drift" and run.status in FRUITLESS)
     return count
-
-
-def _run(item: dict[str, object]) -> RunRow:
-    return RunRow(**{k: v for k, v in item.items() if k not in {"pk", "sk"}})  # type: ignore[arg-type]

@@ -2,14 +2,17 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from decimal import Decimal
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
 Item = dict[str, Any]
+Row = TypeVar("Row")
 
 MARK = "written"
 """Names the call that wrote an item: a call whose answer was lost is sent again and finds its own write."""
@@ -152,6 +155,20 @@ def stored(item: Mapping[str, Any]) -> Item:
 def plain(item: Mapping[str, Any]) -> Item:
     """Bring values back from DynamoDB, without the mark: whole Decimals are ints, others floats."""
     return {k: _number(v) for k, v in item.items() if k != MARK}
+
+
+def row_of(kind: Callable[..., Row], item: Mapping[str, Any]) -> Row:
+    """Build a row of a dataclass; what it has no field for is left out: keys, and what a later version wrote.
+
+    A stack that is taken back to an older version goes on with the ledger of the newer one.
+    """
+    names = _fields(kind)
+    return kind(**{name: value for name, value in item.items() if name in names})
+
+
+@cache
+def _fields(kind: Any) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))
 
 
 def _decimal(value: Any) -> Any:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from driftwheel.hooks import reached
-from driftwheel.ledger.table import Table
+from driftwheel.ledger.table import Table, row_of
 
 Kind = Literal["training_job", "processing_job", "endpoint", "model_package"]
 
@@ -40,11 +40,11 @@ class Tokens:
     def get(self, arn: str) -> Parked | None:
         """Find the wait for a resource."""
         item = self._table.get("TOKEN", arn.lower())
-        return _parked(item) if item else None
+        return row_of(Parked, item) if item else None
 
     def all(self) -> list[Parked]:
         """List every wait, for the reconciler."""
-        return [_parked(item) for item in self._table.query("TOKEN")]
+        return [row_of(Parked, item) for item in self._table.query("TOKEN")]
 
     def settle(self, parked: Parked) -> bool:
         """Forget a wait that has ended; False when a newer attempt has parked another token."""
@@ -52,7 +52,3 @@ class Tokens:
         return self._table.delete(
             "TOKEN", parked.arn.lower(), condition="#token = :token", values={"token": parked.token}
         )
-
-
-def _parked(item: dict[str, Any]) -> Parked:
-    return Parked(**{k: v for k, v in item.items() if k not in {"pk", "sk"}})

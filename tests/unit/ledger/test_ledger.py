@@ -369,6 +369,15 @@ def test_moving_the_champion_twice_is_one_move(table: Table) -> None:
     assert len(champions.history("flights")) == 1
 
 
+def test_rows_that_a_later_version_wrote_are_read_without_what_is_new(table: Table) -> None:
+    champions = Champions(table)
+    champions.move(champion(1, "run-1"))
+    (item,) = table.query("CHAMPION#flights")
+    table.update(item["pk"], item["sk"], {"colour": "blue"}, condition="attribute_exists(pk)")
+
+    assert champions.history("flights") == [champion(1, "run-1")]
+
+
 def test_a_parked_token_is_found_by_the_arn_however_it_is_spelt_and_settled_once(table: Table) -> None:
     tokens = Tokens(table)
     parked = Parked(
