@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,6 +30,9 @@ LONGEST_STACK = 43
 
 LAMBDA_CONCURRENCY = 10
 """What the functions need beside each other; new accounts may have no more than this."""
+
+UNFED = timedelta(days=1)
+"""A new alarm waits minutes for its first number; the stack's own come at every drift check's tick."""
 
 _WITHOUT = {"processing job usage": "; or declare preprocessing: {engine: duckdb}, which needs none"}
 
@@ -317,22 +321,46 @@ def ringing(client: Client, names: Names, endpoints: Collection[str]) -> Finding
 
 
 def _ringing(client: Client, names: Names, endpoints: Collection[str]) -> Finding:
-    request = {"AlarmNamePrefix": f"{names.stack}-", "StateValue": "ALARM"}
-    pages = client("cloudwatch").get_paginator("describe_alarms").paginate(**request)
-    alarms = [alarm for page in pages for alarm in page.get("MetricAlarms", [])]
-    # The local stack knows no filter by prefix and state together, and gives all.
-    rings = [
-        alarm
-        for alarm in alarms
-        if alarm["StateValue"] == "ALARM"
-        and (
-            is_named_for(alarm["AlarmName"], names.stack, "Alarm")
-            or alarm["AlarmName"].rpartition("-")[0] in endpoints
-        )
-    ]
+    rings = _alarms(client, names, endpoints, "ALARM")
     if not rings:
         return Finding("alarms", "ok", "none rings")
     said = "; ".join(
         f"{alarm['AlarmName']}: {alarm.get('AlarmDescription', '')}".rstrip(".") for alarm in rings
     )
     return Finding("alarms", "wrong", said, "driftwheel logs says more; each ends when its cause is mended")
+
+
+def blind(client: Client, names: Names, endpoints: Collection[str], now: datetime) -> Finding:
+    """Name the alarms that have had nothing to judge for a day: they cannot ring."""
+    return _asked("alarms without data", lambda: _blind(client, names, endpoints, now))
+
+
+def _blind(client: Client, names: Names, endpoints: Collection[str], now: datetime) -> Finding:
+    check = "alarms without data"
+    found = [
+        f"{alarm['AlarmName']} since {alarm['StateUpdatedTimestamp']:%Y-%m-%d %H:%M} UTC"
+        for alarm in _alarms(client, names, endpoints, "INSUFFICIENT_DATA")
+        if now - alarm["StateUpdatedTimestamp"] > UNFED
+    ]
+    if not found:
+        return Finding(check, "ok", "none")
+    remedy = "driftwheel logs drift_check says whether drift is checked, which tells the stack's metrics; "
+    remedy += "deploy the template again if an alarm was changed"
+    return Finding(check, "wrong", f"{'; '.join(found)}: these cannot ring", remedy)
+
+
+def _alarms(client: Client, names: Names, endpoints: Collection[str], state: str) -> list[dict[str, Any]]:
+    """List the stack's alarms in a state, and those that roll a deployment of its endpoints back."""
+    request = {"AlarmNamePrefix": f"{names.stack}-", "StateValue": state}
+    pages = client("cloudwatch").get_paginator("describe_alarms").paginate(**request)
+    alarms = [alarm for page in pages for alarm in page.get("MetricAlarms", [])]
+    # The local stack knows no filter by prefix and state together, and gives all.
+    return [
+        alarm
+        for alarm in alarms
+        if alarm["StateValue"] == state
+        and (
+            is_named_for(alarm["AlarmName"], names.stack, "Alarm")
+            or alarm["AlarmName"].rpartition("-")[0] in endpoints
+        )
+    ]

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from driftwheel.layout import MODELS
 from driftwheel.ledger.outbox import Outbox
 from driftwheel.steps.trigger import NOBODY
-from driftwheel_cli.checkup import dead_letters, ringing
+from driftwheel_cli.checkup import blind, dead_letters, ringing
 from driftwheel_cli.connection import Stack
 from driftwheel_cli.rendering import several
 from driftwheel_cli.troubles import Trouble
@@ -16,7 +16,11 @@ from driftwheel_cli.troubles import Trouble
 def stack_troubles(stack: Stack) -> list[Trouble]:
     """List what is wrong beside the models: dead letters, alarms, what is nobody's, what nobody was told."""
     endpoints = {stack.endpoint_of(spec.model) for spec in stack.models()}
-    asked = (dead_letters(stack.client, stack.names), ringing(stack.client, stack.names, endpoints))
+    asked = (
+        dead_letters(stack.client, stack.names),
+        ringing(stack.client, stack.names, endpoints),
+        blind(stack.client, stack.names, endpoints, stack.now()),
+    )
     found = [(f"{look.check}: {look.found}", look.remedy) for look in asked if look.state != "ok"]
     for look in (_nobodys_files, _refused_models, _untold):
         try:

@@ -8,9 +8,13 @@ import tarfile
 from driftwheel.jobs.artifact import MANIFEST, REQUIRED
 
 
-def packed(content: str) -> tuple[str, bytes]:
-    """Write an archive that differs by ``content``: the sha256 of its manifest, and its bytes."""
+def packed(content: str, **code: bytes) -> tuple[str, bytes]:
+    """Write an archive that differs by ``content``: the sha256 of its manifest, and its bytes.
+
+    ``code`` are modules by their names, which a container finds beside the model.
+    """
     files = {name: json.dumps({"is": content}).encode() for name in sorted(REQUIRED - {MANIFEST})}
+    files |= {f"code/{name}.py": text for name, text in code.items()}
     described = {name: {"sha256": hashlib.sha256(body).hexdigest()} for name, body in files.items()}
     manifest = json.dumps({"files": described}).encode()
     archive = io.BytesIO()

@@ -49,6 +49,8 @@ class Faults:
         """
         called = xform_back(operation) if "_" in operation else operation
         self.rights.judge(service, called, request)
+        if service == "sagemaker" and called.startswith("List"):
+            self.counts[f"listed by {self.rights.acting or 'a stand-in'}"] += 1
         for attempt in range(ATTEMPTS):
             fault = self._next(operation)
             self.counts[f"{operation}"] += 1

@@ -26,6 +26,11 @@ class Rights:
     def __init__(self) -> None:
         self._acting = [""]
 
+    @property
+    def acting(self) -> str:
+        """The function whose code runs now."""
+        return self._acting[-1]
+
     @contextmanager
     def of(self, step: str) -> Iterator[None]:
         """Let a function act, or "" for nobody, until the block ends."""
@@ -37,7 +42,7 @@ class Rights:
 
     def judge(self, service: str, operation: str, request: dict[str, Any]) -> None:
         """Hold a call to who acts; raises ClientError as AWS does."""
-        step = self._acting[-1]
+        step = self.acting
         if not step:
             return
         try:

@@ -24,7 +24,7 @@ from tests.bench.world import Queued, World
 from tests.oracle.in_memory import assert_world, evidence_of
 from tests.oracle.invariants import violations
 
-from .walks import OFTEN, SEVERITIES, tell, walk
+from .walks import OFTEN, SEVERITIES, listed, tell, walk
 
 STEPS = 2_500 if FULL else 100
 SEEDS = 100 if FULL else 4
@@ -33,11 +33,15 @@ EXAMPLE_STEPS = 25
 
 @pytest.mark.case("SF-14")
 @pytest.mark.case("SF-11")
+@pytest.mark.case("SM-10")
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_whatever_happens_in_whatever_order_the_invariants_hold(
     seed: int, record_property: Callable[[str, object], None]
 ) -> None:
-    tell(walk(seed, 300), record_property)
+    world = walk(seed, 300)
+
+    tell(world, record_property)
+    assert listed(world) <= {"listed by sweep"}, "what a name is used for is described, never searched for"
 
 
 class Wheel(RuleBasedStateMachine):

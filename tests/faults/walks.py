@@ -55,6 +55,11 @@ def walk(seed: int, steps: int, *, throttled: float = 0.1, lost: float = 0.02, k
     return world
 
 
+def listed(world: World) -> set[str]:
+    """Name who listed anything in SageMaker: jobs, models, endpoints, tags."""
+    return {name for name in world.faults.counts if name.startswith("listed by ")}
+
+
 def drift(world: World, dice: random.Random) -> None:
     """Let a model's traffic move for two windows of the drift check, whose ticks come twice."""
     world.drift(dice.choice(world.models), dice.choice(SEVERITIES), dice.choice([0, 1_000]))

@@ -25,6 +25,28 @@ ACCOUNT = "123456789012"
 Send = Callable[..., dict[str, Any]]
 
 
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "POWERTOOLS_TRACE_DISABLED": "true",
+    "POWERTOOLS_METRICS_NAMESPACE": "Driftwheel",
+    "STACK": "driftwheel",
+    "TABLE": "ledger",
+    "LANDING_BUCKET": "driftwheel-landing",
+    "ARTIFACT_BUCKET": "driftwheel-artifacts",
+    "SAGEMAKER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/driftwheel-sagemaker",
+    "DOMAIN_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/DomainClassifierRole",
+    "KMS_KEY_ARN": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "STATE_MACHINE_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop",
+    "VPC_SUBNET_IDS": ",".join(VPC.subnets),
+    "VPC_SECURITY_GROUP_IDS": ",".join(VPC.security_groups),
+    "APPROVAL_HOURS": "72",
+    "SWEEP_AFTER_DAYS": "30",
+}
+"""What the template tells every function, and their clients."""
+
+
 @dataclass
 class World:
     """One stack's resources, as the template names them."""
@@ -93,26 +115,7 @@ def event() -> Callable[[str], dict[str, Any]]:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    environment = {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": REGION,
-        "POWERTOOLS_TRACE_DISABLED": "true",
-        "POWERTOOLS_METRICS_NAMESPACE": "Driftwheel",
-        "STACK": "driftwheel",
-        "TABLE": "ledger",
-        "LANDING_BUCKET": "driftwheel-landing",
-        "ARTIFACT_BUCKET": "driftwheel-artifacts",
-        "SAGEMAKER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/driftwheel-sagemaker",
-        "DOMAIN_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/DomainClassifierRole",
-        "KMS_KEY_ARN": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-        "STATE_MACHINE_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:driftwheel-model-loop",
-        "VPC_SUBNET_IDS": ",".join(VPC.subnets),
-        "VPC_SECURITY_GROUP_IDS": ",".join(VPC.security_groups),
-        "APPROVAL_HOURS": "72",
-        "SWEEP_AFTER_DAYS": "30",
-    }
-    for name, value in environment.items():
+    for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     stand(monkeypatch)
     with mock_aws():
