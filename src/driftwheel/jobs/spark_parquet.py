@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NESTED = re.compile(r"struct|map|array|binary|interval")
 UNREADABLE = re.compile(r"Parquet type: (.+)\.")
-OURS = ("No space left", "OutOfMemory", "Cannot allocate", "ExecutorLostFailure", "was shut down")
+OURS = ("No space left", "OutOfMemory", "Cannot allocate", "ExecutorLostFailure")
 """In an error's words: the machine is to blame and not the file."""
 
 DOUBLE_TEXT, FLOAT_TEXT = "driftwheel_text", "driftwheel_float_text"
@@ -122,7 +122,7 @@ def read_parquet(
             frame, line = session.range(footer.rows), "id"
         facts.rows = _decoded(frame, taken)
     except (Py4JJavaError, PySparkException) as error:
-        if any(word in str(error) for word in OURS):
+        if any(word in str(error) for word in OURS) or not _answers(session):
             raise
         refuse_damaged(file, error)
     if not facts.rows:
@@ -151,6 +151,17 @@ def _footer(session: Any, plain: Path) -> Footer:
         return Footer(fields, document["blocks"])
     finally:
         reader.close()
+
+
+def _answers(session: Any) -> bool:
+    """Tell whether Spark still works: what it says of a file is worth nothing when it does not."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        return bool(session.range(1).count() == 1)
+    except (Py4JError, PySparkException, OSError):
+        return False
 
 
 def _kind(session: Any, file: SourceFile, name: str, field: Any) -> _Kind:

@@ -15,6 +15,7 @@ from driftwheel.recipe.spark import SPARK, SparkRows, register_fold
 
 SETTINGS = {
     "spark.sql.ansi.enabled": "true",
+    "spark.sql.caseSensitive": "true",  # a file may have Weight beside weight
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",  # the stages write names in double quotes
     "spark.sql.parser.escapedStringLiterals": "false",
     "spark.sql.session.timeZone": "UTC",

@@ -30,11 +30,16 @@ def load(
     Raises Unreadable: corrupt, header-only, unsupported-type, too-many-columns, decoded-too-large.
     """
     del shape
-    reader = f"read_parquet({quote(str(plain))})"
+    reader = f"read_parquet({quote(str(plain))}, hive_partitioning = false)"
     before = _count(connection, table)
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
-        types = {name: str(kind) for name, kind, *_ in described}
+        # DuckDB takes Weight and weight for one name, and calls the second of them weight_1.
+        names = _names(connection, plain)
+        if len(names) != len(described):
+            refuse_damaged(file)
+        called = dict(zip(names, (name for name, *_ in described), strict=True))
+        types = dict(zip(names, (str(kind) for _, kind, *_ in described), strict=True))
         if len(types) > MOST_COLUMNS:
             raise too_wide(file.key, len(types), MOST_COLUMNS)
         taken = [name for name in types if name in wanted]
@@ -48,7 +53,7 @@ def load(
             refuse_size(file, limit, len(taken))
         if _contradicts_itself(connection, plain, taken):
             refuse_damaged(file)
-        picked = picked_sql(wanted, {name: _text_of(name, types[name]) for name in taken})
+        picked = picked_sql(wanted, {name: _text_of(called[name], types[name]) for name in taken})
         query = (
             f"SELECT {picked}{file.number} AS __file, row_number() OVER () AS __line "
             f"FROM (SELECT * FROM {reader} LIMIT {limit + 1})"
@@ -67,6 +72,17 @@ def load(
     if not rows:
         raise no_rows(file.key)
     return Loaded(rows, tuple(types))
+
+
+def _names(connection: Any, plain: Path) -> list[str]:
+    """Give the names of the columns as the file has them, in its order, without those inside of others."""
+    told = connection.execute(f"SELECT name, num_children FROM parquet_schema({quote(str(plain))})")
+    names, inside = [], 0
+    for name, children in told.fetchall()[1:]:
+        if not inside:
+            names.append(name)
+        inside += (children or 0) - (1 if inside else 0)
+    return names
 
 
 def _text_of(name: str, kind: str) -> str:

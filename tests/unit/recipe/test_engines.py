@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.errors import PySparkException
 from tests.unit.dataset.test_prepare import BASE, captured, csv_of, labels_of, row
 
 from driftwheel.dataset import CaptureFile, DataFile, Inputs, Pinned, prepare
 from driftwheel.dataset.captured import stage_captured
 from driftwheel.dataset.files import FileFacts
 from driftwheel.dataset.outputs import holdout_keys
-from driftwheel.jobs import preprocess_spark
+from driftwheel.jobs import preprocess_spark, spark_parquet
 from driftwheel.jobs.spark_parquet import Footer, read_parquet
 from driftwheel.recipe.declare import declare
 from driftwheel.sources.file import SourceFile
@@ -275,10 +277,10 @@ def test_the_pinned_holdout_windows_captured_rows_joins_and_formats_are_alike_on
     assert not judges & {key for path in taught for key in pq.read_table(path)["__key"].to_pylist()}
 
 
-def typed(rows):
+def typed_table(rows):
     """Parquet's own types: nanoseconds, 32 bits, decimals, dates, dictionaries; and one that nobody wants."""
     moments = [1_704_067_200 * 10**9 + n * 3_600 * 10**9 + n % 7 for n in rows]
-    columns = {
+    return {
         "id": pa.array(rows, pa.int64()),
         "at": pa.array(moments, pa.timestamp("ns", "UTC")),
         "depot": pa.array(["N" if n % 2 else "South" for n in rows]).dictionary_encode(),
@@ -288,7 +290,10 @@ def typed(rows):
         "late": pa.array([n % 3 == 0 for n in rows]),
         "noon": pa.array([n * 1_000_000 for n in rows], pa.time64("us")),
     }
-    return lambda path: pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def typed(rows):
+    return lambda path: pq.write_table(pa.table(typed_table(rows)), path, compression="zstd")
 
 
 def damaged(rows):
@@ -325,6 +330,34 @@ def test_a_parquet_file_without_any_wanted_column_is_refused_for_that(twins):
     _, found = twins.prepare(spec, files)
 
     assert [(key, refusal.code) for key, refusal in found.refused] == [("data/b.parquet", "missing-column")]
+
+
+def test_a_column_that_differs_in_case_alone_is_another_one_on_every_engine(twins):
+    spec = ModelSpec.model_validate(JOINED | {"source": BASE["source"] | {"format": "parquet"}})
+    table = typed_table(range(300))
+    big = {"Weight": pa.array([10**6] * 300)}
+    capital = {("Weight" if name == "weight" else name): values for name, values in table.items()}
+    files = {"a.parquet": ("source", parquet(table | big)), "b.parquet": ("source", parquet(capital))}
+    files |= {"c.parquet": ("source", parquet(big | typed_table(range(300, 600))))}
+
+    duck, found = twins.prepare(spec, files)
+
+    assert [(key, refusal.code) for key, refusal in found.refused] == [("data/b.parquet", "missing-column")]
+    assert json.loads((duck / "profile.json").read_text())["columns"]["weight"]["maximum"] < 50
+
+
+def test_a_file_is_not_called_damaged_by_a_spark_that_has_stopped(tmp_path):
+    class Stopped:
+        def range(self, _):
+            raise PySparkException("Cannot call methods on a stopped SparkContext")
+
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1")
+    facts = FileFacts("source", "a.parquet")
+
+    broken = patch.object(spark_parquet, "_footer", side_effect=PySparkException("Job aborted"))
+    with broken, pytest.raises(PySparkException, match="Job aborted"):
+        read_parquet(Stopped(), SourceFile(path, "a.parquet", 0), path, None, ["id"], facts)
 
 
 def test_a_parquet_column_that_spark_cannot_read_is_named(twins, tmp_path):
