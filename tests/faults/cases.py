@@ -152,8 +152,10 @@ PARTLY = {
     "twenty by their own command",
     "LD-11": "in memory, on one thread; a tenth of it on the running stack, the whole by its own command",
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
-    "OP-03": "in memory, with stand-ins; seven broken files on the running stack",
-    "SE-10": "cells, metadata, environment, poison messages; an object's key is its name and is shown",
+    "OP-03": "in memory, with stand-ins; queues and alarms of moto; of section 4 one file in memory, seven "
+    "broken ones on the running stack",
+    "SE-10": "what the SDK's debug log would hold is not looked at, only that nothing deployed turns it on; "
+    "a failed job repeats XGBoost's own sentence, in which no value was looked for",
     "SE-16": "digests, secrets, bandit; pip-audit asked databases of 2024-10 and 2026-04, no newer ones",
     "SM-02": "calls at botocore's boundary; waits are computed from the shipped Retry, not waited",
     "SM-07": "in memory; on the running stack the shipped gate, asked of harmed copies of a model",
