@@ -104,7 +104,9 @@ def on_duckdb(sources: dict[str, Path], folder: Path) -> Prepared:
 
 def on_spark(session: Any, sources: dict[str, Path], recipe: Path, base: Path) -> Prepared:
     """Prepare as the processing job does, below ``base``, which holds what SageMaker would put there."""
-    files = [{"role": role, "name": path.name, "key": ROLES[role]} for role, path in sources.items()]
+    files = [
+        {"role": role, "name": path.name, "key": ROLES[role], "version": ""} for role, path in sources.items()
+    ]
     lay_out(base, sources, recipe, plan_document(SPEC, files, {}))
     return preprocess_spark.run(session, base)
 

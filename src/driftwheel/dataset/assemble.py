@@ -46,7 +46,7 @@ def read_files(space: DuckWorkspace, files: Iterable[DataFile]) -> Assembled:
     for role in shapes:
         space.execute(f"CREATE TABLE {table_of(space, role)} AS {through(nothing, ascii_only=True)}")
     for number, file in enumerate(files):
-        facts = found.files[number] = FileFacts(file.role, file.key)
+        facts = found.files[number] = FileFacts(file.role, file.key, file.version)
         try:
             with space.one_thread():
                 loaded = load(

@@ -10,11 +10,12 @@ from driftwheel.sources.file import BadLine
 
 @dataclass(frozen=True)
 class DataFile:
-    """One data object of the run: its role (``source``, ``enrich-<n>``), S3 key and local copy."""
+    """One data object of the run: its role (``source``, ``enrich-<n>``), S3 key, local copy, S3 version."""
 
     role: str
     key: str
     path: Path
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class FileFacts:
 
     role: str
     key: str
+    version: str = ""
     columns: tuple[str, ...] = ()
     rows: int = 0
     rejected: int = 0

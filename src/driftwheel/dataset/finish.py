@@ -218,6 +218,7 @@ def _sources(found: Assembled, used: Mapping[int | None, dict[str, int]]) -> lis
     return [
         {
             "key": facts.key,
+            "version": facts.version,
             "role": facts.role,
             "rows": facts.rows,
             "rejected": facts.rejected,

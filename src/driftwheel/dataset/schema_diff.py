@@ -45,13 +45,12 @@ def differences(
         for key, names in came.items()
     ]
     optional = [name for name, column in space.spec.columns.items() if column.optional]
-    seen = learned_files(baseline or {})
     elsewhere = {name for facts in _read(found) if facts.role != "source" for name in facts.columns}
     given = [name for name in optional if name not in elsewhere and _was_given(name, baseline)]
     gone = {
         facts.key: [name for name in given if name not in facts.columns]
         for facts in _read(found)
-        if facts.role == "source" and facts.key not in seen
+        if facts.role == "source" and not is_learned(facts, baseline or {})
     }
     notes += [
         f"{key} lacks {_columns(names)}, optional, which the champion's files had"
@@ -61,9 +60,16 @@ def differences(
     return notes
 
 
-def learned_files(baseline: Mapping[str, Any]) -> set[str]:
-    """Name the files the champion learned from, by key; what its run refused is none."""
-    return {source["key"] for source in baseline.get("sources", ()) if "refused" not in source}
+def is_learned(facts: FileFacts, baseline: Mapping[str, Any]) -> bool:
+    """Tell whether the champion learned from this version of a file; what its run refused it did not.
+
+    Baselines of before name no versions: there the key decides.
+    """
+    return any(
+        source["key"] == facts.key and source.get("version", facts.version) == facts.version
+        for source in baseline.get("sources", ())
+        if "refused" not in source
+    )
 
 
 def _read(found: Assembled) -> list[FileFacts]:

@@ -88,7 +88,7 @@ def _read(
         link = work / file.name
         link.unlink(missing_ok=True)
         link.symlink_to(base / "input" / file.role / file.name)
-        files.append(DataFile(file.role, file.key, link))
+        files.append(DataFile(file.role, file.key, link, file.version))
     shapes = {"source": plan.spec.source} | {f"enrich-{n}": part for n, part in enumerate(plan.spec.enrich)}
     return read_files(space.session, files, shapes, space.columns, kept)
 

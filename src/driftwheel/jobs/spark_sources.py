@@ -123,7 +123,7 @@ def read_files(
     """
     found, frames = Assembled(), dict[str, list[Any]]()
     for number, file in enumerate(files):
-        facts = found.files[number] = FileFacts(file.role, file.key)
+        facts = found.files[number] = FileFacts(file.role, file.key, file.version)
         source = SourceFile(file.path, file.key, number)
         try:
             plain, _ = kept.enter_context(opened(source, shapes[file.role]))

@@ -256,7 +256,7 @@ class Entries:
             except ObjectGone as error:
                 self.gone.append((entry["key"], gone(entry, str(error))))
                 continue
-            yield DataFile(entry["role"], entry["key"], path)
+            yield DataFile(entry["role"], entry["key"], path, entry["version"])
 
     def labels(self) -> list[LabelFile]:
         """Give the label files in the order they arrived: a later label corrects an earlier one."""

@@ -80,7 +80,7 @@ def launch(
 def _stage(entries: Entries, staging: S3Uri, objects: Objects) -> list[dict[str, str]]:
     """Copy the frozen versions; one deleted meanwhile is noted in ``entries.gone``."""
     files = [
-        {"role": entry["role"], "name": f"{number:06d}", "key": entry["key"]}
+        {"role": entry["role"], "name": f"{number:06d}", "key": entry["key"], "version": entry["version"]}
         for number, entry in enumerate(entries.of_data())
     ]
 
@@ -145,7 +145,7 @@ def plan_document(
     rollover: bool = False,
     taught: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Write what ``jobs.preprocess_spark`` reads: ``files`` have a role, a name below it, and their S3 key.
+    """Write what ``jobs.preprocess_spark`` reads: ``files`` have a role, a name below it, S3 key and version.
 
     ``captured`` are the counts of ``stage_captured``, ``taught`` the names of the champion's files.
     """

@@ -172,7 +172,9 @@ class Twins:
         sources = {name: here / "dropped" / name for name in files}
         for name, (_, write) in files.items():
             write(sources[name])
-        local = [DataFile(roles[n], f"data/{n}", shutil.copy(path, duck / n)) for n, path in sources.items()]
+        local = [
+            DataFile(roles[n], f"data/{n}", shutil.copy(path, duck / n), "v1") for n, path in sources.items()
+        ]
         inputs = Inputs(files=local, **(traffic() if traffic else {}), **more)
         prepared = prepare(spec, inputs, duck, memory_mb=300)
         assert prepared.outcome == "ready", prepared
@@ -199,7 +201,7 @@ class Twins:
             shutil.copy(more["pinned"].path, plan / "pinned.jsonl.gz")
         (plan / "baseline.json").write_text(json.dumps(more.get("baseline")))
         taught = [shutil.copy(path, plan / f"champion-{path.name}").name for path in more.get("taught", ())]
-        listed = [{"role": roles[n], "name": n, "key": f"data/{n}"} for n in sources]
+        listed = [{"role": roles[n], "name": n, "key": f"data/{n}", "version": "v1"} for n in sources]
         options = {"pinned": more.get("pinned"), "rollover": more.get("rollover", False), "taught": taught}
         (plan / "recipe.json").write_text(json.dumps(recipe))
         (plan / "plan.json").write_text(json.dumps(plan_document(spec, listed, counts, **options)))
