@@ -107,7 +107,13 @@ class Queued:
 
 
 class World:
-    """One stack. Nothing happens until a test lets a message, an execution or SageMaker go on."""
+    """One stack. Nothing happens until a test lets a message, an execution or SageMaker go on.
+
+    ``planted`` stands at the end of every data file, ``declaration`` is what every model declares.
+    """
+
+    planted = b"\n" + CANARY
+    declaration = SPEC
 
     def __init__(
         self, faults: Faults | None = None, models: tuple[str, ...] = ("parcels",), quota: int = 100
@@ -169,14 +175,14 @@ class World:
         """Drop every model's declaration, with further lines of YAML."""
         with self.calm():
             for model in self.models:
-                body = (SPEC.format(model=model) + more).encode()
+                body = (self.declaration.format(model=model) + more).encode()
                 self.arrivals.append(Queued(self.event(f"models/{model}/model.yaml", body), self.now))
             self.drain()
 
     def event(self, key: str, body: bytes) -> Message:
         """Put an object and word its event as S3 does."""
         if body and key.startswith("data/"):
-            body += b"\n" + CANARY
+            body += self.planted
         with self.calm():
             put = self.s3.put_object(Bucket=LANDING, Key=key, Body=body)
         number = int(put["VersionId"][1:])
