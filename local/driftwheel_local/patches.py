@@ -58,6 +58,7 @@ from moto.scheduler.models import EventBridgeSchedulerBackend
 from moto.sns.models import sns_backends
 from moto.sqs import models as sqs_models
 from moto.sqs.models import Queue, SQSBackend, sqs_backends
+from moto.sqs.responses import SQSResponse
 from moto.stepfunctions.parser import models as stepfunctions_models
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
@@ -91,7 +92,7 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_funct
 from moto.stepfunctions.parser.asl.eval.callback import callback
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from driftwheel_local import lambda_backend, tokens
+from driftwheel_local import lambda_backend, redrive, tokens
 from driftwheel_local.alarms import Alarm, AlarmRefusedError, Alarms, AlarmState, rule_of
 from driftwheel_local.clock import Clock
 from driftwheel_local.events import EventRouter, RequestTooLargeError, TargetLimitError, UnknownBusError
@@ -135,6 +136,7 @@ _ALARM_PROPERTIES = (
     "ThresholdMetricId",
     "AlarmRule",
 )
+_ABSENT = object()
 _originals: dict[tuple[Any, str], Any] = {}
 
 
@@ -147,6 +149,14 @@ def replace(owner: Any, name: str, value: Any) -> Any:
     original = _originals.setdefault((owner, name), getattr(owner, name))
     setattr(owner, name, value)
     return original
+
+
+def add_operation(owner: Any, name: str, value: Any) -> None:
+    """Give `owner` what moto does not have; raises AttributeError once it has it."""
+    if hasattr(owner, name) and (owner, name) not in _originals:
+        raise AttributeError(f"moto has {owner.__name__}.{name} of its own now: this patch can go")
+    _originals[owner, name] = _ABSENT
+    setattr(owner, name, value)
 
 
 def wrap(owner: Any, name: str, value: Any) -> Any:
@@ -164,7 +174,10 @@ def wrap(owner: Any, name: str, value: Any) -> Any:
 def undo() -> None:
     """Give moto back every name that `replace` took."""
     for (owner, name), original in _originals.items():
-        setattr(owner, name, original)
+        if original is _ABSENT:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, original)
     _originals.clear()
 
 
@@ -805,6 +818,7 @@ def patch_sqs(clock: Clock, on_added: Callable[[str], None]) -> None:
         locked(SQSBackend, name)
     # moto counts all messages of the queue for each it hands out.
     replace(SQSBackend, "is_message_valid_based_on_retention_period", is_retained)
+    add_operation(SQSResponse, "start_message_move_task", redrive.start_message_move_task)
     replace(sqs_models, "unix_time", lambda _moment=None: clock.now().timestamp())
     replace(sqs_models, "unix_time_millis", lambda _moment=None: clock.now().timestamp() * 1000)
 

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 from driftwheel_local import queues
 from driftwheel_local.queues import MalformedResponseError, failed_items
 
+ARN = "arn:aws:sqs:us-east-1:123456789012:"
 COLLECT = """
     import json, pathlib, uuid
     FOLDER = pathlib.Path({folder!r})
@@ -26,6 +27,11 @@ def stack(new_stack):
 def _queue(stack, name="jobs", **attributes):
     attributes = {"VisibilityTimeout": "30"} | attributes
     return stack.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+
+
+def _dead_lettered(stack, name="jobs"):
+    redrive = {"deadLetterTargetArn": ARN + "dead", "maxReceiveCount": 2}
+    return _queue(stack, name, RedrivePolicy=json.dumps(redrive))
 
 
 def _map(stack, function, queue="jobs", **settings):
@@ -168,8 +174,7 @@ def test_a_failing_function_leaves_its_messages_invisible_until_the_timeout(stac
 @pytest.mark.case("EV-11")
 def test_a_message_goes_to_the_dead_letter_queue_after_the_allowed_receives(stack):
     dead = _queue(stack, "dead")
-    redrive = {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:dead", "maxReceiveCount": 2}
-    url = _queue(stack, RedrivePolicy=json.dumps(redrive))
+    url = _dead_lettered(stack)
     _collector(stack, ending="        raise ValueError\n")
     _map(stack, "collect")
 
@@ -184,6 +189,49 @@ def test_a_message_goes_to_the_dead_letter_queue_after_the_allowed_receives(stac
     assert len(_batches(stack, 2)) == 2
     (message,) = stack.client("sqs").receive_message(QueueUrl=dead)["Messages"]
     assert message["Body"] == "poison"
+
+
+@pytest.mark.case("EV-11")
+def test_dead_letters_go_back_to_their_queue_as_new_messages_when_they_are_moved(stack):
+    sqs, dead = stack.client("sqs"), _queue(stack, "dead")
+    url = _dead_lettered(stack)
+    attributes = {"kind": {"DataType": "String", "StringValue": "x"}}
+    sent = {
+        sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)["MessageId"]
+        for body in map(str, range(11))
+    }
+    while _left(stack, dead) != (11, 0):
+        sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+    _collector(stack)
+    _map(stack, "collect")
+
+    assert sqs.start_message_move_task(SourceArn=ARN + "dead")["TaskHandle"]
+
+    _until_left(stack, url, (0, 0))
+    assert _left(stack, dead) == (0, 0)
+    records = [record for batch in _batches(stack, 2) for record in batch]
+    assert sorted(int(record["body"]) for record in records) == [*range(11)]
+    assert not sent & {record["messageId"] for record in records}
+    assert {record["attributes"]["ApproximateReceiveCount"] for record in records} == {"1"}
+    assert {record["messageAttributes"]["kind"]["stringValue"] for record in records} == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"SourceArn": ARN + "nowhere"}, "SourceArn parameter doesn't exist"),
+        ({"SourceArn": ARN + "dead", "DestinationArn": ARN + "nowhere"}, "DestinationArn parameter"),
+        ({"SourceArn": ARN + "jobs"}, "must be configured as a Dead Letter Queue"),
+        ({"SourceArn": ARN + "dead"}, "which of jobs, more a message came from"),
+    ],
+)
+def test_a_move_from_or_to_what_is_no_such_queue_is_refused(stack, request_, sentence):
+    _queue(stack, "dead")
+    for name in ("jobs", "more"):
+        _dead_lettered(stack, name)
+
+    with pytest.raises(ClientError, match=sentence):
+        stack.client("sqs").start_message_move_task(**request_)
 
 
 @pytest.mark.case("EV-11")
