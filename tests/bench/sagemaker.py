@@ -239,9 +239,8 @@ class StrictSageMaker:
 
     def serving(self, name: str) -> str:
         """Name the artifact that answers now."""
-        with self._lock:
-            config = self.configs[self.endpoints[name]["EndpointConfigName"]]
-            model = self.models[config["ProductionVariants"][0]["ModelName"]]
+        config = self.configs[self.endpoints[name]["EndpointConfigName"]]
+        model = self.models[config["ProductionVariants"][0]["ModelName"]]
         found: str = _artifact(model)
         return found
 

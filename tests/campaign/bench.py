@@ -5,8 +5,10 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from driftwheel.deployment.probe import Probe
 from driftwheel.layout import RunLayout
@@ -15,7 +17,7 @@ from driftwheel.ledger.runs import RunRow
 from tests.loop.conftest import SPEC, Loop, Parcels
 from tests.oracle.on_stack import Scene
 
-from .build import BUILT, DARK, DOOM, OF_APPROVAL, OF_SPARK, made
+from .build import BUILT, DARK, DOOM, HELD, OF_APPROVAL, OF_SPARK, SPOILED, made
 
 PROXIED = ("S3", "DYNAMODB", "SAGEMAKER", "SAGEMAKER_RUNTIME", "SFN", "SQS", "SNS", "CLOUDWATCH")
 VISIBILITY_SECONDS = 361
@@ -67,6 +69,33 @@ class Bench(Loop):
             unfinished = self.aimed / f".{point}"
             unfinished.write_text(at, encoding="utf-8")
             unfinished.rename(self.aimed / point)
+
+    @contextmanager
+    def held(self, point: str) -> Iterator[Callable[[], None]]:
+        """Hold whoever reaches this point next; gives what waits for them. They go on at the end."""
+        self.aim(point, at=HELD)
+        hit = self.aimed / f"{point}.hit"
+        try:
+            yield lambda: self.until(hit.exists, PATIENCE_SECONDS, f"somebody comes to {point}")
+        finally:
+            (self.aimed / point).unlink(missing_ok=True)
+            hit.unlink(missing_ok=True)
+
+    @contextmanager
+    def spoiled(self, seconds: float) -> Iterator[None]:
+        """Let instances that are started meanwhile answer 500 from so long after their first request on."""
+        unfinished = self.aimed / f".{SPOILED}"
+        unfinished.write_text(json.dumps(seconds), encoding="utf-8")
+        unfinished.rename(self.aimed / SPOILED)
+        try:
+            yield
+        finally:
+            (self.aimed / SPOILED).unlink()
+
+    def answered(self, how: Literal["well", "failed"]) -> int:
+        """Count what instances that break down were asked, before and after."""
+        count = self.aimed / f"{SPOILED}.{how}"
+        return count.stat().st_size if count.exists() else 0
 
     def is_dark(self) -> bool:
         """Whether somebody has ended the whole stack, or is about to."""
@@ -157,7 +186,7 @@ class Bench(Loop):
             self.agree()
             if pending:
                 jumps.take()
-            elif not self._reading() and jumps.take():
+            elif not self.at_work_on_messages() and jumps.take():
                 self.redrive()
             time.sleep(0.5)
 
@@ -179,14 +208,8 @@ class Bench(Loop):
         for url in sqs.list_queues()["QueueUrls"]:
             told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
             policy = told.get("Attributes", {}).get("RedrivePolicy")
-            if policy is None:
-                continue
-            name = json.loads(policy)["deadLetterTargetArn"].rpartition(":")[2]
-            dead = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-            while found := sqs.receive_message(QueueUrl=dead, MaxNumberOfMessages=10).get("Messages"):
-                for message in found:
-                    sqs.send_message(QueueUrl=url, MessageBody=message["Body"])
-                    sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+            if policy is not None:
+                sqs.start_message_move_task(SourceArn=json.loads(policy)["deadLetterTargetArn"])
 
     def _pending(self) -> list[str]:
         return [
@@ -208,7 +231,7 @@ class Bench(Loop):
     def _under_way(self) -> list[str]:
         return self._at_work() + [run.run_id for run in self.all_runs() if not run.ended_at]
 
-    def _reading(self) -> int:
+    def at_work_on_messages(self) -> int:
         """Count the invocations at work on messages: a jump would send theirs to another."""
         logs = [self.folder / "logs" / f"{self.names['stack']}-{name}.log" for name in READERS]
         texts = [log.read_text(encoding="utf-8") for log in logs if log.exists()]

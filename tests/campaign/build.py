@@ -1,4 +1,7 @@
-"""The test build: the shipped source with hooks that kill, the end of each step's function among them."""
+"""The test build: the shipped source with hooks that kill or hold, at each function's begin and end too.
+
+And with a server that can be told to break down while it serves.
+"""
 
 import re
 import shutil
@@ -73,17 +76,23 @@ DARK = "dark.now"
 
 DOOM = "doom.json"
 """A file beside the aims while invocations are killed by chance: the seed, and the share of them."""
+HELD = "held"
+"""What is aimed at a point where whoever comes waits until the mark of its coming is gone."""
+SPOILED = "spoiled.json"
+"""A file beside the aims: an instance that loads its model now answers 500 so many seconds after the first
+request that it is asked to score; the golden records have been asked before."""
 CALLED = 12
 """A doomed invocation ends after at most so many of its calls of AWS, else when it would have answered."""
 
 HOOKS = '''
-"""Kills the process, or the whole stack, that first reaches a point somebody aimed at; or a share of all."""
+"""Kills or holds the process that first reaches a point somebody aimed at, or kills the stack; or a share."""
 
 import json
 import os
 import pathlib
 import random
 import signal
+import time
 
 from botocore.client import BaseClient
 
@@ -138,7 +147,8 @@ def reach(point):
     (AIMED / f"{{point}}.seen").touch()
     hit = AIMED / f"{{point}}.hit"
     try:
-        whole = (AIMED / point).read_text() == "stack"
+        whom = (AIMED / point).read_text()
+        whole = whom == "stack"
         if whole:
             (AIMED / "{dark}").mkdir()  # the stack ends once, whoever else gets somewhere meanwhile
         (AIMED / point).rename(hit)  # one process alone takes the aim
@@ -146,9 +156,41 @@ def reach(point):
         return
     except FileExistsError:
         signal.pause()
+    if whom == "{held}":
+        while hit.exists():
+            time.sleep(0.02)
+        return
     os.kill(os.getppid() if whole else os.getpid(), signal.SIGKILL)
     signal.pause()
 '''
+
+SERVING = """
+
+import json as _json
+import pathlib as _pathlib
+import time as _time
+
+_AIMED = _pathlib.Path({aimed!r})
+_load, _predict, _spoiled = model_fn, predict_fn, {{}}
+
+
+def model_fn(model_dir):
+    model = _load(model_dir)
+    if (_AIMED / "{spoiled}").exists():
+        _spoiled["after"] = _json.loads((_AIMED / "{spoiled}").read_text())
+    return model
+
+
+def predict_fn(rows, model):
+    if _spoiled:
+        begun = _spoiled.setdefault("begun", _time.monotonic())
+        well = _time.monotonic() - begun < _spoiled["after"]
+        with (_AIMED / ("{spoiled}.well" if well else "{spoiled}.failed")).open("ab", buffering=0) as count:
+            count.write(b".")
+        if not well:
+            raise RuntimeError("spoiled")
+    return _predict(rows, model)
+"""
 
 WRAPPED = """
 
@@ -160,6 +202,7 @@ _handler = handler
 
 def handler(event, context):
     _doom.begin("{step}")
+    _reached("begin_{step}")
     answer = _handler(event, context)
     _reached("end_{step}")
     _doom.end()
@@ -172,13 +215,16 @@ def made(target: Path, aimed: Path, environment: Mapping[str, str]) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in COPIED:
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
-    hooks = HOOKS.format(variable=VARIABLE, dark=DARK, doom=DOOM, called=CALLED)
+    hooks = HOOKS.format(variable=VARIABLE, dark=DARK, doom=DOOM, called=CALLED, held=HELD)
     (target / "src" / f"{MODULE}.py").write_text(hooks, encoding="utf-8")
     for step in STEPS:
         app = target / "functions" / step / "app.py"
         app.write_text(
             app.read_text(encoding="utf-8") + WRAPPED.format(step=step, module=MODULE), encoding="utf-8"
         )
+    serving = target / "src" / "driftwheel" / "jobs" / "serve.py"
+    with serving.open("a", encoding="utf-8") as code:
+        code.write(SERVING.format(aimed=str(aimed), spoiled=SPOILED))
     for place, (point, stage, _) in STAGED.items():
         staged = f'reached(f"{point}@{stage}")'
         _replace(target / "src" / "driftwheel" / place, rf'reached\("{point}"\)', staged)

@@ -25,10 +25,10 @@ Span = tuple[float, float]
 
 
 class Prober:
-    """Asks a champion's endpoint ten times a second; afterwards its answers must be champions' answers."""
+    """Asks a champion's endpoint so often a second; afterwards its answers must be champions' answers."""
 
-    def __init__(self, bench: Bench, champion: ChampionRow) -> None:
-        self._bench, self._champion = bench, champion
+    def __init__(self, bench: Bench, champion: ChampionRow, a_second: float = PROBES_A_SECOND) -> None:
+        self._bench, self._champion, self._pause = bench, champion, 1 / a_second
         self._probe = bench.probe(champion)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -56,7 +56,7 @@ class Prober:
         return found
 
     def _ask(self) -> None:
-        while not self._stop.wait(1 / PROBES_A_SECOND):
+        while not self._stop.wait(self._pause):
             try:
                 self.answers[self._call()] += 1
             except Exception as error:  # noqa: BLE001  # whatever it is, the client got no answer

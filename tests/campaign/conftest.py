@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.bench.size import FULL
 from tests.loop.conftest import _judged
 
 from .bench import Bench
 
 __all__ = ["_judged"]
+
+collect_ignore = [] if FULL else ["test_incidents.py"]
+"""Two minutes that `make campaign` alone takes: its cases have tests in the suite of every day, too."""
 
 Record = Callable[[str, object], None]
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -139,40 +139,62 @@ def registered(bench: Bench, size: Size) -> list[str]:
 def flood(bench: Bench, models: list[str], size: Size) -> dict[str, dict[str, str]]:
     """Write every key of every model twice, in turns, and tell the trigger of it all at once.
 
-    The stack's own rule is off meanwhile and a rule of the test's keeps the events; then three of ten are
-    told twice, and all in any order. Answers the newest version of each key, by model.
+    Their events are kept meanwhile; then three of ten are told twice, and all in any order. Answers the
+    newest version of each key, by model.
     """
-    events, sqs = bench.client("events"), bench.client("sqs")
-    rule = next(each for each in events.list_rules()["Rules"] if each["Name"].endswith("object-created"))
-    kept = sqs.create_queue(QueueName="kept-events")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=kept, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    events.put_rule(Name="kept", EventPattern=rule["EventPattern"])
-    events.put_targets(Rule="kept", Targets=[{"Id": "kept", "Arn": arn}])
-    events.disable_rule(Name=rule["Name"])
-
     parcels, newest = {model: Parcels() for model in models}, {model: {} for model in models}
-    for _ in range(2):
-        for number in range(size.keys):
-            for model in models:
-                key = f"data/{model}/{number}.csv"
-                newest[model][key] = bench.drop(key, parcels[model].csv(parcels[model].rows(ROWS)))
-    told: list[str] = []
+    with kept_events(bench) as keep:
+        for _ in range(2):
+            for number in range(size.keys):
+                for model in models:
+                    key = f"data/{model}/{number}.csv"
+                    newest[model][key] = bench.drop(key, parcels[model].csv(parcels[model].rows(ROWS)))
+        told = keep(size.objects, size.patience)
 
-    def all_kept() -> bool:
-        told.extend(bench.taken(kept))
-        return len(told) >= size.objects
-
-    bench.until(all_kept, size.patience, "the events of the flood are kept")
-    events.enable_rule(Name=rule["Name"])
-    events.remove_targets(Rule="kept", Ids=["kept"])
-    events.delete_rule(Name="kept")
-    sqs.delete_queue(QueueUrl=kept)
-
-    dice, arrivals = random.Random(4), bench.names["arrival_queue_url"]
+    dice = random.Random(4)
     told += dice.sample(told, size.told - len(told))
     dice.shuffle(told)
     for first in range(0, len(told), BATCH):
-        batch = enumerate(told[first : first + BATCH])
-        entries = [{"Id": str(number), "MessageBody": body} for number, body in batch]
-        assert not sqs.send_message_batch(QueueUrl=arrivals, Entries=entries).get("Failed")
+        tell_trigger(bench, told[first : first + BATCH])
     return newest
+
+
+@contextmanager
+def kept_events(bench: Bench) -> Iterator[Callable[[int, float], list[str]]]:
+    """Keep from the trigger what is told of objects meanwhile; gives what waits for so many of the events.
+
+    The stack's own rule is off, and a rule of the test's keeps the events.
+    """
+    events, sqs = bench.client("events"), bench.client("sqs")
+    rule = next(each for each in events.list_rules()["Rules"] if each["Name"].endswith("object-created"))
+    url = sqs.create_queue(QueueName="kept-events")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="kept", EventPattern=rule["EventPattern"])
+    events.put_targets(Rule="kept", Targets=[{"Id": "kept", "Arn": arn}])
+    events.disable_rule(Name=rule["Name"])
+    told: list[str] = []
+
+    def keep(count: int, patience: float) -> list[str]:
+        def all_kept() -> bool:
+            told.extend(bench.taken(url))
+            return len(told) >= count
+
+        bench.until(all_kept, patience, f"{count} events are kept")
+        return told
+
+    yield keep
+    events.enable_rule(Name=rule["Name"])
+    events.remove_targets(Rule="kept", Ids=["kept"])
+    events.delete_rule(Name="kept")
+    sqs.delete_queue(QueueUrl=url)
+
+
+def tell_trigger(bench: Bench, bodies: list[str]) -> list[str]:
+    """Send the trigger's queue these messages in one request; give their ids."""
+    entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
+    answer = bench.client("sqs").send_message_batch(
+        QueueUrl=bench.names["arrival_queue_url"], Entries=entries
+    )
+    assert not answer.get("Failed")
+    ids = {each["Id"]: each["MessageId"] for each in answer["Successful"]}
+    return [ids[entry["Id"]] for entry in entries]

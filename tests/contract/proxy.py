@@ -6,19 +6,24 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from .requests import Request, operation_of, throttled, unavailable
+from .requests import Request, denied, operation_of, throttled, unavailable
 
-Kind = Literal["refuse", "throttle", "delay", "reset", "truncate", "drop"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+Kind = Literal["refuse", "throttle", "delay", "reset", "truncate", "drop", "forbid"]
+KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "forbid")
 """Refused with 503 or throttled, both unexecuted; answered late; reset unexecuted; executed and the answer
-cut in half; executed and no byte of the answer sent."""
+cut in half; executed and no byte of the answer sent. What no retry mends is never drawn: AccessDenied."""
+REFUSALS: Mapping[Kind | None, Callable[[Request], bytes]] = {
+    "refuse": unavailable,
+    "throttle": throttled,
+    "forbid": denied,
+}
 EXECUTED = frozenset({"delay", "truncate", "drop"})
 DELAY_SECONDS, PATIENCE_SECONDS = 0.3, 300
 CHUNK = 1 << 16
@@ -33,6 +38,15 @@ class Harm:
     kind: Kind
 
 
+@dataclass(frozen=True)
+class Always:
+    """What every request of an operation meets whose path and query hold ``path``."""
+
+    operation: str
+    kind: Kind
+    path: str = ""
+
+
 class Plan:
     """Decides what a request meets: named harms first, else by the shares, from (seed, operation, n) alone.
 
@@ -44,12 +58,14 @@ class Plan:
         self,
         harms: Iterable[Harm] = (),
         *,
+        always: Iterable[Always] = (),
         seed: int = 0,
         share: float = 0.0,
         kinds: tuple[Kind, ...] = KINDS,
         shares: Mapping[Kind, float] | None = None,
         most: int = 1 << 30,
     ) -> None:
+        self._always = tuple(always)
         self._named = {(each.operation, each.nth): each.kind for each in harms}
         self._seed, self._most = seed, most
         self._shares = shares or dict.fromkeys(kinds, share / len(kinds))
@@ -57,11 +73,12 @@ class Plan:
         self.calls: Counter[str] = Counter()
         self.injected: Counter[tuple[str, Kind]] = Counter()
 
-    def next(self, operation: str) -> Kind | None:
+    def next(self, operation: str, path: str = "") -> Kind | None:
         with self._lock:
             self.calls[operation] += 1
             nth = self.calls[operation]
-            kind = self._named.get((operation, nth)) or self._drawn(operation, nth)
+            meant = (each.kind for each in self._always if each.operation == operation and each.path in path)
+            kind = next(meant, None) or self._named.get((operation, nth)) or self._drawn(operation, nth)
             if kind is not None:
                 self.injected[operation, kind] += 1
             return kind
@@ -127,9 +144,9 @@ class _Connection(StreamRequestHandler):
             head = without(head, b"expect")
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request = Request(head, b"".join(pieces_of(self.rfile, head, until_close=False)))
-        kind = self.server.proxy.plan.next(operation_of(request))
-        if kind in {"refuse", "throttle"}:
-            self.wfile.write(unavailable(request) if kind == "refuse" else throttled(request))
+        kind = self.server.proxy.plan.next(operation_of(request), request.line[1])
+        if kind in REFUSALS:
+            self.wfile.write(REFUSALS[kind](request))
             return True
         if kind == "reset":
             return self._reset()

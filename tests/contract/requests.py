@@ -1,4 +1,4 @@
-"""What an HTTP request to AWS asks for, and the two refusals any service may answer it with."""
+"""What an HTTP request to AWS asks for, and the refusals any service may answer it with."""
 
 import re
 from dataclasses import dataclass
@@ -89,6 +89,13 @@ def throttled(request: Request) -> bytes:
     if request.service == "s3":
         return _answer(request, 503, "SlowDown", "Please reduce your request rate.")
     return _answer(request, 400, "ThrottlingException", "Rate exceeded")
+
+
+def denied(request: Request) -> bytes:
+    """Answer as IAM or a key's policy does: no retry mends it."""
+    if request.service == "s3":
+        return _answer(request, 403, "AccessDenied", "Access Denied")
+    return _answer(request, 400, "AccessDeniedException", "not authorized to perform this operation")
 
 
 def _answer(request: Request, status: int, code: str, message: str) -> bytes:

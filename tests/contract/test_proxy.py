@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from .account import Account
-from .proxy import EXECUTED, KINDS, FaultProxy, Harm, Kind, Plan
+from .proxy import EXECUTED, KINDS, Always, FaultProxy, Harm, Kind, Plan
 
 pytestmark = pytest.mark.local_only
 """AWS is not reached through a proxy of ours."""
@@ -60,6 +60,25 @@ def test_a_throttled_call_of_any_protocol_is_told_so(account: Account, proxy: Fa
 
     codes = ["ThrottlingException", "ThrottlingException", "SlowDown", "ThrottlingException"]
     assert [code for code, _ in refused] == codes
+
+
+def test_what_is_forbidden_stays_so_until_it_is_mended(
+    account: Account, proxy: FaultProxy, bucket: str
+) -> None:
+    s3 = account.client("s3", url=proxy.url)
+    for key in ("closed.csv", "open.csv"):
+        account.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
+    proxy.plan = Plan(always=[Always("s3.GetObject", "forbid", "closed"), Always("sns.ListTopics", "forbid")])
+
+    for _ in range(2):
+        assert account.refusal(lambda: s3.get_object(Bucket=bucket, Key="closed.csv"))[0] == "AccessDenied"
+    assert s3.get_object(Bucket=bucket, Key="open.csv")["Body"].read() == b"x"
+    code, _ = account.refusal(account.client("sns", url=proxy.url).list_topics)
+    assert code == "AccessDeniedException"
+    assert proxy.plan.injected == {("s3.GetObject", "forbid"): 2, ("sns.ListTopics", "forbid"): 1}
+
+    proxy.plan = Plan()
+    assert s3.get_object(Bucket=bucket, Key="closed.csv")["Body"].read() == b"x"
 
 
 def test_one_seed_draws_the_same_faults_in_any_order_of_operations() -> None:
