@@ -21,14 +21,17 @@ class MemoryS3:
         self._lock = threading.Lock()
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:
-        def write() -> dict[str, Any]:
-            with self._lock:
-                version = f"v{next(self._numbers):06d}"
-                self.versions.setdefault((Bucket, Key), []).append((version, Body))
-                return {"VersionId": version, "ETag": f'"{hashlib.md5(Body).hexdigest()}"'}
-
-        answer: dict[str, Any] = self._faults.call("PutObject", write, "s3", Bucket=Bucket, Key=Key)
+        answer: dict[str, Any] = self._faults.call(
+            "PutObject", lambda: self.keep(Bucket, Key, Body), "s3", Bucket=Bucket, Key=Key
+        )
         return answer
+
+    def keep(self, bucket: str, key: str, body: bytes) -> dict[str, Any]:
+        """Write a version, as AWS itself does: nothing goes wrong on the way."""
+        with self._lock:
+            version = f"v{next(self._numbers):06d}"
+            self.versions.setdefault((bucket, key), []).append((version, body))
+            return {"VersionId": version, "ETag": f'"{hashlib.md5(body).hexdigest()}"'}
 
     def get_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:
         def read() -> dict[str, Any]:
@@ -68,21 +71,24 @@ class MemoryS3:
 
     def paginate(self, *, Bucket: str, Prefix: str) -> list[dict[str, Any]]:
         self._faults.rights.judge("s3", "ListObjectsV2", {"Bucket": Bucket, "Prefix": Prefix})
+        with self._lock:
+            there = sorted(self.versions.items())
         found = [
             {
                 "Key": key,
                 "ETag": f'"{hashlib.md5(versions[-1][1]).hexdigest()}"',
                 "Size": len(versions[-1][1]),
             }
-            for (bucket, key), versions in sorted(self.versions.items())
+            for (bucket, key), versions in there
             if bucket == Bucket and key.startswith(Prefix)
         ]
         return [{"Contents": found}]
 
     def _read(self, bucket: str, key: str, version: str, operation: str) -> bytes:
-        for known, body in reversed(self.versions.get((bucket, key), [])):
-            if not version or known == version:
-                return body
+        with self._lock:
+            for known, body in reversed(self.versions.get((bucket, key), [])):
+                if not version or known == version:
+                    return body
         raise refused("NoSuchVersion" if version else "NoSuchKey", operation)
 
 

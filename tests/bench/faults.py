@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from .rights import Rights
 Fault = Literal["throttle", "lost", "limit"]
 ATTEMPTS = 3
 """Of boto3's standard mode, in which Lambda's SDK runs."""
+SLOW_SECONDS = (0.002, 0.02, 0.1)
+"""How long a slow request is on its way: a few steps of the other workers, or most of a run."""
 
 
 class Killed(BaseException):
@@ -28,12 +31,17 @@ def refused(code: str, operation: str, message: str = "said so") -> ClientError:
 
 @dataclass
 class Faults:
-    """Shares of calls that are throttled, or executed with their answer lost; kills come at the hooks."""
+    """Shares of calls that are throttled, or executed with their answer lost; kills come at the hooks.
+
+    A share of the calls may be slow, which matters only where others are at work meanwhile. A power cut ends
+    whatever is at work at its next call.
+    """
 
     seed: int = 0
     throttled: float = 0.0
     lost: float = 0.0
     killed: float = 0.0
+    slow: float = 0.0
     plan: dict[str, list[Fault | None]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     rights: Rights = field(default_factory=Rights)
@@ -41,6 +49,9 @@ class Faults:
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
         self._lock = threading.RLock()
+        self._powered = threading.local()
+        self.cuts = 0
+        self.cut_when: Callable[[], bool] | None = None
 
     def call(self, operation: str, execute: Callable[[], Any], service: str, **request: Any) -> Any:
         """Carry a call out as the SDK would: throttled and lost attempts are made again, others not.
@@ -53,9 +64,6 @@ class Faults:
             self.counts[f"listed by {self.rights.acting or 'a stand-in'}"] += 1
         for attempt in range(ATTEMPTS):
             fault = self._next(operation)
-            self.counts[f"{operation}"] += 1
-            if fault is not None:
-                self.counts[f"fault {fault}"] += 1
             if fault == "limit":
                 raise refused("ResourceLimitExceeded", operation)
             if fault == "throttle":
@@ -63,7 +71,9 @@ class Faults:
                     raise refused("ThrottlingException", operation, "Rate exceeded")
                 continue
             if fault != "lost":
-                return execute()
+                answer = execute()
+                self._live()
+                return answer
             try:
                 execute()
             except ClientError:
@@ -73,8 +83,24 @@ class Faults:
                 raise refused("RequestTimeout", operation, "no answer came")
         raise AssertionError("unreachable")
 
+    def power_on(self) -> None:
+        """Let this thread begin a piece of work, which the next power cut ends."""
+        self._powered.since = self.cuts
+
+    def _live(self) -> None:
+        """End who is at work since before a power cut: before its call, or before it has the answer."""
+        with self._lock:
+            if self.cut_when is not None and self.cut_when():
+                self.cut_when = None
+                self.cuts += 1
+            if getattr(self._powered, "since", self.cuts) == self.cuts:
+                return
+            self.counts["power cut"] += 1
+        raise Killed("power cut")
+
     def reach(self, point: str) -> None:
         """End the process at a named point, as often as the share says."""
+        self._live()
         with self._lock:
             if self.killed and self._dice.random() < self.killed:
                 self.counts[f"kill {point}"] += 1
@@ -82,11 +108,22 @@ class Faults:
 
     def _next(self, operation: str) -> Fault | None:
         with self._lock:
-            if self.plan.get(operation):
-                return self.plan[operation].pop(0)
-            if not self.throttled and not self.lost:
-                return None
-            drawn = self._dice.random()
+            fault = self._drawn(operation)
+            self.counts[operation] += 1
+            if fault is not None:
+                self.counts[f"fault {fault}"] += 1
+            pause = self._dice.choice(SLOW_SECONDS) if self.slow and self._dice.random() < self.slow else 0.0
+        if pause:
+            time.sleep(pause)
+        self._live()
+        return fault
+
+    def _drawn(self, operation: str) -> Fault | None:
+        if self.plan.get(operation):
+            return self.plan[operation].pop(0)
+        if not self.throttled and not self.lost:
+            return None
+        drawn = self._dice.random()
         if drawn < self.throttled:
             return "throttle"
         return "lost" if drawn < self.throttled + self.lost else None

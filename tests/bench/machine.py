@@ -86,11 +86,11 @@ class Machine:
 
     def describe_execution(self, *, executionArn: str) -> dict[str, Any]:
         def execute() -> dict[str, Any]:
-            name = executionArn.rpartition(":")[2]
-            if name not in self.executions:
-                raise refused("ExecutionDoesNotExist", "DescribeExecution")
-            found = self.executions[name]
-            return {"status": found.status, "input": json.dumps(found.data)}
+            with self._lock:
+                found = self.executions.get(executionArn.rpartition(":")[2])
+                if found is None:
+                    raise refused("ExecutionDoesNotExist", "DescribeExecution")
+                return {"status": found.status, "input": json.dumps(found.data)}
 
         answer: dict[str, Any] = self._faults.call(
             "DescribeExecution", execute, "states", executionArn=executionArn
@@ -112,8 +112,9 @@ class Machine:
 
     def send_task_heartbeat(self, *, taskToken: str) -> dict[str, Any]:
         def execute() -> dict[str, Any]:
-            self._waiting(taskToken, "SendTaskHeartbeat")
-            return {}
+            with self._lock:
+                self._waiting(taskToken, "SendTaskHeartbeat")
+                return {}
 
         answer: dict[str, Any] = self._faults.call(
             "SendTaskHeartbeat", execute, "states", taskToken=taskToken
@@ -136,7 +137,7 @@ class Machine:
         raise refused("TaskTimedOut", operation)
 
     def running(self) -> list[Execution]:
-        return [execution for execution in self.executions.values() if execution.status == "RUNNING"]
+        return [execution for execution in list(self.executions.values()) if execution.status == "RUNNING"]
 
     def abort(self, execution: Execution, status: str = "ABORTED") -> None:
         """End it from outside, as StopExecution does."""
@@ -144,7 +145,7 @@ class Machine:
         self._ended(execution)
 
     def advance(self, execution: Execution) -> bool:
-        """Do what the execution can do now; False while it only waits."""
+        """Do what the execution can do now; False while it only waits. One worker at a time may do this."""
         state = self._states[execution.state]
         if state["Type"] == "Choice":
             chosen = self._chosen(state, execution.data)
@@ -164,8 +165,9 @@ class Machine:
             self._attempt(execution, state, state["Resource"], execution.data, waits=False)
             return True
         if execution.answer is not None:
-            kind, value = execution.answer
-            execution.answer, execution.token = None, ""
+            with self._lock:
+                kind, value = execution.answer
+                execution.answer, execution.token = None, ""
             if kind == "success":
                 self._leave(execution, state, value)
             else:
@@ -190,12 +192,18 @@ class Machine:
         try:
             answer = self._invoke(step, payload)
         except Killed:
-            self._failed(execution, state, "Lambda.Unknown", "the process ended")
+            self._attempt_failed(execution, state, "Lambda.Unknown", "the process ended")
         except Exception as error:  # every fault of a function reaches the state machine by its class name
-            self._failed(execution, state, type(error).__name__, str(error))
+            self._attempt_failed(execution, state, type(error).__name__, str(error))
         else:
             if not waits:
                 self._leave(execution, state, answer)
+
+    def _attempt_failed(self, execution: Execution, state: dict[str, Any], error: str, cause: str) -> None:
+        """Fail the state, unless its wait was ended while its function was still at work."""
+        with self._lock:
+            if execution.answer is None:
+                self._failed(execution, state, error, cause)
 
     def _leave(self, execution: Execution, state: dict[str, Any], answer: Any) -> None:
         execution.data = execution.data | {state["ResultPath"].removeprefix("$."): answer}

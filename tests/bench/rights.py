@@ -5,6 +5,7 @@ some of it is the stand-ins' own.
 """
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,8 +21,11 @@ _ALLOWED: set[tuple[str, ...]] = set()
 """What was judged before, but for numbers and digests: a load case makes a hundred thousand calls."""
 
 
-class Rights:
-    """Whose code runs: a function's, by its folder's name; nobody is the test itself, or a person."""
+class Rights(threading.local):
+    """Whose code runs: a function's, by its folder's name; nobody is the test itself, or a person.
+
+    Each thread acts for itself.
+    """
 
     def __init__(self) -> None:
         self._acting = [""]

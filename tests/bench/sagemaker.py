@@ -239,8 +239,9 @@ class StrictSageMaker:
 
     def serving(self, name: str) -> str:
         """Name the artifact that answers now."""
-        config = self.configs[self.endpoints[name]["EndpointConfigName"]]
-        model = self.models[config["ProductionVariants"][0]["ModelName"]]
+        with self._lock:
+            config = self.configs[self.endpoints[name]["EndpointConfigName"]]
+            model = self.models[config["ProductionVariants"][0]["ModelName"]]
         found: str = _artifact(model)
         return found
 

@@ -12,6 +12,7 @@ import json
 import random
 import re
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -107,7 +108,13 @@ class Queued:
 
 
 class World:
-    """One stack. Nothing happens until a test lets a message, an execution or SageMaker go on."""
+    """One stack. Nothing happens until a test lets a message, an execution or SageMaker go on.
+
+    ``planted`` stands at the end of every data file, ``declaration`` is what every model declares.
+    """
+
+    planted = b"\n" + CANARY
+    declaration = SPEC
 
     def __init__(
         self, faults: Faults | None = None, models: tuple[str, ...] = ("parcels",), quota: int = 100
@@ -141,6 +148,7 @@ class World:
         self.live: dict[str, tuple[int, Severity, int]] = {}
         self._swept_on = self.now.date()
         self.ringing: list[str] = []
+        self._lock = threading.RLock()
 
     @contextlib.contextmanager
     def hooked(self) -> Iterator["World"]:
@@ -169,14 +177,14 @@ class World:
         """Drop every model's declaration, with further lines of YAML."""
         with self.calm():
             for model in self.models:
-                body = (SPEC.format(model=model) + more).encode()
+                body = (self.declaration.format(model=model) + more).encode()
                 self.arrivals.append(Queued(self.event(f"models/{model}/model.yaml", body), self.now))
             self.drain()
 
     def event(self, key: str, body: bytes) -> Message:
         """Put an object and word its event as S3 does."""
         if body and key.startswith("data/"):
-            body += b"\n" + CANARY
+            body += self.planted
         with self.calm():
             put = self.s3.put_object(Bucket=LANDING, Key=key, Body=body)
         number = int(put["VersionId"][1:])
@@ -244,18 +252,21 @@ class World:
 
     def receive(self, queue: list[Queued], index: int = 0) -> None:
         """Hand one message to its function; what fails comes back, and after five times is set aside."""
-        message = queue.pop(index)
+        self.hand_over(queue, queue.pop(index))
+
+    def hand_over(self, queue: list[Queued], message: Queued) -> None:
+        """Give a message that was taken from its queue to its function."""
         if message.due > self.now:
             queue.append(message)
             return
         message.receives += 1
-        self.counts["deliveries"] += 1
+        self.count("deliveries")
         step, handle = self._handler(queue, message.body)
         try:
             with self.acting(step):
                 handle(message.body)
         except (Killed, Exception) as error:
-            self.counts[f"came back: {type(error).__name__}"] += 1
+            self.count(f"came back: {type(error).__name__}")
             if message.receives >= MOST_RECEIVES:
                 self.dead.append(message.body)
             else:
@@ -277,26 +288,50 @@ class World:
         self.faults.rights.judge("sqs", "SendMessage", {"QueueUrl": QueueUrl})
         self.arrivals.append(Queued(json.loads(MessageBody), self.now))
 
+    def count(self, what: str) -> None:
+        """Count what happened, whichever thread it happened on."""
+        with self._lock:
+            self.counts[what] += 1
+
     def work(self, dice: random.Random | None = None) -> bool:
         """Let one job, endpoint, execution or message go on; False when nothing can."""
-        ready = sorted(filter(self._can, self.machine.running()), key=lambda one: one.tries.total())
-        choices: list[tuple[str, Any]] = [("advance", one) for one in ready if not one.tries]
-        running = [n for n, job in self.sagemaker.jobs.items() if job["TrainingJobStatus"] == "InProgress"]
-        choices += [("job", name) for name in running]
-        prepared = self.sagemaker.processing_jobs.items()
-        choices += [("processing", n) for n, job in prepared if job["ProcessingJobStatus"] == "InProgress"]
-        moving = ("Creating", "Updating")
-        choices += [
-            ("endpoint", n) for n, e in self.sagemaker.endpoints.items() if e["EndpointStatus"] in moving
-        ]
-        packages = self.sagemaker.packages.items()
-        choices += [("package", n) for n, one in packages if one["ModelApprovalStatus"] == PENDING]
-        choices += [("arrival", n) for n, message in enumerate(self.arrivals) if message.due <= self.now]
-        choices += [("callback", n) for n, message in enumerate(self.callbacks) if message.due <= self.now]
-        choices += [("advance", one) for one in ready if one.tries]  # a retry has waited
+        choices = self.choices()
         if not choices:
             return False
         kind, what = dice.choice(choices) if dice else choices[0]
+        if kind == "arrival":
+            self.receive(self.arrivals, what)
+        elif kind == "callback":
+            self.receive(self.callbacks, what)
+        else:
+            self.go_on(kind, what)
+        self.probe()
+        return True
+
+    def choices(self) -> list[tuple[str, Any]]:
+        """List what can go on, by kind: an execution, a resource's name, a message's place in its queue."""
+        choices, retried = self.at_hand()
+        choices += [("arrival", n) for n, message in enumerate(self.arrivals) if message.due <= self.now]
+        choices += [("callback", n) for n, message in enumerate(self.callbacks) if message.due <= self.now]
+        return choices + retried
+
+    def at_hand(self) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+        """List what can go on but for messages; apart, the executions whose retry has waited."""
+        ready = sorted(filter(self._can, self.machine.running()), key=lambda one: one.tries.total())
+        choices: list[tuple[str, Any]] = [("advance", one) for one in ready if not one.tries]
+        jobs = list(self.sagemaker.jobs.items())
+        choices += [("job", name) for name, job in jobs if job["TrainingJobStatus"] == "InProgress"]
+        prepared = list(self.sagemaker.processing_jobs.items())
+        choices += [("processing", n) for n, job in prepared if job["ProcessingJobStatus"] == "InProgress"]
+        moving = ("Creating", "Updating")
+        endpoints = list(self.sagemaker.endpoints.items())
+        choices += [("endpoint", n) for n, one in endpoints if one["EndpointStatus"] in moving]
+        packages = list(self.sagemaker.packages.items())
+        choices += [("package", n) for n, one in packages if one["ModelApprovalStatus"] == PENDING]
+        return choices, [("advance", one) for one in ready if one.tries]
+
+    def go_on(self, kind: str, what: Any) -> None:
+        """Let an execution or something of SageMaker's go on."""
         if kind == "advance":
             self.machine.advance(what)
         elif kind == "job":
@@ -305,35 +340,31 @@ class World:
             self.end_processing_job(what)
         elif kind == "endpoint":
             self.end_endpoint(what)
-        elif kind == "package":
-            self.approve(what)
         else:
-            self.receive(self.arrivals if kind == "arrival" else self.callbacks, what)
-        self._probe()
-        return True
+            self.approve(what)
 
-    def _probe(self) -> None:
+    def probe(self) -> None:
         """Ask every champion's endpoint: one that is gone, or a model that passed no gate, is a wrong answer."""
-        for item in self.store.items.get("CHAMPION", {}).values():
+        for item in list(self.store.items.get("CHAMPION", {}).values()):
             try:
                 served = self.sagemaker.serving(item["endpoint"])
             except KeyError:
                 served = ""
             if served not in self.passed:
-                self.wrong_answers[item["model"]] += 1
+                with self._lock:
+                    self.wrong_answers[item["model"]] += 1
 
     @staticmethod
     def _can(execution: Execution) -> bool:
         return not execution.token or execution.answer is not None
 
     def end_job(self, name: str, status: str = "Completed", reason: str = "") -> None:
-        self.sagemaker.end_job(name, status, reason)
         job = self.sagemaker.jobs[name]
-        if status == "Completed":
+        if status == "Completed":  # the artifact is there before the job has ended, as at SageMaker
             where = S3Uri.parse(job["ModelArtifacts"]["S3ModelArtifacts"])
             self.manifests[str(where)], body = self._trained()
-            with self.calm():
-                self.s3.put_object(Bucket=where.bucket, Key=where.key, Body=body)
+            self.s3.keep(where.bucket, where.key, body)
+        self.sagemaker.end_job(name, status, reason)
         arn = job["TrainingJobArn"]
         self._changed("SageMaker Training Job State Change", arn)
 
@@ -344,8 +375,10 @@ class World:
 
     def _trained(self) -> tuple[str, bytes]:
         """An artifact unlike every other: a model trained twice is not the same bytes."""
-        self.counts["trained"] += 1
-        return packed(f"model {self.counts['trained']}")
+        with self._lock:
+            self.count("trained")
+            number = self.counts["trained"]
+        return packed(f"model {number}")
 
     def end_endpoint(self, name: str, *, rolled_back: bool = False) -> None:
         self.sagemaker.settle_endpoint(name, rolled_back=rolled_back)
@@ -366,16 +399,20 @@ class World:
                 return
         raise AssertionError(f"still at work after {most} steps: {[e.state for e in self.machine.running()]}")
 
-    def settle(self, dice: random.Random | None = None) -> None:
+    def settle(
+        self, dice: random.Random | None = None, drain: Callable[[random.Random | None], None] | None = None
+    ) -> None:
         """Heal what is left: faults end, what was set aside is redriven, ticks come until nothing changes.
 
-        Broken live data are mended, too: while they are not, no file is learned from.
+        Broken live data are mended, too: while they are not, no file is learned from. ``drain`` does all the
+        work there is, here one step after the other.
         """
+        drain = drain or self.drain
         for model, (sequence, severity, labelled) in self.live.items():
             self.live[model] = (sequence, "none" if severity == "fault" else severity, labelled)
         with self.calm():
             for turn in range(12):
-                self.drain(dice)
+                drain(dice)
                 for body in self.dead:
                     target = (
                         self.callbacks
@@ -387,7 +424,7 @@ class World:
                     target.append(Queued(body, self.now))
                 self.dead = []
                 self.tick(600 if turn < 6 else 90_000)
-            self.drain(dice)
+            drain(dice)
 
     # What the functions do
 
@@ -405,7 +442,7 @@ class World:
         job_callback.wake(event, clients, job_callback.Ledger.of(self.table), self.objects, self.now)
 
     def _invoke(self, step: str, payload: Any) -> Any:
-        self.counts[f"invoked {step}"] += 1
+        self.count(f"invoked {step}")
         with self.acting("" if step in STOOD_IN else step):
             return getattr(self, f"_{step}")(json.loads(json.dumps(payload)))
 
@@ -505,7 +542,8 @@ class World:
     def _record_outcome(self, payload: Any) -> Any:
         run = Run.model_validate(payload)
         ledger = record_outcome.Ledger.of(self.table)
-        self.tellings[run.model, run.run_id] += 1
+        with self._lock:
+            self.tellings[run.model, run.run_id] += 1
         outcome = record_outcome.record(run, self.now.isoformat(), self.objects, ledger, ARTIFACTS)
         self.send_message(
             QueueUrl="arrival", MessageBody=json.dumps({"kind": "run_finished", "model": run.model})
@@ -552,16 +590,18 @@ class World:
         for alert in told:
             if alerts.tell(alert, Outbox(self.table), self, TOPIC, self.now) and not self.sns_refuses:
                 model, run_id, *_ = alert.key.split("#")
-                self.tellings[model, run_id] += 1  # SNS took it, and the ledger could not note that
+                with self._lock:
+                    self.tellings[model, run_id] += 1  # SNS took it, and the ledger could not note that
 
     def publish(self, *, TopicArn: str, Subject: str, Message: str) -> None:
         """Take an alert, as SNS does."""
         self.faults.rights.judge("sns", "Publish", {"TopicArn": TopicArn})
         if self.sns_refuses:
             raise refused("InternalError", "Publish")
-        self.said.append(Message)
-        if run := TOLD.search(Message):
-            self.alerts[Subject.partition(":")[0], run[1]] += 1
+        with self._lock:
+            self.said.append(Message)
+            if run := TOLD.search(Message):
+                self.alerts[Subject.partition(":")[0], run[1]] += 1
 
     def _execution_ended(self, execution: Execution) -> None:
         detail = {"executionArn": execution.arn, "name": execution.name, "status": execution.status}

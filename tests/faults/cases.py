@@ -145,13 +145,15 @@ PARTLY = {
     "DA-22": "noted in the profile, not dropped",
     "DE-13": "a text that is no number is a missing value, as in training: it is answered where the recipe "
     "says what missing becomes",
-    "LD-01": "in memory, on one thread; a tenth of it on the running stack, the whole by its own command",
-    "LD-02": "whole in memory, on one thread, with stand-ins; a tenth of it on the running stack, one seed, "
+    "LD-01": "whole in memory, the clock standing meanwhile; a tenth on the running stack, the whole by its "
+    "own command",
+    "LD-02": "whole in memory, kills at the hooks; a tenth of it on the running stack, one seed, "
     "twenty by their own command",
-    "LD-11": "in memory, on one thread; a tenth of it on the running stack, the whole by its own command",
+    "LD-11": "whole in memory, where calls end and no process; a tenth on the running stack, the whole by "
+    "its own command",
     "OP-01": "taken down against the local stack; `sam delete` itself has not been run",
-    "OP-03": "in memory, with stand-ins; queues and alarms of moto; of section 4 one file in memory, seven "
-    "broken ones on the running stack",
+    "OP-03": "SageMaker and Step Functions stood in for, queues and alarms of moto; seven broken files on "
+    "the running stack",
     "SE-10": "what the SDK's debug log would hold is not looked at, only that nothing deployed turns it on; "
     "a failed job repeats XGBoost's own sentence, in which no value was looked for",
     "SE-16": "digests, secrets, bandit; pip-audit asked databases of 2024-10 and 2026-04, no newer ones",

@@ -45,6 +45,17 @@ class Leases:
                 return Lease(model, run_id, item["fence"], item["expires_at"])
         return None
 
+    def extend(self, lease: Lease, *, now: int, seconds: int) -> bool:
+        """Hold a lease longer; False when it was given back, or lost, meanwhile: then it stays so."""
+        changed = self._table.update(
+            "LEASE",
+            lease.model,
+            {"expires_at": now + seconds},
+            condition="#run_id = :mine AND #fence = :fence",
+            values={"mine": lease.run_id, "fence": lease.fence},
+        )
+        return changed is not None
+
     def get(self, model: str) -> Lease | None:
         """Read who holds the lease; an expired holder is still shown."""
         item = self._table.get("LEASE", model)

@@ -173,6 +173,14 @@ def start(
     if lease is None:
         return Wait(situation.now + 1, "run_in_flight", "another run took the lease just now")
     reached("after_lease")
+    # Another trigger may have started this run after we looked, and it may have ended: a lease that was given
+    # back is free, and held by a run that ended it would be given back by nobody.
+    known = ledger.runs.get(spec.model, run_id)
+    if known is not None and known.ended_at:
+        ledger.leases.release(spec.model, run_id, lease.fence)
+        return Wait(
+            situation.now + 1, "run_in_flight", f"run {run_id} on exactly these objects ended just now"
+        )
     started_at = known.started_at if known else now.isoformat()
     layout = RunLayout(wheel.artifact_bucket, spec.model, run_id)
     wheel.objects.write_json(layout.data_manifest, {"model": spec.model, "run_id": run_id} | frozen)
@@ -201,8 +209,7 @@ def start(
     )
     ledger.runs.start(row)
     executions.start(wheel.stepfunctions, wheel.state_machine_arn, name, payload(run))
-    whole = longest_seconds(spec, limits)
-    ledger.leases.acquire(spec.model, run_id, now=int(situation.now), seconds=whole)
+    ledger.leases.extend(lease, now=int(situation.now), seconds=longest_seconds(spec, limits))
     return replace(answer, run_id=run_id)
 
 
