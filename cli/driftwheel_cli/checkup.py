@@ -331,7 +331,10 @@ def _ringing(client: Client, names: Names, endpoints: Collection[str]) -> Findin
 
 
 def blind(client: Client, names: Names, endpoints: Collection[str], now: datetime) -> Finding:
-    """Name the alarms that have had nothing to judge for a day: they cannot ring."""
+    """Name the alarms that never had anything to judge, a day after they were made: they cannot ring.
+
+    The template's alarms take missing data for calm, for bad or for no news: none loses its state again.
+    """
     return _asked("alarms without data", lambda: _blind(client, names, endpoints, now))
 
 

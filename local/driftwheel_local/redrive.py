@@ -29,6 +29,8 @@ def start_message_move_task(self: Any) -> ActionResult:
             f"The local runtime does not note which of {names} a message came from: name DestinationArn.",
         )
     target = _queue(backend, wanted, "DestinationArn") if wanted else sources[0]
+    if target is dead:
+        raise SQSException("InvalidParameterValue", "Source and destination queue must not be the same.")
     move(backend, dead.name, target.name)
     task = {"taskId": str(uuid.uuid4()), "sourceArn": source}
     return ActionResult({"TaskHandle": base64.b64encode(json.dumps(task).encode()).decode()})

@@ -194,6 +194,19 @@ def test_damaged_parquet_is_refused_never_a_crash(tmp_path: Path, body: bytes, c
     assert refusal.hint
 
 
+@pytest.mark.case("DA-10")
+def test_a_column_that_stands_twice_in_parquet_is_named(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    pq.write_table(
+        pa.table([[f"p{n}" for n in range(50)], [1] * 50, [2] * 50], ["id", "weight", "weight"]), sink
+    )
+
+    found = made(tmp_path, {"bad.parquet": sink.getvalue()}, source=SPEC["source"] | {"format": "parquet"})
+
+    [(_, refusal)] = found.refused
+    assert (refusal.code, refusal.column) == ("duplicate-column", "weight")
+
+
 @pytest.mark.case("DA-19")
 @pytest.mark.parametrize(
     "body", [GOOD, GOOD.replace(b",", b";"), b"\xef\xbb\xbf" + GOOD, gzip.compress(GOOD)]

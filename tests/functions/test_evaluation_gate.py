@@ -230,6 +230,18 @@ def test_only_a_challenger_that_beats_the_champion_is_promoted(
     assert package["ModelApprovalStatus"] == status
 
 
+def test_a_model_that_takes_other_requests_waits_for_a_person(
+    world: World, event: Events, context: Context
+) -> None:
+    told = json.dumps({"manifest_sha256": MANIFEST, "request_change": "every record must name 'wind'"})
+    write_output(world, predictions(0.5, None), metrics=told.encode())
+
+    section = world.load("evaluation_gate").handler(event("evaluation_gate"), context)
+
+    assert section["outcome"] == "needs_approval"
+    assert "request_change" in {reason["code"] for reason in section["reasons"]}
+
+
 def test_where_approval_is_required_the_version_waits_for_a_person(
     world: World, event: Events, context: Context
 ) -> None:

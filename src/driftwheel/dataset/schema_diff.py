@@ -47,11 +47,8 @@ def differences(
     optional = [name for name, column in space.spec.columns.items() if column.optional]
     elsewhere = {name for facts in _read(found) if facts.role != "source" for name in facts.columns}
     given = [name for name in optional if name not in elsewhere and _was_given(name, baseline)]
-    gone = {
-        facts.key: [name for name in given if name not in facts.columns]
-        for facts in _read(found)
-        if facts.role == "source" and not is_learned(facts, baseline or {})
-    }
+    new = [found.files[number] for number in sorted(new_files(found, baseline or {}))]
+    gone = {facts.key: [name for name in given if name not in facts.columns] for facts in new}
     notes += [
         f"{key} lacks {_columns(names)}, optional, which the champion's files had"
         for key, names in gone.items()
@@ -60,16 +57,18 @@ def differences(
     return notes
 
 
-def is_learned(facts: FileFacts, baseline: Mapping[str, Any]) -> bool:
-    """Tell whether the champion learned from this version of a file; what its run refused it did not.
+def new_files(found: Assembled, baseline: Mapping[str, Any]) -> set[int]:
+    """Number the source files that can be read and that the champion did not learn from in this version.
 
-    Baselines of before name no versions: there the key decides.
+    What its run refused it did not learn from. Baselines of before name no versions: there the key decides.
     """
-    return any(
-        source["key"] == facts.key and source.get("version", facts.version) == facts.version
-        for source in baseline.get("sources", ())
-        if "refused" not in source
-    )
+    learned = {s["key"]: s.get("version") for s in baseline.get("sources", ()) if "refused" not in s}
+    return {
+        number
+        for number in found.readable("source")
+        if (facts := found.files[number]).key not in learned
+        or learned[facts.key] not in {None, facts.version}
+    }
 
 
 def _read(found: Assembled) -> list[FileFacts]:

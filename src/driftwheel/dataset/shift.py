@@ -11,7 +11,7 @@ from typing import Any
 
 from driftwheel.dataset.files import Assembled
 from driftwheel.dataset.profile import LONGEST
-from driftwheel.dataset.schema_diff import is_learned
+from driftwheel.dataset.schema_diff import new_files
 from driftwheel.dataset.workspace import Workspace
 from driftwheel.recipe.literals import identifier
 from driftwheel.units import conversions_from
@@ -53,9 +53,9 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
     label = _odds(baseline["label"].get("mean")) if space.spec.target.kind == "binary" else None
     gaps = {name: share for name in space.recipe["inputs"] if (share := _gap(baseline, name)) is not None}
     gaps = {name: share for name, share in gaps.items() if not space.spec.columns[name].optional}
-    sentences = []
+    new, sentences = new_files(found, baseline), []
     for number in found.readable("source"):
-        key, known = found.files[number].key, is_learned(found.files[number], baseline)
+        key = found.files[number].key
         summaries = "".join(_summary(space, name) for name in numbers)
         given = "".join(f", {_given(space, name)}" for name in gaps)
         count, mean, *cells = space.one(
@@ -70,7 +70,7 @@ def find_shifts(space: Workspace, found: Assembled, baseline: Mapping[str, Any])
                 sentences.append(f"{key}: {name} {cause}")
         for (name, was), there in zip(gaps.items(), cells[3 * len(numbers) :], strict=True):
             lacks = 1 - there / count
-            if not known and lacks - was >= LEAST and _odds(lacks) - _odds(was) > LOGIT:
+            if number in new and lacks - was >= LEAST and _odds(lacks) - _odds(was) > LOGIT:
                 sentences.append(f"{key}: {name} is missing in {lacks:.0%} of its rows, {was:.0%} before")
         if label is not None and abs(_odds(mean) - label) > LOGIT:
             share = baseline["label"]["mean"]
@@ -127,8 +127,7 @@ def strange_categories(space: Workspace, found: Assembled, baseline: Mapping[str
     A note and no shift: where every month or place has a file, each is such a file and must not stop the
     wheel. Only of columns whose every value stands in the baseline: of many it keeps the commonest.
     """
-    files = {n: found.files[n] for n in found.readable("source")}
-    new = {n: facts.key for n, facts in files.items() if not is_learned(facts, baseline)}
+    new = {number: found.files[number].key for number in new_files(found, baseline)}
     notes = []
     for name in space.recipe["inputs"]:
         before = baseline["columns"].get(name) or {}

@@ -277,7 +277,7 @@ def _approvals(
             Reason(
                 code="request_change",
                 sentence=f"it takes other requests than the champion: {request_change}; "
-                "approve it when the clients send that",
+                "approve it when that suits the clients",
             )
         )
     if evaluation.approval == "required":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from driftwheel.jobs.tables import Floats, HoldoutRow
+from driftwheel.recipe.row import RowRecipe
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -23,34 +24,52 @@ class Champion:
     """What the champion said about the holdout.
 
     ``status``: ``absent`` (none mounted), ``scored``, or ``unusable``; then ``scores`` holds NaN where it
-    could not score and ``reason`` says why. ``inputs``: the columns its requests name, where that is known.
+    could not score and ``reason`` says why. ``recipe`` is there unless the artifact cannot be read.
     """
 
     status: str
     scores: Floats | None = None
     reason: str = ""
     run_id: str = ""
-    inputs: Sequence[str] | None = None
+    recipe: RowRecipe | None = None
 
 
-def request_change(inputs: Sequence[str], required: frozenset[str], champion: Champion) -> str:
-    """Say what clients of the champion must change before another model serves them; empty when nothing.
+def request_change(new: RowRecipe, old: RowRecipe | None) -> str:
+    """Say what a champion's clients must change before another model serves them; empty when nothing.
 
-    >>> request_change(["temp", "wind"], frozenset({"wind"}), Champion("scored", inputs=["temp"]))
-    "every record must name 'wind'; a CSV row has the cells temp,wind"
+    ``old`` is the champion's recipe, as far as it can be read: what it answers must not be refused unasked.
     """
-    before = champion.inputs
-    if before is None or list(before) == list(inputs):
+    if old is None:
         return ""
-    new = [repr(name) for name in inputs if name in required and name not in before]
-    said = [f"every record must name {few(new, ', ')}"] if new else []
-    return "; ".join([*said, f"a CSV row has the cells {few(inputs, ',')}"])
+    named = [name for name in new.inputs if name in new.required - old.required]
+    lenient = {name for name in new.inputs if name not in old.columns or not _is_needed(old, name)}
+    given = [name for name in new.inputs if name in lenient and _is_needed(new, name)]
+    types = {name: column["type"] for name, column in old.columns.items()}
+    retyped = [
+        f"{name!r} is of type {column['type']}, not {types[name]}"
+        for name, column in new.columns.items()
+        if types.get(name, column["type"]) != column["type"]
+    ]
+    said = [f"every record must name {few(named)}"] if named else []
+    said += [f"a value may not be missing in {few(given)}"] if given else []
+    said += retyped[:NAMED]
+    if list(new.inputs) != list(old.inputs):
+        came = [name for name in new.inputs if name not in old.inputs]
+        gone = [name for name in old.inputs if name not in new.inputs]
+        moves = [f"with {few(came)}"] if came else []
+        moves += [f"without {few(gone)}"] if gone else []
+        said.append(f"CSV rows have other cells, {' and '.join(moves) or 'in another order'}")
+    return "; ".join(said)
 
 
-def few(names: Sequence[str], separator: str) -> str:
-    """Join names that a sentence can hold; the others are counted."""
+def _is_needed(recipe: RowRecipe, name: str) -> bool:
+    return bool(recipe.columns[name]["missing"] == "reject")
+
+
+def few(names: Sequence[str]) -> str:
+    """Quote names that a sentence can hold; the others are counted."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return separator.join(names[:NAMED]) + more
+    return ", ".join(repr(name) for name in names[:NAMED]) + more
 
 
 def write_predictions(

@@ -9,15 +9,16 @@ before a row is wanted.
 import json
 import re
 import struct
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from driftwheel.dataset.files import FileFacts
 from driftwheel.sources.file import MOST_COLUMNS, SourceFile
 from driftwheel.sources.parquet_size import most_rows, refuse_damaged, refuse_size
-from driftwheel.sources.refusal import no_rows, not_flat, too_wide
+from driftwheel.sources.refusal import named_twice, no_rows, not_flat, too_wide
 
 if TYPE_CHECKING:
     from driftwheel.spec import Enrichment, Source
@@ -66,10 +67,14 @@ def float_text(value: float | None) -> str | None:
 
 @dataclass(frozen=True)
 class Footer:
-    """What a file says of itself: its fields in Java, by name, rows by row group and values by column."""
+    """What a file says of itself: its fields in Java, by name, rows by row group and values by column.
+
+    ``twice``: names that more than one field has.
+    """
 
     fields: dict[str, Any]
     groups: list[dict[str, Any]]
+    twice: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -97,7 +102,8 @@ def read_parquet(
 ) -> Any:
     """Make the frame of a Parquet file and note what it holds; ``__line`` is the row's number, from 1.
 
-    Raises Unreadable: corrupt, header-only, unsupported-type, too-many-columns, decoded-too-large.
+    Raises Unreadable: corrupt, header-only, duplicate-column, unsupported-type, too-many-columns,
+    decoded-too-large.
     """
     del shape
     from py4j.protocol import Py4JJavaError
@@ -105,6 +111,8 @@ def read_parquet(
 
     try:
         footer = _footer(session, plain)
+        if footer.twice:
+            raise named_twice(file.key, footer.twice[0])
         facts.columns = tuple(footer.fields)
         if len(facts.columns) > MOST_COLUMNS:
             raise too_wide(file.key, len(facts.columns), MOST_COLUMNS)
@@ -146,9 +154,10 @@ def _footer(session: Any, plain: Path) -> Footer:
     reader = parquet.ParquetFileReader.open(opened)
     try:
         found = reader.getFooter()
-        fields = {field.getName(): field for field in found.getFileMetaData().getSchema().getFields()}
+        fields = [(one.getName(), one) for one in found.getFileMetaData().getSchema().getFields()]
+        twice = [name for name, times in Counter(name for name, _ in fields).items() if times > 1]
         document = json.loads(parquet.metadata.ParquetMetadata.toJSON(found))
-        return Footer(fields, document["blocks"])
+        return Footer(dict(fields), document["blocks"], twice)
     finally:
         reader.close()
 

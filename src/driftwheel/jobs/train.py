@@ -131,7 +131,7 @@ def train(container: Container, settings: Hyperparameters, interruption: Interru
             "holdout_sha256": artifact.file_sha256(container.file("holdout", "holdout.jsonl.gz")),
             "unscored_fields": problems,
             "champion": {"status": champion.status, "reason": champion.reason, "run_id": champion.run_id},
-            "request_change": request_change(recipe.inputs, recipe.required, champion),
+            "request_change": request_change(recipe, champion.recipe),
             "importances": importances,
             "manifest_sha256": artifact.file_sha256(container.model / artifact.MANIFEST),
             "versions": {"python": platform.python_version(), "xgboost": xgb.__version__},
@@ -220,11 +220,13 @@ def score_champion(container: Container, rows: Sequence[HoldoutRow], manifest_sh
         except ArtifactInvalid as error:
             return Champion("unusable", np.full(len(rows), np.nan), str(error))
         scores, problems = model.scores_or_nan([row.record for row in rows])
-        run_id, inputs = str(model.manifest.get("run_id", "")), model.recipe.inputs
+        run_id = str(model.manifest.get("run_id", ""))
     if problems:
         fields = ", ".join(f"{name} ({count} rows)" for name, count in sorted(problems.items()))
-        return Champion("unusable", scores, f"its recipe refuses the holdout's {fields}", run_id, inputs)
-    return Champion("scored", scores, run_id=run_id, inputs=inputs)
+        return Champion(
+            "unusable", scores, f"its recipe refuses the holdout's {fields}", run_id, model.recipe
+        )
+    return Champion("scored", scores, run_id=run_id, recipe=model.recipe)
 
 
 def _baseline(

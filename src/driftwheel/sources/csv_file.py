@@ -21,7 +21,7 @@ from driftwheel.sources.file import (
     Through,
     picked_sql,
 )
-from driftwheel.sources.refusal import Unreadable, no_rows, too_wide
+from driftwheel.sources.refusal import Unreadable, named_twice, no_rows, too_wide
 
 if TYPE_CHECKING:  # Spark's jobs read these files too, without pydantic
     from driftwheel.spec import Enrichment, Source
@@ -166,14 +166,7 @@ def _check_header(file: SourceFile, header: list[str], delimiter: str, wanted: C
         _check_delimiter(file, header, delimiter, wanted)
     twice = [name for name, times in Counter(header).items() if times > 1 and name]
     if twice:
-        raise Unreadable(
-            "duplicate-column",
-            f"{file.key} has the column '{twice[0]}' more than once",
-            key=file.key,
-            column=twice[0],
-            line=1,
-            hint="rename one of them: which one counts cannot be guessed",
-        )
+        raise named_twice(file.key, twice[0], 1)
 
 
 def _check_delimiter(file: SourceFile, header: list[str], delimiter: str, wanted: Collection[str]) -> None:

@@ -1,6 +1,7 @@
 # ruff: noqa: S608  # every name and text below is quoted by literals.identifier and literals.quote
 """Parquet (https://parquet.apache.org/docs/file-format/): flat columns, read as their exact text."""
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import duckdb
 from driftwheel.recipe.literals import identifier, quote
 from driftwheel.sources.file import MOST_COLUMNS, Loaded, SourceFile, Through, picked_sql
 from driftwheel.sources.parquet_size import most_rows, refuse_damaged, refuse_size
-from driftwheel.sources.refusal import no_rows, not_flat, too_wide
+from driftwheel.sources.refusal import named_twice, no_rows, not_flat, too_wide
 from driftwheel.spec import Enrichment, Source
 
 NESTED = ("STRUCT", "MAP", "UNION", "LIST", "BLOB", "BIT", "INTERVAL")
@@ -27,21 +28,14 @@ def load(
 ) -> Loaded:
     """Append the rows of a Parquet file; ``__line`` is the row's number, from 1.
 
-    Raises Unreadable: corrupt, header-only, unsupported-type, too-many-columns, decoded-too-large.
+    Raises Unreadable: corrupt, header-only, duplicate-column, unsupported-type, too-many-columns,
+    decoded-too-large.
     """
     del shape
     reader = f"read_parquet({quote(str(plain))}, hive_partitioning = false)"
     before = _count(connection, table)
     try:
-        described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
-        # DuckDB takes Weight and weight for one name, and calls the second of them weight_1.
-        names = _names(connection, plain)
-        if len(names) != len(described):
-            refuse_damaged(file)
-        called = dict(zip(names, (name for name, *_ in described), strict=True))
-        types = dict(zip(names, (str(kind) for _, kind, *_ in described), strict=True))
-        if len(types) > MOST_COLUMNS:
-            raise too_wide(file.key, len(types), MOST_COLUMNS)
+        called, types = _columns(connection, file, plain, reader)
         taken = [name for name in types if name in wanted]
         for name in taken:
             if types[name].startswith(NESTED) or types[name].endswith("]"):
@@ -72,6 +66,25 @@ def load(
     if not rows:
         raise no_rows(file.key)
     return Loaded(rows, tuple(types))
+
+
+def _columns(
+    connection: Any, file: SourceFile, plain: Path, reader: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Give what DuckDB calls each column, and its type, by the name the file has for it.
+
+    DuckDB takes Weight and weight for one name, and calls the second of them weight_1.
+    """
+    described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
+    names = _names(connection, plain)
+    if len(names) > MOST_COLUMNS:
+        raise too_wide(file.key, len(names), MOST_COLUMNS)
+    if len(names) != len(described):
+        refuse_damaged(file)
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise named_twice(file.key, twice[0])
+    called = dict(zip(names, (name for name, *_ in described), strict=True))
+    return called, dict(zip(names, (str(kind) for _, kind, *_ in described), strict=True))
 
 
 def _names(connection: Any, plain: Path) -> list[str]:

@@ -49,6 +49,13 @@ class Unreadable(Exception):
         self.refusal = Refusal(code=code, message=message, key=key, column=column, line=line, hint=hint)
 
 
+def named_twice(key: str, column: str, line: int | None = None) -> Unreadable:
+    """Say that a file names a column more than once; ``line`` is where text names them."""
+    message = f"{key} has the column '{column}' more than once"
+    hint = "rename one of them: which one counts cannot be guessed"
+    return Unreadable("duplicate-column", message, key=key, column=column, line=line, hint=hint)
+
+
 def no_rows(key: str, line: int | None = None) -> Unreadable:
     """Say that a file has columns and nothing else; ``line`` is where text names them."""
     hint = "check the export's filter"

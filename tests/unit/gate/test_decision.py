@@ -221,7 +221,7 @@ def test_a_suspected_column_or_the_spec_can_ask_for_a_person(predictions_file, l
     other = evaluate(data, Evaluation(), "binary", seed=1, request_change="every record must name 'wind'")
 
     assert other.decision == "needs_approval"
-    assert "every record must name 'wind'; approve it when the clients send that" in other.sentence
+    assert "every record must name 'wind'; approve it when that suits the clients" in other.sentence
     assert leaky.decision == asked.decision == "needs_approval"
     assert "arr_delay" in leaky.sentence
     assert codes(asked) == ["gain_shown", "approval_required"]

@@ -14,6 +14,8 @@ from driftwheel.deployment.probe import Answered, Probe, compare_answer
 from driftwheel.gate import evaluate
 from driftwheel.jobs import serve
 from driftwheel.jobs.artifact import check
+from driftwheel.jobs.evidence import request_change
+from driftwheel.recipe.row import load_recipe
 from driftwheel.spec import Evaluation
 
 
@@ -160,6 +162,40 @@ def test_a_champion_that_cannot_be_trusted_is_not_scored_and_the_gate_asks_a_per
     assert verdict.decision == "needs_approval"
 
 
+def recipe(required=(), inputs=("temp", "wind"), **changes):
+    """A champion's or a challenger's recipe: two numbers that may be missing, but for the changes."""
+    kept = {"type": "number", "missing": "keep", "null_tokens": [""], "range": None, "outside": "null"}
+    columns = [
+        {"name": n, "model_input": True, "optional": n not in required} | kept | changes.get(n, {})
+        for n in inputs
+    ]
+    return load_recipe({"version": 1, "columns": columns, "inputs": list(inputs), "features": []}, {})
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        (recipe(), ""),
+        (recipe(["temp"]), ""),
+        (recipe(["temp", "wind"]), "every record must name 'wind'"),
+        (recipe(wind={"missing": "reject"}), "a value may not be missing in 'wind'"),
+        (recipe(wind={"type": "integer"}), "'wind' is of type integer, not number"),
+        (recipe(inputs=["wind", "temp"]), "CSV rows have other cells, in another order"),
+        (recipe(inputs=["temp"]), "CSV rows have other cells, without 'wind'"),
+        (
+            recipe(["rain"], inputs=["temp", "rain"], rain={"missing": "reject"}),
+            (
+                "every record must name 'rain'; a value may not be missing in 'rain'; "
+                "CSV rows have other cells, with 'rain' and without 'wind'"
+            ),
+        ),
+    ],
+)
+def test_a_change_that_would_refuse_the_champions_requests_is_named(new, said):
+    assert request_change(new, recipe(["temp"])) == said
+    assert request_change(new, None) == ""
+
+
 def test_what_the_champions_clients_would_have_to_send_is_told(trained, tmp_path, job, write_manifest):
     job.prepared = shutil.copytree(job.prepared, tmp_path / "prepared")
     recipe = json.loads((job.prepared / "recipe.json").read_bytes())
@@ -170,7 +206,7 @@ def test_what_the_champions_clients_would_have_to_send_is_told(trained, tmp_path
 
     assert job.run().returncode == 0
 
-    assert job.metrics()["request_change"] == "a CSV row has the cells humid,origin,carrier,temp"
+    assert job.metrics()["request_change"] == "CSV rows have other cells, in another order"
 
 
 def test_a_champion_whose_recipe_refuses_some_rows_is_unusable_and_says_which_field(

@@ -221,6 +221,7 @@ def test_dead_letters_go_back_to_their_queue_as_new_messages_when_they_are_moved
     [
         ({"SourceArn": ARN + "nowhere"}, "SourceArn parameter doesn't exist"),
         ({"SourceArn": ARN + "dead", "DestinationArn": ARN + "nowhere"}, "DestinationArn parameter"),
+        ({"SourceArn": ARN + "dead", "DestinationArn": ARN + "dead"}, "must not be the same"),
         ({"SourceArn": ARN + "jobs"}, "must be configured as a Dead Letter Queue"),
         ({"SourceArn": ARN + "dead"}, "which of jobs, more a message came from"),
     ],

@@ -341,10 +341,16 @@ def test_a_column_that_differs_in_case_alone_is_another_one_on_every_engine(twin
     capital = {("Weight" if name == "weight" else name): values for name, values in table.items()}
     files = {"a.parquet": ("source", parquet(table | big)), "b.parquet": ("source", parquet(capital))}
     files |= {"c.parquet": ("source", parquet(big | typed_table(range(300, 600))))}
+    names, values = zip(*table.items(), strict=True)
+    both = pa.table([*values, values[0]], [*names, names[0]])
+    files |= {"d.parquet": ("source", lambda path: pq.write_table(both, path))}
 
     duck, found = twins.prepare(spec, files)
 
-    assert [(key, refusal.code) for key, refusal in found.refused] == [("data/b.parquet", "missing-column")]
+    assert [(key, refusal.code) for key, refusal in found.refused] == [
+        ("data/b.parquet", "missing-column"),
+        ("data/d.parquet", "duplicate-column"),
+    ]
     assert json.loads((duck / "profile.json").read_text())["columns"]["weight"]["maximum"] < 50
 
 
