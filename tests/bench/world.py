@@ -591,7 +591,8 @@ class World:
             if alerts.tell(alert, Outbox(self.table), self, TOPIC, self.now) and not self.sns_refuses:
                 model, run_id, *_ = alert.key.split("#")
                 with self._lock:
-                    self.tellings[model, run_id] += 1  # SNS took it, and the ledger could not note that
+                    # SNS took it, and the ledger could not note that: once more, whoever told the first.
+                    self.tellings[model, run_id] = max(1, self.tellings[model, run_id]) + 1
 
     def publish(self, *, TopicArn: str, Subject: str, Message: str) -> None:
         """Take an alert, as SNS does."""

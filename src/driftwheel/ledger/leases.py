@@ -29,17 +29,20 @@ class Leases:
         """Take the lease when it is free, expired or already ours; None when another run holds it.
 
         Our own lease is extended under its old token: a run that crashed while starting goes on as itself,
-        and of two triggers that start one run at once neither takes it from the other.
+        and of two triggers that start one run at once neither takes it from the other. One that lasts longer
+        already is left as it is: the run it was extended for is at work.
         """
-        changes = {"run_id": run_id, "expires_at": now + seconds}
+        until = now + seconds
+        changes = {"run_id": run_id, "expires_at": until}
         # Whose the lease is when it is written decides about the fence, not whose it was when it was read.
-        for condition, values, fences in (
-            ("attribute_not_exists( #run_id ) OR #run_id = :free", {"free": ""}, 1),
-            ("#run_id = :mine", {"mine": run_id}, 0),
-            ("#expires_at <= :now AND #run_id <> :mine", {"now": now, "mine": run_id}, 1),
+        for condition, values, written, fences in (
+            ("attribute_not_exists( #run_id ) OR #run_id = :free", {"free": ""}, changes, 1),
+            ("#run_id = :mine AND #expires_at >= :until", {"mine": run_id, "until": until}, {}, 0),
+            ("#run_id = :mine", {"mine": run_id}, changes, 0),
+            ("#expires_at <= :now AND #run_id <> :mine", {"now": now, "mine": run_id}, changes, 1),
         ):
             item = self._table.update(
-                "LEASE", model, changes, condition=condition, values=values, add={"fence": fences}
+                "LEASE", model, written, condition=condition, values=values, add={"fence": fences}
             )
             if item:
                 return Lease(model, run_id, item["fence"], item["expires_at"])

@@ -300,11 +300,14 @@ def test_a_lease_is_reentrant_for_its_own_run_and_free_after_release(table: Tabl
     assert mine is not None
     assert leases.acquire("flights", "run-1", now=130, seconds=60) == replace(mine, expires_at=190)
     assert leases.acquire("flights", "run-1", now=999, seconds=1) == replace(mine, expires_at=1000)
+    assert leases.extend(mine, now=1000, seconds=500)
+    assert leases.acquire("flights", "run-1", now=1100, seconds=60) == replace(mine, expires_at=1500), "cut"
+    assert leases.acquire("flights", "run-2", now=1200, seconds=60) is None
 
     assert leases.release("flights", "run-1", mine.fence)
 
     assert leases.get("flights") is None
-    assert leases.acquire("flights", "run-2", now=1001, seconds=60) is not None
+    assert leases.acquire("flights", "run-2", now=1201, seconds=60) is not None
 
 
 class Meeting(Table):
