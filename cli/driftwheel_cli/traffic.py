@@ -44,9 +44,10 @@ def predict(
 ) -> None:
     """Ask the model's endpoint.
 
-    RECORD is JSON with raw named fields.
+    RECORD is JSON with raw named fields: every input, be it with null; only those that are optional in
+    model.yaml may be left out.
 
-    Example: driftwheel predict flights '{"carrier":"UA","origin":"EWR","time_hour":"2013-03-01 17:00:00"}'
+    Example: driftwheel predict parcels '{"depot":"N","weight":12.5,"at":null}'
     """
     if (record is None) == (file is None):
         raise click.UsageError("give one record as JSON, or --file with records")

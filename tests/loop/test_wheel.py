@@ -151,8 +151,8 @@ def test_any_request_of_the_schema_over_http_is_answered_or_refused_by_row_and_f
         wrong = {
             (row, name)
             for row, record in enumerate(records)
-            for name, (usable, _) in record.items()
-            if not usable
+            for name in record.keys() | USABLE
+            if name not in record or not record[name][0]
         }
         body = json.dumps({"records": sent})
         seen.add(bool(wrong))

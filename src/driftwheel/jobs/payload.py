@@ -15,6 +15,9 @@ JSON, CSV = "application/json", "text/csv"
 
 MOST_RECORDS = 10_000
 
+MOST_TEXT = 300
+"""Characters of names in an answer."""
+
 Record = dict[str, object]
 
 
@@ -81,10 +84,10 @@ class Rows:
         if not self.cells:
             for number, record in enumerate(self.records):
                 if not record.keys() >= required:
-                    name = next(name for name in inputs if name in required - record.keys())
-                    raise RequestRefused(
-                        400, "is absent; send null where its value is missing", row=number, field=name
-                    )
+                    absent = [name for name in inputs if name in required and name not in record]
+                    others = f", and so are {', '.join(absent[1:])[:MOST_TEXT]}" if absent[1:] else ""
+                    said = f"is absent{others}; send null where a value is missing"
+                    raise RequestRefused(400, said, row=number, field=absent[0])
             return self.records
         cells = self.cells[1:] if list(self.cells[0]) == list(inputs) else self.cells
         if not cells:

@@ -46,7 +46,9 @@ def test_an_absent_field_is_a_400_that_names_it_unless_the_column_is_optional():
         rows.named(INPUTS, frozenset(INPUTS))
 
     assert (caught.value.status_code, caught.value.row, caught.value.field) == (400, 1, "origin")
-    assert caught.value.message == "row 1, field origin: is absent; send null where its value is missing"
+    assert caught.value.message == "row 1, field origin: is absent; send null where a value is missing"
+    with pytest.raises(RequestRefused, match="field temp: is absent, and so are origin; send null"):
+        parse('{"note": 1}', JSON).named(INPUTS, frozenset(INPUTS))
     assert len(rows.named(INPUTS, {"temp"})) == 2
 
 
