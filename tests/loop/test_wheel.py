@@ -127,10 +127,10 @@ FIELDS = {
     name: st.tuples(st.just(value=True), USABLE[name]) | st.tuples(st.just(value=False), UNUSABLE[name])
     for name in USABLE
 }
-RECORDS = st.fixed_dictionaries(
-    {"note": st.tuples(st.just(value=True), STRUCTURES | NUMBERS | TEXTS)}, optional=FIELDS
-)
-"""Field → whether it can be used, and its value; nobody declared a note."""
+NOTE = {"note": st.tuples(st.just(value=True), STRUCTURES | NUMBERS | TEXTS)}
+WHOLE = {name: st.tuples(st.just(value=True), values) for name, values in USABLE.items()}
+RECORDS = st.fixed_dictionaries(NOTE | WHOLE) | st.fixed_dictionaries(NOTE, optional=FIELDS)
+"""Field → whether it can be used, and its value; nobody declared a note, and no field may be absent."""
 
 
 @pytest.mark.case("DE-13")

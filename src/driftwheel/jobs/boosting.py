@@ -12,7 +12,8 @@ import xgboost as xgb
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.jobs.checkpoints import Checkpoints, Progress
 from driftwheel.jobs.container import Hyperparameters
-from driftwheel.jobs.tables import Floats, Table
+from driftwheel.jobs.single import Floats
+from driftwheel.jobs.tables import Table
 
 CHECKPOINT_ROUNDS = 10
 """A spot interruption costs at most so many rounds."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xgboost
 
 from driftwheel.drift.domain_classifier import THRESHOLD, DomainVerdict, judge
+from driftwheel.jobs.single import Matrix, in_single
 
 FOLDS = 5
 ROUNDS = 60
@@ -30,7 +31,6 @@ PARAMETERS: Mapping[str, Any] = {
 }
 
 Columns = Mapping[str, Sequence[Any]]
-Matrix = npt.NDArray[np.float32]
 
 
 def tell_apart(
@@ -85,6 +85,6 @@ def _is_number(kind: str) -> bool:
 def _encoded(values: Sequence[Any], kind: str) -> Matrix:
     """Give numbers as they are and categories by their number in sorted order, None as NaN."""
     if _is_number(kind):
-        return np.array([np.nan if value is None else float(value) for value in values], dtype=np.float32)
+        return in_single(np.array([np.nan if value is None else float(value) for value in values]))
     known = {value: n for n, value in enumerate(sorted({str(v) for v in values if v is not None}))}
     return np.array([np.nan if v is None else known[str(v)] for v in values], dtype=np.float32)

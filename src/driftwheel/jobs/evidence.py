@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from driftwheel.jobs.tables import Floats, HoldoutRow
+from driftwheel.jobs.single import Floats
+from driftwheel.jobs.tables import HoldoutRow
 from driftwheel.recipe.row import RowRecipe
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

@@ -12,7 +12,7 @@ import xgboost as xgb
 
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.jobs.artifact import check
-from driftwheel.jobs.tables import Floats, Matrix
+from driftwheel.jobs.single import Floats, Matrix, in_single
 from driftwheel.recipe.row import FieldError, RowRecipe, load_recipe
 
 Record = Mapping[str, object]
@@ -49,7 +49,7 @@ class Model:
                 rows.append(features(record))
             except FieldError as error:
                 raise BadRecord(row, error) from error
-        return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.recipe.feature_names))
+        return in_single(np.array(rows, dtype=np.float64)).reshape(len(rows), len(self.recipe.feature_names))
 
     def predict(self, matrix: Matrix) -> Floats:
         """Score features: probabilities for a binary target, values for a regression."""
@@ -78,7 +78,7 @@ class Model:
                 problems[error.field] = problems.get(error.field, 0) + 1
         found = np.full(len(records), np.nan)
         if usable:
-            matrix = np.array(rows, dtype=np.float32).reshape(len(rows), -1)
+            matrix = in_single(np.array(rows, dtype=np.float64)).reshape(len(rows), -1)
             found[usable] = self.predict(matrix)
         return found, problems
 

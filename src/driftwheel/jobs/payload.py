@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from driftwheel.jobs.tables import Floats
+from driftwheel.jobs.single import Floats
 
 JSON, CSV = "application/json", "text/csv"
 

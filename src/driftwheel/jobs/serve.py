@@ -16,7 +16,7 @@ from typing import Any
 
 from driftwheel.jobs.model import BadRecord, Model, open_model
 from driftwheel.jobs.payload import JSON, RequestRefused, Rows, parse, render
-from driftwheel.jobs.tables import Floats
+from driftwheel.jobs.single import Floats
 
 
 def model_fn(model_dir: str) -> Model:

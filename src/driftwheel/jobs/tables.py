@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from driftwheel.errors import ArtifactInvalid
+from driftwheel.jobs.single import Floats, Matrix, in_single
 
 FEATURE, RAW, LABEL, TIME = "x.", "raw.", "__label", "__time"
 
 DAY_US = 86_400_000_000
 """Microseconds."""
 
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 Column = Sequence[object] | npt.NDArray[Any]
 
 
@@ -56,7 +55,7 @@ def read_table(path: Path, names: Sequence[str], *, timed: bool = False) -> Tabl
     # XGBoost works in 32 bits; filling column by column keeps one 64-bit column in memory, not the table.
     features = np.empty((rows, len(wanted)), dtype=np.float32)
     for position, column in enumerate(wanted):
-        features[:, position] = _floats(source, column)
+        features[:, position] = in_single(_floats(source, column))
     labels = _floats(source, LABEL)
     if not np.isfinite(labels).all():
         raise ArtifactInvalid(f"{path.name} has rows without a label")

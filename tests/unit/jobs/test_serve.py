@@ -88,6 +88,14 @@ def test_a_field_that_cannot_be_used_is_a_400_naming_row_and_field(model, record
 
 
 @pytest.mark.case("DE-13")
+def test_a_feature_too_large_for_32_bits_is_missing_and_no_fault_of_the_server(model):
+    huge = {**RECORD, "humid": 1e38}  # muggy = temp * humid / 100, of which the first product is 7e39
+
+    assert scores(model, {**RECORD, "humid": 1e300}) == scores(model, {**RECORD, "humid": 1e200})
+    assert len(scores(model, [RECORD, huge])) == 2
+
+
+@pytest.mark.case("DE-13")
 def test_the_largest_batch_is_answered_row_by_row(model):
     assert len(scores(model, [RECORD] * 10_000)) == 10_000
 
