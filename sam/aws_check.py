@@ -23,6 +23,9 @@ from botocore.exceptions import ClientError, WaiterError
 ROOT = Path(__file__).parents[1]
 MODEL_YAML = ROOT / "examples" / "flights" / "model.yaml"
 RUN_MINUTES = 45
+RECORD = """{"time_hour": "2013-03-01 17:00:00", "carrier": "UA", "origin": "EWR", "dest": "ORD",
+"sched_dep_time": 1700, "distance": 719, "temp": 39.9, "dewp": 26.1, "humid": 57.3, "wind_dir": 260,
+"wind_speed": 13.8, "precip": 0, "pressure": 1011.9, "visib": null}"""
 
 Client = Callable[[str], Any]
 
@@ -85,7 +88,7 @@ def _smoke(stack: str, flights: Path, weather: Path) -> None:
     _run(*ask, "register", str(MODEL_YAML))
     _run(*ask, "drop", str(weather), "--model", "flights", "--role", "enrich-0")
     _run(*ask, "drop", str(flights), "--model", "flights", "--wait", "--timeout", str(RUN_MINUTES * 60))
-    _run(*ask, "predict", "flights", '{"carrier": "UA", "origin": "EWR", "time_hour": "2013-03-01 17:00:00"}')
+    _run(*ask, "predict", "flights", RECORD)
     _run(*ask, "drift", "flights")
     _run(*ask, "decisions", "flights")
     runs = subprocess.run([*ask, "runs", "flights", "--json"], check=True, capture_output=True, text=True)

@@ -39,7 +39,7 @@ def camel(step: str) -> str:
 
 def test_the_flights_model_is_asked_alike_wherever_a_request_is_shown() -> None:
     """The README's is sent to the demo's champion by tests/loop/test_demo.py."""
-    shown = re.compile(r"predict\W+flights\W+'(\{.*?\})'")
+    shown = re.compile(r"""['"](\{"time_hour".*?\})['"]""", re.DOTALL)
     places = ("README.md", "cli/driftwheel_cli/traffic.py", "sam/aws_check.py")
 
     requests = {place: shown.findall((ROOT / place).read_text(encoding="utf-8")) for place in places}
