@@ -48,8 +48,8 @@ def predict(
     model.yaml may be left out.
 
     Example: driftwheel predict flights '{"time_hour": "2013-03-01 17:00:00", "carrier": "UA",
-    "origin": "EWR", "dest": "ORD", "sched_dep_time": 1700, "distance": 719, "temp": 39.9, "dewp": 26.1, "humid": 57.3,
-    "wind_dir": 260, "wind_speed": 13.8, "precip": 0, "pressure": 1011.9, "visib": null}'
+    "origin": "EWR", "dest": "ORD", "sched_dep_time": 1700, "distance": 719, "temp": 39.9, "dewp": 26.1,
+    "humid": 57.3, "wind_dir": 260, "wind_speed": 13.8, "precip": 0, "pressure": 1011.9, "visib": null}'
     """
     if (record is None) == (file is None):
         raise click.UsageError("give one record as JSON, or --file with records")
