@@ -1,6 +1,6 @@
 """What the gate answers: a value the state machine chooses by, with the numbers behind it."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -8,8 +8,7 @@ from driftwheel.run import told
 
 Decision = Literal["promote", "reject", "needs_approval"]
 
-Code = Literal[
-    # reject
+Rejection = Literal[
     "metric_unfit",
     "too_few_rows",
     "labels_unusable",
@@ -20,42 +19,20 @@ Code = Literal[
     "nothing_learned",
     "gain_not_shown",
     "slice_loss",
-    # needs_approval
+]
+Approval = Literal[
     "champion_unusable",
     "suspicious_metric",
     "suspected_leakage",
     "distribution_shift",
     "request_change",
     "approval_required",
-    # promote
-    "first_model",
-    "gain_shown",
 ]
+Promotion = Literal["first_model", "gain_shown"]
+Code = Literal[Rejection, Approval, Promotion]
 
-REJECTS: frozenset[Code] = frozenset(
-    {
-        "metric_unfit",
-        "too_few_rows",
-        "labels_unusable",
-        "one_class",
-        "predictions_unusable",
-        "predictions_constant",
-        "below_floor",
-        "nothing_learned",
-        "gain_not_shown",
-        "slice_loss",
-    }
-)
-APPROVALS: frozenset[Code] = frozenset(
-    {
-        "champion_unusable",
-        "suspicious_metric",
-        "suspected_leakage",
-        "distribution_shift",
-        "request_change",
-        "approval_required",
-    }
-)
+REJECTS: frozenset[Code] = frozenset(get_args(Rejection))
+APPROVALS: frozenset[Code] = frozenset(get_args(Approval))
 
 
 class Part(BaseModel):
