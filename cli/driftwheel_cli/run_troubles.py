@@ -79,13 +79,7 @@ def _approval(_stack: Stack, known: Known, wait: Parked) -> Words:
 def _deployment(_stack: Stack, known: Known, wait: Parked) -> Words:
     if known.described is None:
         return
-    asked = Wanted(
-        wait.detail["endpoint_config"],
-        wait.detail["instance_count"],
-        requested_at=datetime.fromisoformat(wait.parked_at),
-        limit_seconds=wait.detail["limit_seconds"],
-    )
-    outcome = verify(known.described, asked, known.now)
+    outcome = verify(known.described, Wanted.of(wait.detail, wait.parked_at), known.now)
     do = f"nothing: run {wait.run_id} ends as failed within minutes"
     do += ", the champion keeps serving" if known.champion else ""
     if isinstance(outcome, NotYet):

@@ -5,7 +5,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +32,7 @@ class StrictSageMaker:
         self.packages: dict[str, Request] = {}
         self.most_at_once = 0
         self.quota = quota
-        self._faults, self._now = faults, now
+        self._faults, self._now, self._changes = faults, now, 0
         self._lock = threading.RLock()
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
@@ -125,7 +125,7 @@ class StrictSageMaker:
             "EndpointConfigName": request["EndpointConfigName"],
             "wanted": request["EndpointConfigName"],
             "CreationTime": self._now(),
-            "LastModifiedTime": self._now(),
+            "LastModifiedTime": self._moment(),
             "Tags": request["Tags"],
         }
         return {}
@@ -135,7 +135,7 @@ class StrictSageMaker:
         if found["EndpointStatus"] != "InService":
             raise refused("ValidationException", "UpdateEndpoint", "Cannot update in-progress endpoint")
         found |= {"EndpointStatus": "Updating", "wanted": request["EndpointConfigName"]}
-        found["LastModifiedTime"] = self._now()
+        found["LastModifiedTime"] = self._moment()
         return {}
 
     def _describe_endpoint(self, *, EndpointName: str) -> Request:
@@ -235,7 +235,12 @@ class StrictSageMaker:
                 found["EndpointStatus"] = "InService"
                 if not rolled_back:
                     found["EndpointConfigName"] = found["wanted"]
-            found["LastModifiedTime"] = self._now()
+            found["LastModifiedTime"] = self._moment()
+
+    def _moment(self) -> datetime:
+        """Tell the time of a change, later than that of every change before, as a real clock does."""
+        self._changes += 1
+        return self._now() + timedelta(microseconds=self._changes)
 
     def serving(self, name: str) -> str:
         """Name the artifact that answers now."""

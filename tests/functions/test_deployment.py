@@ -1,6 +1,7 @@
 """Deployment and TrainingLaunch: the requests they send, in order, and what they refuse."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -8,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from driftwheel.aws.objects import Objects
+from driftwheel.deployment.verification import WORKING
 from driftwheel.errors import (
     ArtifactInvalid,
     CapacityExceeded,
@@ -35,6 +37,7 @@ from .test_job_callback import Recorder
 
 RUN_ID = "0f3c5a9be17d2468"
 NAME = f"driftwheel-flights-{RUN_ID}"
+RESTED = datetime(2026, 1, 2, 3, 0, 0, 1, tzinfo=UTC)
 SITE = Site(
     "driftwheel",
     "driftwheel-artifacts",
@@ -86,6 +89,7 @@ def serves(config: str, status: str = "InService") -> dict[str, Any]:
         "EndpointName": "driftwheel-flights",
         "EndpointStatus": status,
         "EndpointConfigName": config,
+        "LastModifiedTime": RESTED,
     }
 
 
@@ -114,6 +118,8 @@ def test_a_later_deployment_updates_the_endpoint_under_alarms(leased: World, eve
     (update,) = sagemaker.asked("update_endpoint")
     alarms = update["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
     assert alarms == [{"AlarmName": "driftwheel-flights-5xx"}, {"AlarmName": "driftwheel-flights-latency"}]
+    (parked,) = Tokens(leased.table).all()
+    assert datetime.fromisoformat(parked.detail["seen_modified"]) == RESTED
     told = [alarm["AlarmActions"] for alarm in alarm_requests("driftwheel-flights", SITE.alert_topic_arn)]
     assert told == [[SITE.alert_topic_arn]] * 2
     assert sagemaker.asked("create_endpoint") == []
@@ -247,6 +253,22 @@ def test_a_busy_endpoint_is_waited_for(leased: World, event: Events) -> None:
 
     with pytest.raises(CapacityExceeded, match="in-progress"):
         start(leased, trained(leased, event("deployment")), Busy(describe_endpoint=serves("old")))
+
+
+@pytest.mark.case("DE-08")
+@pytest.mark.parametrize("status", sorted(WORKING))
+def test_while_another_update_is_under_way_nothing_is_asked_and_nobody_waits(
+    leased: World, event: Events, status: str
+) -> None:
+    """A wait parked now would be woken by the end of that update, and take it for a rollback of its own."""
+    under_way = {"PendingDeploymentSummary": {"EndpointConfigName": "theirs"}}
+    sagemaker = Recorder(describe_endpoint=serves("old", status) | under_way)
+
+    with pytest.raises(CapacityExceeded, match=f"endpoint driftwheel-flights is {status}"):
+        start(leased, trained(leased, event("deployment")), sagemaker)
+
+    assert sagemaker.asked("update_endpoint") == []
+    assert Tokens(leased.table).all() == []
 
 
 def train(world: World, event: dict[str, Any], sagemaker: Recorder) -> str:

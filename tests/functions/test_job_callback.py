@@ -448,6 +448,64 @@ def test_a_fenced_off_run_cannot_crown_its_model(
     assert Champions(world.table).get("flights") is None
 
 
+def overtake(world: World, *, at: str, seen: str = "") -> Tokens:
+    """Let r1 be overtaken by r2, which asked for its own config at that minute."""
+    lease = Leases(world.table).acquire("flights", "r2", now=61, seconds=60)
+    assert lease is not None
+    wanted = WANTED | {"endpoint_config": "newer", "seen_modified": seen}
+    at, tokens = f"2026-01-02T{at}:00+00:00", Tokens(world.table)
+    tokens.park(Parked(ENDPOINT, "endpoint", "other", "flights", "r2", lease.fence, EXECUTION, at, wanted))
+    return tokens
+
+
+@pytest.mark.case("SF-12")
+@pytest.mark.parametrize("event", [endpoint_event(), {"kind": "reconcile"}], ids=["event", "tick"])
+@pytest.mark.parametrize(
+    "described",
+    [serving("new", "Updating"), serving("newer", "Updating"), "ValidationException"],
+    ids=["its own update", "its successor's", "gone"],
+)
+def test_a_run_that_was_overtaken_fails_at_once_by_name_and_its_successor_waits_on(
+    world: World,
+    wake_up: Wake,
+    sagemaker: Recorder,
+    states: Recorder,
+    event: dict[str, Any],
+    described: Any,
+) -> None:
+    park(world, ENDPOINT, "endpoint", **WANTED)
+    tokens = overtake(world, at="03:59")
+    sagemaker.answers["describe_endpoint"] = described
+
+    wake_up(event)
+
+    (failure,) = states.asked("send_task_failure")
+    assert (failure["taskToken"], failure["error"]) == ("token", "LeaseLost")
+    assert "run r1 of flights (fence 1) lost its lease; it is with run r2, fence 2" in failure["cause"]
+    assert states.asked("send_task_heartbeat") == [{"taskToken": "other"}]
+    assert [wait.run_id for wait in tokens.all()] == ["r2"]
+
+
+@pytest.mark.case("DE-03")
+@pytest.mark.case("DE-08")
+@pytest.mark.parametrize(
+    ("seen", "error"),
+    [("2026-01-02T03:55:00+00:00", ""), ("2026-01-02T03:54:59+00:00", "DeploymentFailed")],
+    ids=["nothing since", "rolled back"],
+)
+def test_the_end_of_an_update_before_ours_is_not_taken_for_the_end_of_ours(
+    world: World, wake_up: Wake, sagemaker: Recorder, states: Recorder, seen: str, error: str
+) -> None:
+    """The endpoint came to rest at 03:55, after r2's function had begun (03:52), before it asked."""
+    tokens = overtake(world, at="03:52", seen=seen)
+    sagemaker.answers["describe_endpoint"] = serving("new")
+
+    wake_up(endpoint_event())
+
+    assert [failure["error"] for failure in states.asked("send_task_failure")] == [error] * bool(error)
+    assert len(tokens.all()) == (not error)
+
+
 @pytest.mark.case("DE-08")
 def test_of_two_runs_held_at_the_champions_move_one_is_crowned_and_the_other_told(
     world: World,
@@ -456,7 +514,10 @@ def test_of_two_runs_held_at_the_champions_move_one_is_crowned_and_the_other_tol
     states: Recorder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first one's lease ran out after it was looked at: the second has come as far before it goes on."""
+    """The first one's lease ran out after it was looked at: the second has come as far before it goes on.
+
+    The second one's event finds the first one's wait too, and tells it so.
+    """
     together, arrived = threading.Barrier(2, timeout=30), threading.Event()
 
     def hold(point: str) -> None:
@@ -483,10 +544,13 @@ def test_of_two_runs_held_at_the_champions_move_one_is_crowned_and_the_other_tol
 
     (row,) = Champions(world.table).history("flights")
     won, lost = ("r1", "r2") if row.run_id == "r1" else ("r2", "r1")
+    overtaken, *told["r2"] = told["r2"]
+    assert overtaken == f"{ENDPOINT}: LeaseLost"
     assert told[won] == [f"{ENDPOINT}: done"]
     assert told[lost] == [f"{ENDPOINT}: ChampionMoved"]
-    (success,), (failure,) = states.asked("send_task_success"), states.asked("send_task_failure")
+    (success,), (fenced, failure) = states.asked("send_task_success"), states.asked("send_task_failure")
     assert {"r1": "token", "r2": "other"}[won] == success["taskToken"]
+    assert (fenced["taskToken"], fenced["error"]) == ("token", "LeaseLost")
     assert ({"r1": "token", "r2": "other"}[lost], failure["error"]) == (failure["taskToken"], "ChampionMoved")
     assert f"wanted sequence 1, champion is sequence 1 of run {won}" in failure["cause"]
     assert tokens.all() == []

@@ -4,9 +4,10 @@ After a failed update SageMaker puts the endpoint back to ``InService`` on the *
 ``FailureReason`` that may be empty (hashicorp/terraform-provider-aws issues 48997 and 39099).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from driftwheel.layout import VARIANT
 
@@ -18,6 +19,7 @@ class Wanted:
     """What was asked for: the config, how many instances, when, and how long it may take.
 
     ``requested_at`` and ``limit_seconds`` bound every wait; both need the caller's ``now``.
+    ``seen_modified`` is the endpoint's LastModifiedTime just before: while it stands, nothing has begun.
     """
 
     config_name: str
@@ -25,6 +27,19 @@ class Wanted:
     variant: str = VARIANT
     requested_at: datetime | None = None
     limit_seconds: int | None = None
+    seen_modified: datetime | None = None
+
+    @classmethod
+    def of(cls, detail: Mapping[str, Any], parked_at: str) -> Self:
+        """Read what a run's wait for an endpoint was parked with; an older release saw no modification."""
+        seen = detail.get("seen_modified")
+        return cls(
+            detail["endpoint_config"],
+            detail["instance_count"],
+            requested_at=datetime.fromisoformat(parked_at),
+            limit_seconds=detail["limit_seconds"],
+            seen_modified=datetime.fromisoformat(seen) if seen else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -109,9 +124,17 @@ def _in_service(describe: dict[str, Any], wanted: Wanted) -> Outcome:
 
 
 def _not_begun(describe: dict[str, Any], wanted: Wanted) -> bool:
-    """Whether this answer is older than our request: the update has not been seen yet."""
+    """Whether this answer is older than our request: the update has not been seen yet.
+
+    What was seen before is compared by SageMaker's own clock, and knows of an update that ended between our
+    function's start and its request.
+    """
     modified = describe.get("LastModifiedTime")
-    return wanted.requested_at is not None and modified is not None and modified < wanted.requested_at
+    if modified is None:
+        return False
+    if wanted.seen_modified is not None:
+        return bool(modified <= wanted.seen_modified)
+    return wanted.requested_at is not None and modified < wanted.requested_at
 
 
 def _too_late(wanted: Wanted, now: datetime | None) -> bool:

@@ -6,7 +6,7 @@
 | ``OBJECT#<model>`` | ``<key>#<version>`` | one delivered object version and its one state |
 | ``LEASE`` | ``<model>`` | who may run now, and the fencing token |
 | ``RUN#<model>`` | ``<run_id>`` | the run index |
-| ``TOKEN`` | ``<resource ARN>`` | a parked task token |
+| ``TOKEN`` | ``<resource ARN>#<run id>`` | a parked task token |
 | ``DECISION#<model>`` | ``<time>#<id>`` | why something did or did not happen |
 | ``CHAMPION`` | ``<model>`` | what serves; moves by compare-and-set on ``sequence`` |
 | ``CHAMPION#<model>`` | ``<sequence>`` | every champion there was |

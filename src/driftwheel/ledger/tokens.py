@@ -1,4 +1,4 @@
-"""Parked task tokens: what a waiting state machine gave us, kept under the ARN of what it waits for."""
+"""Parked task tokens: what a waiting state machine gave us, kept under what is waited for, run by run."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -28,19 +28,23 @@ class Parked:
 
 
 class Tokens:
-    """Every parked token. ARNs are compared in lower case: events spell endpoint names that way."""
+    """Every parked token. ARNs are compared in lower case: events spell endpoint names that way.
+
+    A model has one endpoint, and its runs follow each other: of one that lost its lease and the one that
+    overtook it both waits stand, each judged by its own ``detail``.
+    """
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     def park(self, parked: Parked) -> None:
         """Keep a token; a retried launcher replaces the token of its own earlier attempt."""
-        self._table.put(asdict(parked) | {"pk": "TOKEN", "sk": parked.arn.lower()})
+        self._table.put(asdict(parked) | {"pk": "TOKEN", "sk": _key(parked)})
 
-    def get(self, arn: str) -> Parked | None:
-        """Find the wait for a resource."""
-        item = self._table.get("TOKEN", arn.lower())
-        return row_of(Parked, item) if item else None
+    def waiting_for(self, arn: str) -> list[Parked]:
+        """Find every run's wait for a resource, those under an older release's key too, in one read."""
+        found = (row_of(Parked, item) for item in self._table.query("TOKEN", arn.lower()))
+        return [parked for parked in found if parked.arn.lower() == arn.lower()]
 
     def all(self) -> list[Parked]:
         """List every wait, for the reconciler."""
@@ -49,6 +53,10 @@ class Tokens:
     def settle(self, parked: Parked) -> bool:
         """Forget a wait that has ended; False when a newer attempt has parked another token."""
         reached("before_delete_token")
-        return self._table.delete(
-            "TOKEN", parked.arn.lower(), condition="#token = :token", values={"token": parked.token}
-        )
+        is_ours, values = "#token = :token", {"token": parked.token}
+        places = (_key(parked), parked.arn.lower())  # the second is where an older release parked it
+        return any(self._table.delete("TOKEN", place, condition=is_ours, values=values) for place in places)
+
+
+def _key(parked: Parked) -> str:
+    return f"{parked.arn.lower()}#{parked.run_id}"

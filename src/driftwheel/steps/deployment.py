@@ -13,7 +13,8 @@ from driftwheel.deployment.endpoint import (
     update_endpoint_request,
 )
 from driftwheel.deployment.names import resource_name
-from driftwheel.errors import ArtifactInvalid, ChampionMoved
+from driftwheel.deployment.verification import WORKING
+from driftwheel.errors import ArtifactInvalid, CapacityExceeded, ChampionMoved
 from driftwheel.hooks import reached
 from driftwheel.jobs.artifact import verify
 from driftwheel.layout import VARIANT, RunLayout, S3Uri, capture_prefix
@@ -74,8 +75,11 @@ def deploy(
     endpoint = resource_name(place.stack, run.model)
     check_artifact(run, clients.objects)
     _create_model_and_config(run, name, waiting.region, place, clients)
-    tokens.park(_parked(run, waiting, endpoint, name, place, before + 1))
-    _move(run, endpoint, name, place, clients)
+    found = existing(clients.sagemaker, "endpoint", {"EndpointName": endpoint})
+    if found is not None:
+        _free(found, name, clients)
+    tokens.park(_parked(run, waiting, endpoint, name, place, before + 1, found))
+    _move(run, endpoint, name, place, clients, found)
     reached("after_update_endpoint")
     return name
 
@@ -155,7 +159,25 @@ def _create_model_and_config(run: Run, name: str, region: str, place: Site, clie
     create_once(clients.sagemaker, "endpoint_config", config, {"EndpointConfigName": name}, {})
 
 
-def _parked(run: Run, waiting: Waiting, endpoint: str, name: str, place: Site, sequence: int) -> Parked:
+def _free(found: Request, name: str, clients: Clients) -> None:
+    """Raise CapacityExceeded while the endpoint is not free for our update.
+
+    Before the token is parked: the end of another's update must not be taken for the end of ours.
+    """
+    clear_failed_endpoint(clients.sagemaker, found)
+    if name not in _configs(found) and found["EndpointStatus"] in WORKING:
+        raise CapacityExceeded(f"endpoint {found['EndpointName']} is {found['EndpointStatus']}")
+
+
+def _configs(found: Request) -> set[str]:
+    """Name the config that an endpoint serves and the one it is moving to."""
+    under_way = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
+    return {found["EndpointConfigName"], under_way}
+
+
+def _parked(
+    run: Run, waiting: Waiting, endpoint: str, name: str, place: Site, sequence: int, found: Request | None
+) -> Parked:
     assert run.training_launch is not None
     assert run.evaluation_gate is not None
     evidence = RunLayout(place.artifact_bucket, run.model, run.run_id).step("evaluation_gate")
@@ -168,6 +190,7 @@ def _parked(run: Run, waiting: Waiting, endpoint: str, name: str, place: Site, s
             "endpoint_config": name,
             "instance_count": run.spec.deployment.instance_count,
             "limit_seconds": run.limits.deployment_seconds,
+            "seen_modified": found["LastModifiedTime"].isoformat() if found else "",
             "sequence": sequence,
             "model_data_url": run.training_launch.model_data_url,
             "model_package_arn": run.evaluation_gate.model_package_arn,
@@ -179,8 +202,7 @@ def _parked(run: Run, waiting: Waiting, endpoint: str, name: str, place: Site, s
     )
 
 
-def _move(run: Run, endpoint: str, name: str, place: Site, clients: Clients) -> None:
-    found = existing(clients.sagemaker, "endpoint", {"EndpointName": endpoint})
+def _move(run: Run, endpoint: str, name: str, place: Site, clients: Clients, found: Request | None) -> None:
     if found is None:
         tags = {"driftwheel:stack": place.stack, "driftwheel:model": run.model}
         request = create_endpoint_request(name=endpoint, config_name=name, tags=tags)
@@ -188,9 +210,7 @@ def _move(run: Run, endpoint: str, name: str, place: Site, clients: Clients) -> 
             clients.sagemaker, "endpoint", request, {"EndpointName": endpoint}, {"EndpointConfigName": name}
         )
         return
-    clear_failed_endpoint(clients.sagemaker, found)
-    under_way = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
-    if name in {found["EndpointConfigName"], under_way}:
+    if name in _configs(found):
         return
     alarms = alarm_requests(endpoint, place.alert_topic_arn)
     for alarm in alarms:

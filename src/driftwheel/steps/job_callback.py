@@ -93,7 +93,7 @@ def wake(
         return lines + unseen(clients, ledger, now) + unwritten(ledger)
     if event.get("detail-type") == "Step Functions Execution Status Change":
         return release(event["detail"], clients, ledger, now)
-    found = [parked for arn in event.get("resources", []) if (parked := ledger.tokens.get(arn))]
+    found = [parked for arn in event.get("resources", []) for parked in ledger.tokens.waiting_for(arn)]
     return [settle(parked, clients, ledger, objects, now) for parked in found]
 
 
@@ -262,18 +262,14 @@ def _endpoint(
     parked: Parked, clients: Clients, ledger: Ledger, objects: Objects, now: datetime
 ) -> Section | None:
     wanted = parked.detail
+    # Whoever was overtaken waits for nothing any more, whatever the endpoint does for its successor.
+    ledger.leases.check(parked.model, parked.run_id, parked.fence)
     describe = existing(clients.sagemaker, "endpoint", {"EndpointName": wanted["endpoint"]})
-    requested = datetime.fromisoformat(parked.parked_at)
     if describe is None:
         if _may_be_unseen(parked, now):
             return None
         raise DeploymentFailed(f"endpoint {wanted['endpoint']} does not exist: somebody deleted it")
-    asked = Wanted(
-        wanted["endpoint_config"],
-        wanted["instance_count"],
-        requested_at=requested,
-        limit_seconds=wanted["limit_seconds"],
-    )
+    asked = Wanted.of(wanted, parked.parked_at)
     outcome = verify(describe, asked, now)
     if isinstance(outcome, NotYet):
         return None
@@ -286,7 +282,7 @@ def _endpoint(
         endpoint=wanted["endpoint"],
         endpoint_config=wanted["endpoint_config"],
         sequence=wanted["sequence"],
-        seconds=round((now - requested).total_seconds()),
+        seconds=round((now - datetime.fromisoformat(parked.parked_at)).total_seconds()),
     ).model_dump(mode="json")
 
 

@@ -62,6 +62,25 @@ def test_an_update_that_was_not_seen_yet_is_no_rollback():
     assert verify(pending, WANTED) == NotYet("Updating")
 
 
+@pytest.mark.case("DE-03")
+@pytest.mark.parametrize("skew", [timedelta(hours=-1), timedelta(), timedelta(hours=1)])
+def test_what_was_seen_before_asking_tells_our_update_from_the_one_before_whatever_our_clock_says(skew):
+    rested = ASKED + timedelta(seconds=30)
+    wanted = Wanted.of(
+        {
+            "endpoint_config": "new",
+            "instance_count": 2,
+            "limit_seconds": 1800,
+            "seen_modified": rested.isoformat(),
+        },
+        (ASKED + skew).isoformat(),
+    )
+
+    moved = rested + timedelta(microseconds=1)
+    assert verify(described(config="old"), wanted) == NotYet("Updating")
+    assert isinstance(verify(described(config="old", LastModifiedTime=moved), wanted), RolledBack)
+
+
 @pytest.mark.case("DE-04")
 def test_every_status_of_the_service_model_has_a_path_and_every_wait_is_bounded():
     statuses = botocore.session.get_session().get_service_model("sagemaker").shape_for("EndpointStatus").enum

@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations, product
 from pathlib import Path
@@ -396,10 +396,34 @@ def test_a_parked_token_is_found_by_the_arn_however_it_is_spelt_and_settled_once
     )
     tokens.park(parked)
 
-    assert tokens.get(parked.arn.lower()) == parked
+    assert tokens.waiting_for(parked.arn.lower()) == [parked]
     assert tokens.settle(parked)
     assert not tokens.settle(parked)
-    assert tokens.all() == []
+    assert tokens.all() == tokens.waiting_for(parked.arn) == []
+
+
+ENDPOINT = Parked("arn:endpoint/dw-flights", "endpoint", "t1", "flights", "run-1", 1, "arn", "now", {})
+
+
+def test_two_runs_wait_for_one_endpoint_side_by_side_and_nobody_for_its_namesake(table: Table) -> None:
+    tokens, next_one = Tokens(table), replace(ENDPOINT, token="t2", run_id="run-2", fence=2)
+    for parked in (ENDPOINT, next_one, replace(ENDPOINT, arn=f"{ENDPOINT.arn}-two", token="t3")):
+        tokens.park(parked)
+
+    assert tokens.waiting_for(ENDPOINT.arn) == [ENDPOINT, next_one]
+    assert tokens.settle(ENDPOINT)
+    assert tokens.waiting_for(ENDPOINT.arn) == [next_one]
+    assert [parked.token for parked in tokens.waiting_for(f"{ENDPOINT.arn}-two")] == ["t3"]
+
+
+def test_a_wait_that_an_older_release_parked_under_the_arn_alone_is_found_and_settled(table: Table) -> None:
+    tokens = Tokens(table)
+    table.put(asdict(ENDPOINT) | {"pk": "TOKEN", "sk": ENDPOINT.arn})
+    tokens.park(replace(ENDPOINT, token="t2"))
+
+    assert [parked.token for parked in tokens.waiting_for(ENDPOINT.arn)] == ["t1", "t2"]
+    assert tokens.settle(ENDPOINT)
+    assert [parked.token for parked in tokens.all()] == ["t2"]
 
 
 def test_a_retried_launch_parks_its_new_token_and_the_old_one_cannot_settle_it(table: Table) -> None:
