@@ -233,8 +233,8 @@ class StrictSageMaker:
                 found["EndpointStatus"] = "Failed" if rolled_back else "InService"
             elif found["EndpointStatus"] == "Updating":
                 found["EndpointStatus"] = "InService"
-                if not rolled_back:
-                    found["EndpointConfigName"] = found["wanted"]
+                serves = "EndpointConfigName" if rolled_back else "wanted"
+                found["EndpointConfigName"] = found["wanted"] = found[serves]
             found["LastModifiedTime"] = self._moment()
 
     def _moment(self) -> datetime:

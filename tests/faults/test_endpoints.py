@@ -131,3 +131,25 @@ def test_a_config_that_somebody_changed_goes_back_to_the_champions() -> None:
 
     assert world.sagemaker.endpoints[champion.endpoint]["EndpointConfigName"] == champion.endpoint_config
     judged_but_for_the_outage(world)
+
+
+@pytest.mark.case("DE-03")
+@pytest.mark.case("OP-02")
+def test_what_a_silent_rollback_left_behind_is_swept_though_no_later_update_ever_comes() -> None:
+    """What walk 93 once ended with: the bench took the rolled back config for one in use for ever."""
+    world = served()
+    with world.hooked():
+        world.drop("parcels", "two.csv", b"2")
+        for _ in range(1_000):
+            if world.sagemaker.endpoints["driftwheel-parcels"]["EndpointStatus"] == "Updating":
+                break
+            if not world.work():
+                world.tick(10)
+        world.end_endpoint("driftwheel-parcels", rolled_back=True)
+        world.settle()
+
+    newest = world.ledger.runs.of_model("parcels")[0]
+    assert newest.status == "failed"
+    assert newest.outcome.startswith("DeploymentFailed")
+    assert len(world.sagemaker.configs) == len(world.sagemaker.models) == 1
+    assert_world(world)
