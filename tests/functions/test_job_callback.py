@@ -677,6 +677,22 @@ def test_a_rollback_whose_command_died_is_written_down_once(world: World, wake_u
     assert decisions.of_model("flights") == [decision]
 
 
+@pytest.mark.case("DE-10")
+def test_a_rollback_nobody_wrote_down_is_written_before_a_run_makes_the_next_champion(
+    world: World, wake_up: Wake, sagemaker: Recorder
+) -> None:
+    for sequence, run_id in ((1, "r0"), (2, "rx"), (3, "r0")):
+        Champions(world.table).move(champion(sequence, run_id))
+    park(world, ENDPOINT, "endpoint", **WANTED | {"sequence": 4})
+    sagemaker.answers["describe_endpoint"] = serving("new")
+
+    wake_up(endpoint_event())
+
+    assert [row.run_id for row in Champions(world.table).history("flights")] == ["r1", "r0", "rx", "r0"]
+    (decision,) = Decisions(world.table).of_model("flights")
+    assert (decision.outcome, decision.numbers["sequence"]) == ("rolled_back", 3)
+
+
 @pytest.mark.case("EV-10")
 def test_a_run_that_is_being_started_is_left_alone(world: World, wake_up: Wake, states: Recorder) -> None:
     Models(world.table).register(load_spec(SPEC, "model.yaml"), version="v", at="now")

@@ -26,8 +26,8 @@ def rollback_decision(back: ChampionRow, before: ChampionRow) -> Decision:
 def record_rollback(model: str, champions: Champions, decisions: Decisions) -> bool:
     """Write down the rollback that a model's champion came by, if it did and nobody has.
 
-    Who moves the pointer may die before the decision is written. A run makes one champion: one that
-    stands in the history twice was brought back. Until its lease ends no other champion can follow.
+    Who moves the pointer may end before the decision is written. A run makes one champion: one that stands
+    in the history twice was brought back. Whoever makes the next champion asks for this first.
     """
     history = champions.history(model)
     if not history or history[0].run_id not in {row.run_id for row in history[1:]}:

@@ -315,6 +315,7 @@ def _crown(parked: Parked, ledger: Ledger, now: datetime) -> None:
     stands = ledger.champions.get(parked.model)
     if stands is not None and stands.sequence > row.sequence:
         raise ChampionMoved(f"{parked.model}: champion {stands.sequence} of run {stands.run_id} is newer")
+    record_rollback(parked.model, ledger.champions, ledger.decisions)
     ledger.champions.move(row)
 
 

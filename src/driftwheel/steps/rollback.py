@@ -18,7 +18,7 @@ from driftwheel.layout import RunLayout
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decisions
 from driftwheel.ledger.leases import Lease, Leases
-from driftwheel.ledger.rollbacks import rollback_decision
+from driftwheel.ledger.rollbacks import record_rollback, rollback_decision
 from driftwheel.ledger.table import Table
 from driftwheel.steps.proof import prove
 
@@ -161,6 +161,7 @@ def _crown(
     stands: ChampionRow, target: ChampionRow, reason: str, ledger: Ledger, now: datetime
 ) -> ChampionRow:
     sentence = f"rolled back from run {stands.run_id} to run {target.run_id}: {reason or 'no reason given'}"
+    record_rollback(stands.model, ledger.champions, ledger.decisions)
     back = replace(target, sequence=stands.sequence + 1, promoted_at=now.isoformat(), reason=sentence)
     ledger.champions.move(back)
     ledger.decisions.record(rollback_decision(back, stands))

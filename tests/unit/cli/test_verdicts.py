@@ -7,10 +7,11 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from driftwheel.deployment.rollback import rollback_request
 from driftwheel.errors import ChampionMoved, DeploymentFailed, RollbackRefused
-from driftwheel.ledger.decisions import Decision
+from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.rollbacks import record_rollback
 from driftwheel.ledger.tokens import Parked
 from driftwheel.steps.rollback import Clients, Ledger, Waiter, roll_back, target_of
@@ -290,6 +291,31 @@ def test_the_decision_of_a_rollback_can_be_told_from_the_champions_alone(promote
     assert record_rollback("flights", ledger.champions, ledger.decisions)
     assert ledger.decisions.of_model("flights") == [written]
     assert not record_rollback("flights", ledger.champions, ledger.decisions)
+
+
+@pytest.mark.case("DE-10")
+def test_a_rollback_that_broke_off_before_its_decision_is_written_down_before_the_next_champion(
+    promoted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives its lease back, so that the next may come before the reconciler does (walk 126)."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Decisions, "record", refuse)
+        with pytest.raises(ClientError):
+            roll(promoted)
+    champion = promoted.stack.ledger.champions.get("flights")
+    assert champion is not None
+    assert (champion.run_id, champion.sequence) == (EARLIER, 3)
+    promoted.put(f"runs/flights/{RUN}/evaluation_gate/probe.json", PROBE)
+    promoted.fakes["sagemaker"] = Endpoint(f"driftwheel-flights-{EARLIER}")
+
+    roll(promoted)
+
+    decisions = promoted.stack.ledger.decisions.of_model("flights")
+    assert sorted(decision.numbers["sequence"] for decision in decisions) == [3, 4]
+
+
+def refuse(*_: Any) -> None:
+    raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "said so"}}, "PutItem")
 
 
 @pytest.mark.case("DE-03")
