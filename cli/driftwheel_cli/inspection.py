@@ -8,12 +8,14 @@ from botocore.exceptions import ClientError
 
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.ledger.decisions import Decision
+from driftwheel.ledger.hours import HeldHour
 from driftwheel.ledger.runs import RunRow
 from driftwheel_cli.arrivals import run_document
 from driftwheel_cli.connection import Options, Stack
 from driftwheel_cli.drift_answer import page_beside
 from driftwheel_cli.failures import CommandFailed
-from driftwheel_cli.rendering import print_facts, print_json, print_line, print_table, size, when
+from driftwheel_cli.hours_command import release_command, why_of
+from driftwheel_cli.rendering import print_facts, print_json, print_line, print_table, several, size, when
 from driftwheel_cli.sections import refusal_sentence, refusals, section_name, sentence, verdict
 from driftwheel_cli.situation import ModelStatus, status_of
 from driftwheel_cli.stack_troubles import stack_troubles
@@ -32,8 +34,8 @@ RUN_COLUMNS = ("run", "model", "started (UTC)", "why", "status", "outcome")
 def status(options: Options, model: str | None, as_json: bool) -> None:
     """Say how the models are.
 
-    Champion, endpoint, run in flight, files waiting, last decision, last drift check. Lines that begin with
-    an exclamation mark say what is wrong, the line below what to do.
+    Champion, endpoint, run in flight, files waiting, last decision, last drift check, held hours of traffic.
+    Lines that begin with an exclamation mark say what is wrong, the line below what to do.
 
     Example: driftwheel status flights
     """
@@ -299,6 +301,12 @@ def _status_facts(found: ModelStatus) -> dict[str, Any]:
             + ("" if drift["of_this_champion"] else " (of an earlier champion)")
         )
         facts["its page"] = page_beside(drift["report_uri"])
+    if found.held_hours:
+        held = [HeldHour(**row) for row in found.held_hours]
+        facts["held hours"] = (
+            f"{len(held):,} since {held[0].hour} UTC ({several([*dict.fromkeys(map(why_of, held))])})"
+        )
+        facts["to release"] = release_command(found.model, held)
     return facts
 
 

@@ -9,6 +9,7 @@ from driftwheel_cli import (
     compare_command,
     deliveries,
     doctor_command,
+    hours_command,
     inspection,
     local_stack,
     logs,
@@ -82,6 +83,7 @@ for family in (
     serving,
     verdicts,
     replay_command,
+    hours_command,
     logs,
 ):
     for command in family.COMMANDS:

@@ -24,7 +24,8 @@ DECISIONS = 2_000
 class ModelStatus:
     """One model: what serves, what is at work, what waits, what is wrong, and the last words about it.
 
-    ``metrics`` are the champion's numbers when it was promoted; ``pending`` the keys no run has used.
+    ``metrics`` are the champion's numbers when it was promoted; ``pending`` the keys no run has used;
+    ``held_hours`` the hours of traffic that no data set learns from.
     """
 
     model: str
@@ -35,6 +36,7 @@ class ModelStatus:
     pending: list[str]
     decision: dict[str, Any] | None
     drift: dict[str, Any] | None
+    held_hours: list[dict[str, Any]]
     troubles: list[Trouble]
 
 
@@ -56,6 +58,7 @@ def status_of(stack: Stack, spec: ModelSpec) -> ModelStatus:
         pending=[row.key for row in known.rows if row.state == "pending"],
         decision=asdict(latest) | {"at": latest.numbers.get("at") or latest.at} if latest else None,
         drift=drift,
+        held_hours=[asdict(row) for row in stack.ledger.hours.held(spec.model)],
         troubles=[
             Trouble(spec.model, wrong, do)
             for wrong, do in (*run_troubles(stack, known), *troubles_of(stack, known))

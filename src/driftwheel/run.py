@@ -51,12 +51,13 @@ class Champion(Record):
 
 
 class DataArrivalSection(Record):
-    """What of the frozen data set can be read."""
+    """What of the frozen data set can be read; no row comes from captured traffic of ``held_hours`` hours."""
 
     outcome: Literal["ready", "refused"]
     objects: int
     size_bytes: int
     engine: Literal["duckdb", "spark"] = "duckdb"
+    held_hours: int | None = None
     refused: list[Refusal] = []
     more_refused: int | None = None
     refused_uri: str | None = None

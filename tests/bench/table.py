@@ -18,9 +18,9 @@ from tests.security.iam import NAMES
 from .faults import Faults, refused
 
 Item = dict[str, Any]
-TERM = re.compile(r"(attribute_exists|attribute_not_exists)\(\s*(\S+?)\s*\)|(\S+) (=|<=|>=|<>) (\S+)")
+TERM = re.compile(r"(attribute_exists|attribute_not_exists)\(\s*(\S+?)\s*\)|(\S+) (=|<=|>=|<>|<) (\S+)")
 ON_TABLE = {"service": "dynamodb", "TableName": NAMES["Table"]}
-COMPARISONS = {"=": operator.eq, "<=": operator.le, ">=": operator.ge, "<>": operator.ne}
+COMPARISONS = {"=": operator.eq, "<=": operator.le, ">=": operator.ge, "<>": operator.ne, "<": operator.lt}
 
 
 class MemoryTable:

@@ -74,6 +74,8 @@ def tell(world: World, record_property: Callable[[str, object], None]) -> None:
     """Add what happened to a world to the campaign's counts."""
     faults = world.faults.counts
     kills = sum(count for name, count in faults.items() if name.startswith("kill "))
+    with world.calm():
+        runs = [run for model in world.models for run in world.ledger.runs.of_model(model)]
     told = {
         "deliveries to the trigger and the callback in memory": world.counts["deliveries"],
         "trainings in memory, stood in for": len(world.sagemaker.jobs),
@@ -82,9 +84,7 @@ def tell(world: World, record_property: Callable[[str, object], None]) -> None:
         "kills in memory, at hooks": kills,
         "drops of one and the same empty file, in memory": world.counts["bad files"],
         "rollbacks by a person, in memory": world.counts["rollbacks"],
-        "runs that drift started, in memory": sum(
-            run.kind == "drift" for model in world.models for run in world.ledger.runs.of_model(model)
-        ),
+        "runs that drift started, in memory": sum(run.kind == "drift" for run in runs),
     }
     for name, count in told.items():
         record_property(f"count {name}", count)

@@ -66,6 +66,17 @@ def test_files_to_join_and_labels_count_with_their_bytes_and_make_no_data_set_al
     assert (alone["outcome"], alone["refused"][0]["code"]) == ("refused", "no-data")
 
 
+def test_the_held_hours_of_a_data_set_are_told(world: World, event: Events, context: Context) -> None:
+    source = world.put(world.landing, "data/flights/a.csv", b"x\n1\n") | {"role": "source"}
+    freeze(world, source)
+    handler = world.load("data_arrival").handler
+    assert "held_hours" not in handler(event("data_arrival"), context)
+    frozen = {"objects": [source], "held_hours": ["2026-01-02T08", "2026-01-02T09"]}
+    world.put(world.artifacts, f"{RUN}/data.json", json.dumps(frozen).encode())
+
+    assert handler(event("data_arrival"), context)["held_hours"] == 2
+
+
 @pytest.mark.parametrize(
     ("declared", "engine"),
     [

@@ -85,8 +85,10 @@ def put(world: World, key: str, document: Any) -> None:
     world.put(world.artifacts, key, json.dumps(document).encode())
 
 
-def capture(world: World, rows: list[dict[str, Any]], at: datetime = NOW - timedelta(minutes=30)) -> None:
-    """Write captured requests of 100 records each as SageMaker does."""
+def capture(
+    world: World, rows: list[dict[str, Any]], at: datetime = NOW - timedelta(minutes=30), name: str = "i"
+) -> None:
+    """Write captured requests of 100 records each as SageMaker does; ids begin with ``name``."""
     lines = []
     random = np.random.default_rng(3)
     for start in range(0, len(rows), 100):
@@ -103,7 +105,7 @@ def capture(world: World, rows: list[dict[str, Any]], at: datetime = NOW - timed
         }
         about = {
             "eventId": f"e{start}",
-            "inferenceId": f"i{start}",
+            "inferenceId": f"{name}{start}",
             "inferenceTime": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         lines.append(json.dumps({"captureData": both, "eventMetadata": about, "eventVersion": "0"}))

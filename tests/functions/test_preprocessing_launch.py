@@ -187,6 +187,39 @@ def test_captured_labels_the_champions_judge_and_its_rows_travel_in_the_plan(
         assert body(world, f"{RUN}/preprocessing_launch/plan/{name}") == was
 
 
+def test_the_job_gets_nothing_that_was_asked_in_a_held_hour(
+    world: World, event: Events, start: Launch
+) -> None:
+    sides = {
+        "endpointInput": {"data": json.dumps({"records": [{}]}), "encoding": "JSON", "mode": "INPUT"},
+        "endpointOutput": {"data": "0.5", "encoding": "CSV", "mode": "OUTPUT"},
+    }
+    lines = [
+        {
+            "captureData": sides,
+            "eventMetadata": {
+                "eventId": "e",
+                "inferenceId": f"X{hour}",
+                "inferenceTime": f"2013-02-01T{hour}:30:00Z",
+            },
+        }
+        for hour in ("08", "09")
+    ]
+    text = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    capture = world.put(world.artifacts, "capture/flights/x.jsonl", text)
+    late = {"labels/flights/late.csv": b"inference_id,label\nX08/0,1\nX09/0,1\n"}
+    captures = [{"bucket": capture["bucket"], "key": capture["key"]}]
+    freeze(world, files(**late), captures=captures, held_hours=["2013-02-01T08"])
+
+    start()
+
+    plan = json.loads(body(world, f"{RUN}/preprocessing_launch/plan/plan.json"))
+    counts = plan["captured"]
+    assert (counts["labelled"], counts["held"], counts["held_hours"]) == (1, 1, 1)
+    staged = body(world, f"{RUN}/preprocessing_launch/plan/captured.csv")
+    assert (b"X09" in staged, b"X08" in staged) == (True, False)
+
+
 def spark_leaves(world: World, event: Events, folder: Path) -> dict[str, Any]:
     """Put a data set into the run's place as the job does; both engines write the same files."""
     run = Run.model_validate(event("preprocessing"))

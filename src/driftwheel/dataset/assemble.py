@@ -7,7 +7,7 @@ traffic whose labels arrived comes last. Every row keeps where it came from (``_
 ``__line``, ``__origin``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from driftwheel.dataset import checks
@@ -147,14 +147,19 @@ def _join_one(space: DuckWorkspace, table: str, enrichment: Enrichment, gives: l
 
 
 def read_captured(
-    space: DuckWorkspace, captures: Iterable[CaptureFile], labels: Iterable[LabelFile]
+    space: DuckWorkspace,
+    captures: Iterable[CaptureFile],
+    labels: Iterable[LabelFile],
+    held_hours: Collection[str] = (),
 ) -> dict[str, int]:
     """Append captured requests whose labels arrived to ``cleaned``; predictions never become labels.
 
-    ``labels`` stand in the order they arrived: a later one corrects an earlier one.
+    ``labels`` stand in the order they arrived: a later one corrects an earlier one. What was asked in one of
+    ``held_hours`` is left out.
     """
     staged = space.folder / "captured.csv"  # one COPY is a hundred times faster than row by row inserts
-    counts = stage_captured(staged, space.recipe, space.spec.window.captured_per_hour, captures, labels)
+    most = space.spec.window.captured_per_hour
+    counts = stage_captured(staged, space.recipe, most, captures, labels, held_hours)
     if counts["labelled"]:
         _take_captured(space, staged)
     staged.unlink()

@@ -1,7 +1,8 @@
 """Captured requests whose labels arrived, as rows of the next data set."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from driftwheel.dataset.files import CaptureFile, LabelFile
 from driftwheel.dataset.flood import limit_hours
 from driftwheel.drift.captured import CaptureReader
 from driftwheel.drift.labels import LabelReader
+from driftwheel.hours import HOUR
 from driftwheel.sources.file import one_line
 
 
@@ -18,11 +20,13 @@ def stage_captured(
     most: int,
     captures: Iterable[CaptureFile],
     labels: Iterable[LabelFile],
+    held_hours: Collection[str] = (),
 ) -> dict[str, int]:
     """Write labelled requests as CSV without a header; predictions never become labels. Give the counts.
 
     Columns: those of the recipe as they were sent, line, id, time of the request, label. ``labels`` stand in
-    the order they arrived: a later one corrects an earlier one. At most ``most`` rows of an hour are kept.
+    the order they arrived: a later one corrects an earlier one. What was asked in one of ``held_hours``
+    (``2026-11-29T09``, UTC) is left out, and of another hour at most ``most`` rows are kept.
     """
     truth = LabelReader()
     for file in labels:
@@ -31,6 +35,7 @@ def stage_captured(
     # As it was sent: the rows are cleaned later with all others, so a captured and a dropped row go one way.
     reader = CaptureReader(recipe["inputs"], names)
     files = line = labelled = 0
+    held: Counter[str] = Counter(dict.fromkeys(held_hours, 0))
     marks = [(column.get("notation") or {}).get("decimal", ".") for column in recipe["columns"]]
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -41,7 +46,9 @@ def stage_captured(
                 rows = zip(*batch.columns.values(), strict=True)
                 for values, row_id, time, label in zip(rows, batch.ids, batch.times, told, strict=True):
                     line += 1
-                    if label is not None:
+                    if label is not None and time[:HOUR] in held:
+                        held[time[:HOUR]] += 1
+                    elif label is not None:
                         labelled += 1
                         cells = [*_cells(values, marks), line, one_line(row_id), time, repr(label)]
                         writer.writerow(cells)
@@ -55,6 +62,8 @@ def stage_captured(
         "malformed_labels": sum(truth.malformed.values()),
         "corrected_labels": truth.corrected,
         "flooded": flooded,
+        "held": held.total(),
+        "held_hours": sum(rows > 0 for rows in held.values()),
     }
 
 

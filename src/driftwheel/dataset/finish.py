@@ -44,7 +44,8 @@ class Inputs:
     """What a run may read; ``rollover`` allows the pinned holdout to be replaced by the newest rows.
 
     ``baseline`` is the champion's profile.json: what its rows looked like. ``taught`` are the Parquet files
-    it was trained on, where a new holdout must leave their keys out.
+    it was trained on, where a new holdout must leave their keys out. ``held_hours`` are those of captured
+    traffic that no row may come from.
     """
 
     files: Iterable[DataFile]
@@ -54,6 +55,7 @@ class Inputs:
     baseline: Mapping[str, Any] | None = None
     rollover: bool = False
     taught: Sequence[Path] = ()
+    held_hours: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _publish(
         "suspected_leakage": leakage,
         "notes": [
             *judges.notes,
+            *_held(spec.model, found.captured),
             *schema_diff.differences(space, found, extra, inputs.baseline),
             *(strange_categories(space, found, inputs.baseline) if inputs.baseline else ()),
             *profile.unlisted(columns),
@@ -201,9 +204,20 @@ def _read(space: Workspace, found: Assembled) -> dict[str, int]:
     return {
         "read": space.count("cleaned") + bad_lines,
         "captured": captured,
+        "held": found.captured.get("held", 0),
         "rejected": rejected + bad_lines,
         "refused_files": sum(facts.refusal is not None for facts in found.files.values()),
     }
+
+
+def _held(model: str, captured: Mapping[str, int]) -> Iterator[str]:
+    if rows := captured.get("held", 0):
+        hours = captured["held_hours"]
+        yield (
+            f"captured traffic: {rows:,} labelled rows of {hours:,} held {'hour' if hours == 1 else 'hours'} "
+            f"are left out; "
+            f"`driftwheel hours {model}` says why and releases them"
+        )
 
 
 def _used(space: Workspace) -> dict[int | None, dict[str, int]]:

@@ -35,5 +35,5 @@ def prepare(spec: ModelSpec, inputs: Inputs, folder: Path, *, memory_mb: int) ->
         if problem := no_source(space, found):
             return refused(found, problem, {})
         assemble.join(space, found)
-        found.captured = assemble.read_captured(space, inputs.captures, inputs.labels)
+        found.captured = assemble.read_captured(space, inputs.captures, inputs.labels, inputs.held_hours)
         return finish(space, found, inputs, declared(spec), lambda out: splits.keep_usable(space, out))

@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from driftwheel.drift.cells import Floats
-
-HOUR, DAY = 13, 10
-"""Characters of an ISO 8601 time that name its UTC hour and its day."""
+from driftwheel.hours import HOUR
 
 MOST_VALUES = 1_000
 """Values of one slice column that are told apart, the first ones met: a column of free text is no slice."""

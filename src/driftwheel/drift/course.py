@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from driftwheel.drift.answered import DAY, HOUR, Answered, Sliced
+from driftwheel.drift.answered import Answered, Sliced
 from driftwheel.drift.cells import Floats
 from driftwheel.drift.finding import DriftReport
 from driftwheel.drift.quality import CLASSIFIER, Metric, beside, measure
 from driftwheel.drift.quality_loss import LEAST_LABELLED
 from driftwheel.drift.window import Window
 from driftwheel.gate.slices import MINIMUM_CLASS_ROWS, MOST
+from driftwheel.hours import DAY, HOUR
 
 MOST_HOURS = 48
 """Longer traffic is told by the day: more points than that fit no picture."""
@@ -101,10 +102,7 @@ def with_latest_labels(window: Window, earlier: Answered | None, metric: Metric)
     if earlier is None or (window.quality is not None and window.quality.labelled >= LEAST_LABELLED):
         return window
     parts = [earlier, *([window.answered] if window.answered else [])]
-    labelled: Counter[str] = Counter()
-    for part in parts:
-        counts = np.bincount(part.at, minlength=len(part.hours)).tolist()
-        labelled.update(dict(zip(part.hours, counts, strict=True)))
+    labelled = labelled_hours(parts)
     chosen: list[str] = []
     for hour in sorted((hour for hour, n in labelled.items() if hour and n), reverse=True):
         chosen.append(hour)
@@ -132,6 +130,15 @@ def told(
     parts = [part for part in (earlier, window.answered) if part is not None]
     sliced = by_slice(window.answered, metric, slices) if window.answered and slices else None
     return replace(report, course=course(parts, metric), slices=sliced)
+
+
+def labelled_hours(parts: Sequence[Answered]) -> Counter[str]:
+    """Count labelled rows by the hour of their answer."""
+    labelled: Counter[str] = Counter()
+    for part in parts:
+        counts = np.bincount(part.at, minlength=len(part.hours)).tolist()
+        labelled.update(dict(zip(part.hours, counts, strict=True)))
+    return labelled
 
 
 def labelled_days(report: DriftReport) -> dict[str, int]:

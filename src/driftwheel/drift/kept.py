@@ -12,8 +12,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from driftwheel.drift.answered import HOUR, Answered
+from driftwheel.drift.answered import Answered
 from driftwheel.drift.cells import Floats
+from driftwheel.hours import HOUR
 
 MOST_ROWS = 500_000
 """Rows kept: some 9 MB. Beyond it those with the smallest ids stay, which is a sample: ids are hashes."""

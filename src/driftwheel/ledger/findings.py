@@ -12,10 +12,11 @@ class Finding:
 
     ``champion_sequence`` says whose traffic it was: a finding about an earlier champion is history.
     ``fault`` is empty, or says what is broken in the data. ``labelled_rows`` counts the rows whose label is
-    known, ``labelled_days`` by the day (UTC) they were answered. ``windows`` are the champion's last windows,
-    this one included (``triggers/windows.py``); ``history`` has their numbers and ``since`` says from which
-    check on each thing has been found (``drift/history.py``). ``untold``: a person was to be told and was not
-    yet.
+    known, ``labelled_days`` by the day (UTC) they were answered, ``held_labelled`` those of held hours by the
+    hour. ``windows`` are the champion's last windows, this one included (``triggers/windows.py``);
+    ``history`` has their numbers and ``since`` says from which check on each thing has been found
+    (``drift/history.py``). ``untold``: a person was to be told and was not yet. ``whole_until`` is the hour
+    before which traffic was last found whole (``drift/hours.py``).
     """
 
     model: str
@@ -30,6 +31,8 @@ class Finding:
     since: dict[str, str] = field(default_factory=dict)
     untold: bool = False
     labelled_days: dict[str, int] = field(default_factory=dict)
+    held_labelled: dict[str, int] = field(default_factory=dict)
+    whole_until: str = ""
 
 
 class Findings:

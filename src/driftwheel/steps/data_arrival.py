@@ -13,7 +13,8 @@ from driftwheel.steps.shortened import refused_fields
 
 def arrive(run: Run, objects: Objects, ledger: ObjectLedger, artifact_bucket: str) -> DataArrivalSection:
     """Check the frozen data set; ``refused`` when no source object is left to read."""
-    frozen = objects.read_json(S3Uri.parse(run.data_uri))["objects"]
+    document = objects.read_json(S3Uri.parse(run.data_uri))
+    frozen = document["objects"]
     refused: list[Refusal] = []
     sources = files = size = data_bytes = 0
     for entry in frozen:
@@ -36,6 +37,7 @@ def arrive(run: Run, objects: Objects, ledger: ObjectLedger, artifact_bucket: st
         objects=files,
         size_bytes=size,
         engine=engine,
+        held_hours=len(document.get("held_hours", [])) or None,
         **refused_fields(refused, whole, objects),
     )
 

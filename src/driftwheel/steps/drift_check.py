@@ -16,6 +16,7 @@ from driftwheel.ledger.checks import Checks
 from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.domains import Domains
 from driftwheel.ledger.findings import Finding, Findings
+from driftwheel.ledger.hours import Hours
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.objects import Objects as ObjectLedger
 from driftwheel.ledger.table import Table
@@ -23,6 +24,7 @@ from driftwheel.spec import Drift, ModelSpec
 from driftwheel.steps.domain import DomainJobs, ask, read_answer, told
 from driftwheel.steps.drift_report import PAGE, document_of, publish, statistics_of
 from driftwheel.steps.drift_verdict import judge
+from driftwheel.steps.hold import hours_to_hold, whole_until
 from driftwheel.steps.notice import Notice, message, notice_of
 from driftwheel.steps.trigger import Ledger as TriggerLedger
 from driftwheel.steps.trigger import situation_of
@@ -44,11 +46,12 @@ class Ledger:
     findings: Findings
     decisions: Decisions
     checks: Checks
+    hours: Hours
 
     @classmethod
     def of(cls, table: Table) -> "Ledger":
         """Open those parts of one table."""
-        rooms = (Models, Champions, ObjectLedger, Findings, Decisions, Checks)
+        rooms = (Models, Champions, ObjectLedger, Findings, Decisions, Checks, Hours)
         return cls(table, *(room(table) for room in rooms))  # type: ignore[arg-type]
 
 
@@ -154,11 +157,18 @@ def look(
     spec, champion, now = due.spec, due.champion, due.at
     stamp, at = now.strftime("%Y%m%dT%H%M%SZ") + ("-asked" if due.aside else ""), now.isoformat()
     place = S3Uri(artifact_bucket, drift_prefix(spec.model, stamp))
-    judged = judge(spec, champion, ledger.objects, objects, artifact_bucket, now, accept=not due.aside)
+    held = ledger.hours.held_names(spec.model)
+    judged = judge(
+        spec, champion, ledger.objects, objects, artifact_bucket, now, accept=not due.aside, held=held
+    )
     report, labelled = judged.report, labelled_days(judged.report)
     last = ledger.findings.get(spec.model)
     if last is not None and last.champion_sequence != champion.sequence:
         last = None
+    if judged.broken is not None and not due.aside:
+        found = hours_to_hold(spec.model, judged, last, at, str(place / "report.json"))
+        ledger.hours.hold(spec.model, found)
+        held = ledger.hours.held_names(spec.model)
     every = spec.drift.every_minutes
     known = {window.partition(" ")[2] for window in last.windows} if last else set()
     broke = last is not None and report.sentence not in {"", last.fault} and report.blocks_retraining
@@ -172,6 +182,8 @@ def look(
         fault=_fault(report, last),
         labelled_rows=sum(labelled.values()),
         labelled_days=labelled,
+        held_labelled={hour: rows for hour, rows in judged.labelled.items() if rows and hour in held},
+        whole_until=whole_until(judged, last, now),
         report_uri=str(place / "report.json"),
         windows=remember(last.windows if last else [], at, report.severity, every),
         history=extend(last.history if last else [], report, at, every),
@@ -200,7 +212,8 @@ def look(
             step="drift_check",
             outcome=report.severity,
             reason=report.sentence,
-            numbers={"rows": report.rows, "drifted_weight": report.drifted_weight},
+            numbers={"rows": report.rows, "drifted_weight": report.drifted_weight}
+            | ({"held_hours": len(held)} if report.blocks_retraining else {}),
             run_id=champion.run_id,
         )
     )

@@ -1,24 +1,26 @@
 """A champion's live traffic, joined with the labels known now, against what it learned from: the verdict."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from driftwheel.aws.objects import Objects
 from driftwheel.drift.baseline import VERSION
 from driftwheel.drift.column import column_from_json
-from driftwheel.drift.course import told, with_latest_labels
-from driftwheel.drift.faults import unusable_traffic
+from driftwheel.drift.course import labelled_hours, told, with_latest_labels
+from driftwheel.drift.faults import TRAFFIC, unusable_traffic
 from driftwheel.drift.finding import DriftReport
+from driftwheel.drift.hours import BrokenHours, causes_of, hours_to_read, read_hours, shown_by
 from driftwheel.drift.labels import LabelReader
 from driftwheel.drift.live import read_window
 from driftwheel.drift.reference import Reference, check_against
 from driftwheel.drift.row_sample import RowSample
-from driftwheel.drift.summaries import summary_from_json
+from driftwheel.drift.summaries import Summary, summary_from_json
 from driftwheel.drift.window import Window
 from driftwheel.errors import ArtifactInvalid, ObjectGone
+from driftwheel.hours import HOUR
 from driftwheel.layout import RunLayout, S3Uri, capture_prefix
 from driftwheel.ledger.champions import ChampionRow
 from driftwheel.ledger.objects import Objects as ObjectLedger
@@ -27,7 +29,7 @@ from driftwheel.recipe.row import RowRecipe, load_recipe
 from driftwheel.spec import ModelSpec
 from driftwheel.steps.domain import sample_of
 from driftwheel.steps.earlier import earlier_answers
-from driftwheel.steps.reference import Traffic, as_captured
+from driftwheel.steps.reference import Traffic, as_captured, whole_hour
 
 REMEDY = "retrain the model: its training job writes a new one"
 
@@ -41,6 +43,12 @@ class Judged:
     report: DriftReport
     sample: RowSample | None = None
     """Rows for the domain classifier, where one is declared."""
+    grown: bool = False
+    """Too few rows lay in the window as it is declared: a longer one was judged."""
+    broken: BrokenHours | None = None
+    """Of a window that was found broken."""
+    labelled: Mapping[str, int] = field(default_factory=dict)
+    """The champion's labelled rows by the hour of their answer."""
 
 
 def judge(
@@ -52,9 +60,11 @@ def judge(
     now: datetime,
     *,
     accept: bool,
+    held: Collection[str] = (),
 ) -> Judged:
     """Read the window and the labels known now, and compare; ``accept``: it may be the next one's reference.
 
+    No season is made of hours that are ``held``.
     Raises ArtifactInvalid when the champion's baseline or recipe cannot be read.
     """
     learned = RunLayout(bucket, spec.model, champion.run_id).step("preprocessing")
@@ -67,7 +77,7 @@ def judge(
     for row in sorted(rows, key=lambda row: row.received):
         with suppress(ObjectGone):  # its owner deleted it: what it said no longer counts
             labels.read(objects.stream(row.bucket, row.key, row.version), row.key)
-    traffic = Traffic(spec, champion, baseline, recipe, objects, bucket)
+    traffic = Traffic(spec, champion, baseline, recipe, objects, bucket, held)
     reference = traffic.accepted()
     read = _newest(traffic, labels, reference, now)
     slices, metric = spec.evaluation.slices, baseline["quality"]["metric"]
@@ -75,13 +85,17 @@ def judge(
     window = with_latest_labels(read.window, earlier, metric)
     if spec.drift.reference == "season" and read.until:
         reference = traffic.season(read.since, read.until, now)
-    units = {name: column.unit for name, column in spec.columns.items() if column.unit}
     report = told(
-        check_against(baseline, reference, window, spec.drift, units), window, earlier, metric, slices
+        check_against(baseline, reference, window, spec.drift, traffic.units), window, earlier, metric, slices
     )
     if accept:
         traffic.accept(report, window)
-    return Judged(baseline, window, report, read.sample)
+    broken = None
+    if report.blocks_retraining:
+        before = [summary_from_json(baseline), *([reference.summary] if reference else [])]
+        broken = _broken(traffic, read, report, before, now)
+    labelled = labelled_hours([part for part in (earlier, window.answered) if part is not None])
+    return Judged(baseline, window, report, read.sample, read.grown, broken, labelled)
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,7 @@ class _Read:
     until: datetime | None
     window: Window
     sample: RowSample | None
+    grown: bool = False
 
 
 def _newest(traffic: Traffic, labels: LabelReader, accepted: Reference | None, now: datetime) -> _Read:
@@ -101,8 +116,31 @@ def _newest(traffic: Traffic, labels: LabelReader, accepted: Reference | None, n
     for span in spans:
         if read.window.summary.rows >= minimum or unusable_traffic(read.window.about):
             break
-        read = _read(traffic, labels, *span)
+        read = replace(_read(traffic, labels, *span), grown=True)
     return read
+
+
+def _broken(
+    traffic: Traffic, read: _Read, report: DriftReport, before: list[Summary], now: datetime
+) -> BrokenHours:
+    """Name a broken window's hours; those that can speak for themselves are read again, in what broke alone.
+
+    Requests that cannot be read have no time but that of their file: beside them no hour can.
+    """
+    assert read.window.answered is not None
+    rows, causes = read.window.answered.rows, causes_of(report)
+    if TRAFFIC in causes:
+        end = read.until or now
+        filed = [at for at in traffic.captured() if whole_hour(read.since) <= at < end]
+        return BrokenHours(frozenset({*rows, *(as_captured(at)[:HOUR] for at in filed)}), {})
+    wanted = hours_to_read(rows, report.minimum_rows)
+    if not wanted:
+        return BrokenHours(frozenset(rows), {})
+    kinds = {name: traffic.baseline["kinds"][name] for name in causes}
+    files = _captures(traffic.objects, traffic.bucket, traffic.spec.model, read.since)
+    since, until = as_captured(read.since), as_captured(read.until) if read.until else ""
+    found = read_hours(traffic.recipe, files, kinds, before[0], wanted, since=since, until=until)
+    return BrokenHours(frozenset(rows), shown_by(found, before, traffic.units))
 
 
 def _read(traffic: Traffic, labels: LabelReader, since: datetime, until: datetime | None) -> _Read:

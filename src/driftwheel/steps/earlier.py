@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from driftwheel.drift.answered import HOUR, Answered
+from driftwheel.drift.answered import Answered
 from driftwheel.drift.cleaned import CleaningReader
 from driftwheel.drift.kept import Kept, kept_from_bytes
 from driftwheel.drift.labels import LabelReader
+from driftwheel.hours import HOUR
 from driftwheel.layout import S3Uri, answers_key
 from driftwheel.steps.reference import LONGEST_WINDOW, SETTLED, Traffic, as_captured, whole_hour
 

@@ -127,5 +127,8 @@ def _next(spec: ModelSpec, answer: Answer, reason: str) -> str:
         again = f" It decides again at {until:%Y-%m-%d %H:%M} UTC." if until else ""
         return f"Driftwheel does not retrain yet: {reason}.{again}"
     if answer.code == "data_fault":
-        return "Driftwheel does not retrain on broken data; the champion keeps serving."
+        return (
+            "Driftwheel does not retrain on broken data; the champion keeps serving. "
+            f"`driftwheel hours {spec.model}` lists the hours that data sets leave out."
+        )
     return f"The champion keeps serving ({reason}); the next check is in {spec.drift.every_minutes} minutes."

@@ -110,6 +110,7 @@ def _prepare(run: Run, entries: "Entries", objects: Objects, place: Place) -> Pr
         baseline=champion_profile(run, objects, place.artifact_bucket),
         rollover=frozen["rollover"],
         taught=[place.folder / name for name in taught],
+        held_hours=frozen.get("held_hours", []),
     )
     return prepare(run.spec, inputs, place.folder, memory_mb=place.memory_mb)
 

@@ -112,7 +112,8 @@ def _write_plan(
     recipe, frozen = declare(run.spec), entries.frozen
     captures = [CaptureFile(e["key"], objects.stream(e["bucket"], e["key"])) for e in frozen["captures"]]
     staged = folder / "captured.csv"
-    counts = stage_captured(staged, recipe, run.spec.window.captured_per_hour, captures, entries.labels())
+    most, held = run.spec.window.captured_per_hour, frozen.get("held_hours", [])
+    counts = stage_captured(staged, recipe, most, captures, entries.labels(), held)
     objects.upload(staged, plan / "captured.csv")
     pinned = pinned_holdout(run, objects, place.artifact_bucket, folder)
     if pinned is not None:

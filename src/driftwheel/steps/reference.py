@@ -1,7 +1,7 @@
 """Which traffic a drift check judges and what it is compared with: kept and found in S3 by natural keys."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from driftwheel.drift.reference import (
     reference_from_json,
 )
 from driftwheel.drift.window import Window
+from driftwheel.hours import HOUR
 from driftwheel.layout import S3Uri, accepted_key, capture_prefix, hours_prefix
 from driftwheel.ledger.champions import ChampionRow
 from driftwheel.recipe.row import RowRecipe
@@ -44,6 +45,13 @@ class Traffic:
     recipe: RowRecipe
     objects: Objects
     bucket: str
+    held: Collection[str] = ()
+    """Hours that are held: broken traffic is no reference."""
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The columns' declared units."""
+        return {name: column.unit for name, column in self.spec.columns.items() if column.unit}
 
     def accepted(self) -> Reference | None:
         """Read the last window in which a check found nothing; None when it is not asked for."""
@@ -96,7 +104,7 @@ class Traffic:
         prefix = hours_prefix(self.spec.model, self.champion.run_id)
         kept = {hour_of(entry["Key"]): entry["Key"] for entry in self.objects.list(self.bucket, f"{prefix}/")}
         captured = self.captured()
-        known = {hour for hour in kept if hour} | set(captured)
+        known = {hour for hour in (*kept, *captured) if hour and as_captured(hour)[:HOUR] not in self.held}
         total: Reference | None = None
         for hour in matching_hours(known, whole_hour(since), until, self.spec.drift.season):
             if hour in kept:

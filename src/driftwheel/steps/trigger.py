@@ -1,7 +1,7 @@
 """Trigger: enter what arrived in the ledger, decide by the one policy, freeze a data set, start its run."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +11,12 @@ from driftwheel.aws.objects import Objects
 from driftwheel.digest import digest
 from driftwheel.errors import ObjectGone, SpecInvalid
 from driftwheel.hooks import reached
+from driftwheel.hours import DAY
 from driftwheel.layout import DATA, LABELS, MODELS, RunLayout, capture_prefix
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.findings import Finding, Findings
+from driftwheel.ledger.hours import Hours
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models, owner_of
 from driftwheel.ledger.objects import Delivered, ObjectRow, current
@@ -62,11 +64,12 @@ class Ledger:
     champions: Champions
     findings: Findings
     decisions: Decisions
+    hours: Hours
 
     @classmethod
     def of(cls, table: Table) -> "Ledger":
         """Open all parts of one table."""
-        rooms = (Models, ObjectLedger, Runs, Leases, Champions, Findings, Decisions)
+        rooms = (Models, ObjectLedger, Runs, Leases, Champions, Findings, Decisions, Hours)
         return cls(*(room(table) for room in rooms))  # type: ignore[arg-type]
 
 
@@ -130,6 +133,7 @@ def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime, finding: Findin
     finding = finding or ledger.findings.get(spec.model)
     fresh = finding is not None and champion is not None and finding.champion_sequence == champion.sequence
     today = [run for run in runs if run.started_at[:10] == now.isoformat()[:10]]
+    labelled = _labelled(finding, ledger.hours) if fresh and finding else {}
     billed = next((run.billed_seconds for run in runs if run.billed_seconds), None)
     hourly = spec.triggers.cost_per_training_hour or 0.0
     return Situation(
@@ -147,8 +151,10 @@ def situation_of(spec: ModelSpec, ledger: Ledger, now: datetime, finding: Findin
         cost_next=hourly / 3_600 * (spec.training.max_runtime_seconds if billed is None else billed),
         drift=_severity(finding) if fresh else None,
         drifted_windows=_drifted_windows(finding, spec) if fresh and finding else 0,
-        labelled_rows=_newly_labelled(finding, champion, runs) if fresh and finding and champion else 0,
-        labelled_days=finding.labelled_days if fresh and finding else {},
+        labelled_rows=_newly_labelled(finding, labelled, champion, runs)
+        if fresh and finding and champion
+        else 0,
+        labelled_days=labelled,
         fault=finding.fault if fresh and finding else "",
     )
 
@@ -228,9 +234,10 @@ def freeze(spec: ModelSpec, ledger: Ledger, wheel: Wheel, *, rollover: bool) -> 
     """List exactly what the run may read: object versions, captured traffic, and whether the holdout moves.
 
     Captured traffic belongs to the data set once its model has a champion; it needs labels to become rows.
+    What was asked in a held hour stays out (``dataset/captured.py``).
     """
     rows = current(ledger.objects.of_model(spec.model))
-    captures = []
+    captures: list[dict[str, Any]] = []
     if ledger.champions.get(spec.model) is not None and any(row.role == "labels" for row in rows):
         listed = wheel.objects.list(wheel.artifact_bucket, f"{capture_prefix(spec.model)}/")
         captures = [
@@ -243,7 +250,9 @@ def freeze(spec: ModelSpec, ledger: Ledger, wheel: Wheel, *, rollover: bool) -> 
             for e in listed
         ]
     wanted = spec.split.rollover == "always" or (spec.split.rollover == "drift" and rollover)
-    return {"objects": [_entry(row) for row in rows], "captures": captures, "rollover": wanted}
+    frozen = {"objects": [_entry(row) for row in rows], "captures": captures, "rollover": wanted}
+    held = ledger.hours.held_names(spec.model) if captures else []
+    return frozen | ({"held_hours": held} if held else {})
 
 
 def _take_object(event: ObjectCreated, ledger: Ledger, objects: Objects, now: str) -> list[str]:
@@ -398,7 +407,19 @@ def _severity(finding: Finding | None) -> Severity | None:
     return "major" if finding.severity == "major" else "minor"
 
 
-def _newly_labelled(finding: Finding, champion: ChampionRow, runs: Iterable[RunRow]) -> int:
+def _labelled(finding: Finding, hours: Hours) -> dict[str, int]:
+    """Count by day the labelled rows a data set may learn from: those of held hours it may not."""
+    days = Counter(finding.labelled_days)
+    if finding.held_labelled:
+        held = hours.held_names(finding.model)
+        for hour, rows in finding.held_labelled.items():
+            days[hour[:DAY]] -= rows if hour in held else 0
+    return dict(+days)
+
+
+def _newly_labelled(
+    finding: Finding, labelled: Mapping[str, int], champion: ChampionRow, runs: Iterable[RunRow]
+) -> int:
     """Count the champion's labelled rows that no challenger of its time was trained on."""
     if not finding.labelled_days:
         return finding.labelled_rows
@@ -406,7 +427,7 @@ def _newly_labelled(finding: Finding, champion: ChampionRow, runs: Iterable[RunR
     for run in runs:
         if run.status in {"rejected", "unchanged"} and _epoch(run.started_at) >= _epoch(champion.promoted_at):
             learned |= Counter(run.labelled_days)
-    return (Counter(finding.labelled_days) - learned).total()
+    return (Counter(labelled) - learned).total()
 
 
 def _drifted_windows(finding: Finding, spec: ModelSpec) -> int:

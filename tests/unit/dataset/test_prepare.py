@@ -473,6 +473,25 @@ def test_whoever_floods_an_hour_fills_no_more_than_its_share_of_the_next_data_se
     assert weights() == first
 
 
+def test_what_was_asked_in_a_held_hour_is_left_out_and_counted(desk: Desk) -> None:
+    record, hours = {"depot": "N", "weight": 7.5}, ("2024-02-01T08", "2024-02-01T09", "2024-02-01T10")
+    lines = [
+        captured(f"{hour}/{n}", record, plain=True, at=f"{hour}:59:59Z") for hour in hours for n in "abc"
+    ]
+    labels = [told(*[(f"{hour}/{n}", 1) for hour in hours for n in "ab"])]
+    inputs = {"captures": [CaptureFile("c", lines)], "labels": labels}
+    rows = csv_of(*map(row, range(100)))
+
+    found = desk.prepare(spec(), inputs | {"held_hours": [hours[1], "2024-02-01T11"]}, a=rows)
+
+    counts = desk.json("profile.json")["captured"]
+    assert (found.rows["captured"], found.rows["held"]) == (4, 2)
+    assert (counts["rows"], counts["labelled"], counts["held"], counts["held_hours"]) == (9, 4, 2, 1)
+    whole = desk.prepare(spec(), inputs, a=rows)
+    assert (whole.rows["captured"], whole.rows["held"]) == (6, 0)
+    assert whole.data_digest != found.data_digest
+
+
 def test_the_champions_holdout_stays_and_none_of_its_rows_trains(desk: Desk) -> None:
     first = desk.prepare(spec(), a=csv_of(*map(row, range(100))))
     pinned = desk.pin(first)

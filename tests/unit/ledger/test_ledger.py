@@ -23,6 +23,7 @@ from driftwheel.errors import ChampionMoved, LeaseLost
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.checks import Checks
 from driftwheel.ledger.decisions import Decision, Decisions
+from driftwheel.ledger.hours import HeldHour, Hours
 from driftwheel.ledger.leases import Leases
 from driftwheel.ledger.models import Models, Owner, owner_of
 from driftwheel.ledger.objects import Delivered, Objects, current, later
@@ -618,3 +619,48 @@ def test_a_run_that_is_ending_counts_as_it_ends_unless_it_has(table: Table, own:
         runs.end("flights", "run-1", "promoted", "better", "t")
 
     assert runs.losses("flights", "run-1", "rejected") == count
+
+
+NINE = HeldHour("flights", "2026-11-29T09", "2026-11-29T10:05:00+00:00", {"temp": "constant"}, "s3://r")
+
+
+def memory() -> Table:
+    return Table(MemoryTable(Faults()))
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_the_first_word_about_a_held_hour_stands(table: Table, in_memory: bool) -> None:
+    hours = Hours(memory() if in_memory else table)
+    ten = replace(NINE, hour="2026-11-29T10")
+
+    hours.hold("flights", [ten, NINE])
+    hours.hold("flights", [replace(NINE, at="2026-11-29T11:05:00+00:00", causes={"city": "null_burst"})])
+
+    assert hours.held("flights") == [NINE, ten]
+    assert hours.held_names("flights") == [NINE.hour, ten.hour]
+    assert hours.held("parcels") == []
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize(
+    ("released", "checked", "again"),
+    [
+        ("2026-11-29T10:10:00+00:00", "2026-11-29T10:05:00+00:00", False),
+        ("2026-11-29T10:10:00+00:00", "2026-11-29T11:05:00+00:00", False),
+        ("2026-11-29T09:59:59.999999+00:00", "2026-11-29T10:05:00+00:00", True),
+        ("2026-11-29T10:00:00+00:00", "2026-11-29T10:05:00+00:00", False),
+        ("2026-11-29T09:30:00+00:00", "2026-11-29T09:30:00+00:00", False),
+        ("2026-11-29T09:30:00+00:00", "2026-11-29T09:20:00+00:00", False),
+    ],
+)
+def test_a_released_hour_is_held_again_only_by_a_later_check_and_when_it_was_not_over(
+    table: Table, in_memory: bool, released: str, checked: str, again: bool
+) -> None:
+    hours = Hours(memory() if in_memory else table)
+    hours.hold("flights", [NINE])
+
+    assert hours.release(NINE, at=released, reason="mended")
+    assert not hours.release(NINE, at=released, reason="mended")
+    hours.hold("flights", [replace(NINE, at=checked)])
+
+    assert hours.held("flights") == ([replace(NINE, at=checked)] if again else [])

@@ -72,6 +72,7 @@ def test_the_first_line_says_what_how_much_since_when_what_comes_next_and_what_t
         "rides: Broken data in temp. temp is 40 in all 900 rows: a dead sensor. "
         "Since the check of 2026-11-24 09:30 UTC, in 2 of the last 2 windows. "
         "Next: Driftwheel does not retrain on broken data; the champion keeps serving. "
+        "`driftwheel hours rides` lists the hours that data sets leave out. "
         "You: Mend the source of temp; `driftwheel drift rides` then checks again."
     )
     assert rest == [

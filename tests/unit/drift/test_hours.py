@@ -1,0 +1,101 @@
+"""Which hours of a broken window are held, and which speak for themselves."""
+
+import doctest
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from driftwheel.drift import hours as module
+from driftwheel.drift.hours import BrokenHours, hours_to_read, read_hours, shown_by
+from driftwheel.drift.summaries import Summary, summarise
+from driftwheel.recipe.declare import declare
+from driftwheel.recipe.row import load_recipe
+from driftwheel.spec import load_spec
+
+SPEC = load_spec("""
+model: rides
+source: {prefix: data/rides/, key: [id]}
+columns:
+  id: {type: text, feature: false}
+  temp: {type: number}
+  late: {type: boolean, feature: false}
+target: {column: late}
+""")
+HOURS = [f"2026-11-29T{hour:02}" for hour in range(5, 10)]
+
+
+def test_the_docstrings_are_true() -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("shown", "whole_until", "held"),
+    [
+        ({}, "", HOURS),
+        ({}, HOURS[3], HOURS[3:]),
+        ({HOURS[0]: True, HOURS[4]: False}, HOURS[3], [HOURS[0], HOURS[3]]),
+        (dict.fromkeys(HOURS, False), "", HOURS),
+        (dict.fromkeys(HOURS, True), "2026-11-30T00", HOURS),
+        ({}, "2026-11-30T00", HOURS),
+    ],
+)
+def test_hours_are_held_by_their_own_rows_else_by_what_checks_said(
+    shown: dict[str, bool], whole_until: str, held: list[str]
+) -> None:
+    assert BrokenHours(frozenset(HOURS), shown).to_hold(whole_until) == held
+
+
+def test_a_time_that_is_none_names_no_hour() -> None:
+    assert BrokenHours(frozenset({"", "yesterday", HOURS[0]}), {}).to_hold("") == [HOURS[0]]
+
+
+def test_an_hour_speaks_for_itself_when_it_has_rows_enough_and_company() -> None:
+    assert hours_to_read({HOURS[0]: 500, HOURS[1]: 499}, 500) == {HOURS[0]}
+    assert hours_to_read({HOURS[0]: 500}, 500) == set()
+
+
+def test_the_hours_of_a_file_are_told_apart_within_the_window() -> None:
+    recipe = load_recipe(declare(SPEC), {"medians": {}, "modes": {}, "categories": {}})
+    temps = {HOURS[0]: 41.0, HOURS[1]: 50.0, HOURS[2]: 60.0}
+    lines = b"".join(
+        captured({"temp": temp}, f"{hour}:{minute}:00Z")
+        for hour, temp in temps.items()
+        for minute in (10, 40)
+    )
+    like = learned()
+
+    found = read_hours(
+        recipe, [("c", [lines])], {"temp": "number"}, like, HOURS[:2], since=f"{HOURS[0]}:30:00Z"
+    )
+
+    assert {hour: (one.rows, one.columns["temp"].minimum) for hour, one in found.items()} == {  # type: ignore[union-attr]
+        HOURS[0]: (1, 41.0),
+        HOURS[1]: (2, 50.0),
+    }
+
+
+def test_an_hour_is_broken_beside_any_of_what_the_window_was_compared_with() -> None:
+    like = learned()
+    dead = summarise({"temp": [41.0] * 600}, {"temp": "number"}, like=like)
+    well = learned(seed=2)
+
+    assert shown_by({"a": dead, "b": well}, [like], {}) == {"a": True, "b": False}
+    constant = summarise({"temp": [41.0] * 600}, {"temp": "number"}, like=like)
+    assert shown_by({"a": dead}, [constant], {}) == {"a": False}
+    assert shown_by({"a": dead}, [constant, like], {}) == {"a": True}
+
+
+def learned(seed: int = 1) -> Summary:
+    values = np.random.default_rng(seed).normal(40, 10, 2_000)
+    return summarise({"temp": values}, {"temp": "number"})
+
+
+def captured(record: dict[str, Any], at: str) -> bytes:
+    sides = {
+        "endpointInput": {"data": json.dumps(record), "encoding": "JSON", "mode": "INPUT"},
+        "endpointOutput": {"data": json.dumps({"score": 0.5}), "encoding": "JSON", "mode": "OUTPUT"},
+    }
+    metadata = {"eventId": "e", "inferenceId": "X", "inferenceTime": at}
+    return json.dumps({"captureData": sides, "eventMetadata": metadata}).encode() + b"\n"
