@@ -27,7 +27,7 @@ lock: setup ## Recompile every hashed requirements file but the demo's; Node's l
 	$(COMPILE) src/requirements.in -o src/requirements.txt
 	$(COMPILE) --extra local --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) requirements-sam.in -o requirements-sam.txt
-	for name in checkov tools; do $(COMPILE) scan/requirements-$$name.in -o scan/requirements-$$name.txt || exit 1; done
+	for name in scan/requirements-*.in benchmarks/peers/*.in; do $(COMPILE) $$name -o $$${name%.in}.txt || exit 1; done
 	for file in requirements-bootstrap.txt functions/*/requirements.txt; do \
 	  grep -o '^[a-z].*==[^ ]*' $$file | $(COMPILE) --upgrade - -o $$file || exit 1; \
 	done

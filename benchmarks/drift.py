@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import drift_data
+import environments
 
 HERE = Path(__file__).parent
 LIMITS = ("decode_only", "decode_and_count")
@@ -27,26 +28,18 @@ CAPTURE = ("capture_duckdb", "capture_msgspec", "capture_driftwheel")
 PATIENCE = 3600
 """Seconds one process may take."""
 
-ENVIRONMENTS = {name: name for name in ("frouros", "alibi_detect", "nannyml", "whylogs", "evidently")}
+ENVIRONMENTS = ("frouros", "alibi_detect", "nannyml", "whylogs", "evidently")
+"""Engines with an environment of their own; the others share ``plain``."""
 
 SHORT, REPEATS = 5.0, 5
 """CPU seconds below which an engine is run again, and how often it then runs in all."""
 
 
 def python_of(engine: str) -> str:
-    """Make the pinned environment of an engine on first use; give its interpreter."""
+    """Give the interpreter of an engine's environment."""
     if engine.endswith("driftwheel"):
         return sys.executable
-    name = ENVIRONMENTS.get(engine, "plain")
-    wanted, python = HERE / f"peers/{name}.txt", HERE / f".venv-{name}/bin/python"
-    if not python.exists() or python.stat().st_mtime < wanted.stat().st_mtime:
-        uv = str(Path(sys.executable).with_name("uv"))
-        folder = str(python.parents[1])
-        subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True)
-        install = [uv, "pip", "install", "-q", "--compile-bytecode", "-r", str(wanted)]
-        subprocess.run([*install, "--python", str(python)], check=True)
-        python.touch()
-    return str(python)
+    return environments.python_of(engine if engine in ENVIRONMENTS else "plain")
 
 
 class Failed(Exception):

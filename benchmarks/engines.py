@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import caps
+import environments
 
 HERE = Path(__file__).parent
-VENV = HERE / ".venv-peers"
+PEERS = "pipelines"
+"""The environment of everything that is not Driftwheel here."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,6 @@ class Measured:
 HEAD = "| engine | ended | wall s | CPU s | peak RSS MiB |\n|---|---|---|---|---|"
 
 
-def peers_python() -> str:
-    """Make the peers' environment once; give its interpreter."""
-    python, wanted = VENV / "bin/python", HERE / "peers/requirements.txt"
-    if not python.exists() or python.stat().st_mtime < wanted.stat().st_mtime:
-        uv = str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, str(VENV)], check=True)
-        subprocess.run([uv, "pip", "install", "-q", "--python", str(python), "-r", str(wanted)], check=True)
-        python.touch()
-    return str(python)
-
-
 def measure(engine: str, arguments: Iterable[object], out: Path, cap: int | None = None) -> Measured:
     """Run ``peers/<engine>.py`` with its folder ``out`` before the arguments, under a cap of so many MB.
 
@@ -58,7 +49,7 @@ def measure(engine: str, arguments: Iterable[object], out: Path, cap: int | None
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # timeout(1) sends it
     out.mkdir()
-    python = sys.executable if engine.startswith("driftwheel") else peers_python()
+    python = sys.executable if engine.startswith("driftwheel") else environments.python_of(PEERS)
     command = [python, str(HERE / "peers" / f"{engine}.py"), str(out), *map(str, arguments)]
     print(f"running {engine} …", file=sys.stderr)
     with caps.memory_cap(cap) if cap else nullcontext() as group:

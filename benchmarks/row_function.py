@@ -15,7 +15,8 @@ from pathlib import Path
 
 import data
 import duckdb
-from engines import peers_python
+from engines import PEERS
+from environments import python_of
 
 from driftwheel.recipe.declare import declare
 from driftwheel.recipe.duck import cleaning_query, feature_sql, target_sql
@@ -78,7 +79,7 @@ def main() -> None:
             return connection.execute(f"SELECT {select} FROM ({cleaned})").fetchone()
 
         found["DuckDB, one row, whole recipe"] = timed(through_duckdb, records[:200])
-        peer = [peers_python(), str(HERE / "peers/one_row.py"), str(path)]
+        peer = [python_of(PEERS), str(HERE / "peers/one_row.py"), str(path)]
         theirs = json.loads(subprocess.run(peer, check=True, capture_output=True, text=True).stdout)
         apart = theirs.pop("apart")
         found |= theirs

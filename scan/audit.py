@@ -35,8 +35,13 @@ LOCKED = (
     "functions/preprocessing_launch/requirements.txt",
     "functions/trigger/requirements.txt",
     "benchmarks/peers/plain.txt",
-    "benchmarks/peers/requirements.txt",
+    "benchmarks/peers/pipelines.txt",
 )
+
+UNASKED = tuple(
+    f"benchmarks/peers/{peer}.txt" for peer in ("alibi_detect", "evidently", "frouros", "nannyml", "whylogs")
+)
+"""Peers that hold their own dependencies to old versions, whatever is known of those."""
 
 ACCEPTED = {
     # ecdsa 0.19.2: a timing attack on signing (Minerva) that its authors will not mend. checkov 3.3.30

@@ -181,8 +181,8 @@ class Bench(Loop):
         functions that are slow, as their calls are tried again, keep their messages.
         """
         began, jumps = time.monotonic(), Jumps(self, PATIENCE_SECONDS if pending else HARMED_EVERY)
-        while work := [*self._under_way(), *(self._pending() if pending else self._untried())]:
-            assert time.monotonic() - began < patience, work
+        while next(self._unsettled(pending=pending), None):
+            assert time.monotonic() - began < patience, [*self._unsettled(pending=pending)]
             self.agree()
             if pending:
                 jumps.take()
@@ -195,7 +195,7 @@ class Bench(Loop):
         for _ in range(4):
             self.redrive()
             self.settle(pending=False)
-            if not self._pending():
+            if not any(self._pending()):
                 return
             for model in models:
                 body = json.dumps({"kind": "manual", "model": model})
@@ -211,25 +211,22 @@ class Bench(Loop):
             if policy is not None:
                 sqs.start_message_move_task(SourceArn=json.loads(policy)["deadLetterTargetArn"])
 
-    def _pending(self) -> list[str]:
-        return [
-            f"{row.key} is pending"
-            for spec in self.ledger.models.all()
-            for row in self.ledger.objects.of_model(spec.model)
-            if row.state == "pending"
-        ]
+    def _unsettled(self, *, pending: bool) -> Iterator[str]:
+        yield from self._at_work()
+        yield from (run.run_id for run in self.all_runs() if not run.ended_at)
+        yield from self._pending() if pending else self._untried()
 
-    def _untried(self) -> list[str]:
-        found = []
+    def _pending(self) -> Iterator[str]:
+        for spec in self.ledger.models.all():
+            rows = self.ledger.objects.of_model(spec.model)
+            yield from (f"{row.key} is pending" for row in rows if row.state == "pending")
+
+    def _untried(self) -> Iterator[str]:
         for spec in self.ledger.models.all():
             scene = Scene(self, spec)
             settled = {(row.key, row.version) for row in scene.objects if row.state != "pending"}
             tried = settled | (scene.held_back() if scene.runs else set())
-            found += [f"{key} was not tried" for key, version in scene.delivered().keys() - tried]
-        return found
-
-    def _under_way(self) -> list[str]:
-        return self._at_work() + [run.run_id for run in self.all_runs() if not run.ended_at]
+            yield from (f"{key} was not tried" for key, version in scene.delivered().keys() - tried)
 
     def at_work_on_messages(self) -> int:
         """Count the invocations at work on messages: a jump would send theirs to another."""

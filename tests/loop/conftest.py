@@ -33,6 +33,8 @@ from tests.security.iam import vpc_parameters
 ROOT = Path(__file__).parents[2]
 START_SECONDS, STOP_SECONDS, REST_SECONDS = 120, 90, 120
 COMMAND_SECONDS = 900
+LOOKS_EVERY = 0.2
+"""Seconds between two looks at what is waited for: whoever looks takes the processor from the stack."""
 CANARIES = {
     "data": "AKIA" + "PLANTEDINANID001",
     "card": "4012" + "888888881881",
@@ -130,6 +132,8 @@ class Loop:
         self.cut = False
         """Whether it was ever killed: what was told and not yet heard is then lost to the test."""
         self._clients: dict[str, Any] = {}
+        self._names: dict[str, Any] = {}
+        self._table: Table | None = None
         self._inbox = ""
 
     @property
@@ -179,6 +183,7 @@ class Loop:
         announced = self.folder / "stack.json"
         self.until(lambda: self._announced(announced), START_SECONDS, "the stack starts")
         self._clients.clear()
+        self._names, self._table = {}, None
         self._listen()
         return self.process
 
@@ -218,27 +223,31 @@ class Loop:
 
     def rest(self, seconds: float = REST_SECONDS) -> None:
         """Wait until nothing is under way."""
-        self.until(lambda: not self._at_work(), seconds, f"rest; there is still {self._at_work()}")
+        self.until(lambda: not any(self._at_work()), seconds, lambda: f"rest; at work: {[*self._at_work()]}")
 
-    def _at_work(self) -> list[str]:
-        sqs, counts = self.client("sqs"), ("Messages", "MessagesNotVisible")
-        found = []
+    def _at_work(self) -> Iterator[str]:
+        """Name what is under way: first what nearly always is while anything is.
+
+        Then in the order in which work moves on, event, message, execution, so that none slips past.
+        """
+        yield from (one["name"] for one in self.running())
+        for place in (self.folder / "events" / "pending", self.folder / "lambda" / "events"):
+            yield from (f"event {file.name}" for file in place.iterdir())
+        sqs = self.client("sqs")
+        names = [f"ApproximateNumberOf{each}" for each in ("Messages", "MessagesNotVisible")]
         for url in sqs.list_queues()["QueueUrls"]:
             if url == self._inbox or "DeadLetter" in url:
                 continue
-            names = [f"ApproximateNumberOf{each}" for each in counts]
             told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-            found += [f"{name} {told[name]} in {url}" for name in names if told[name] != "0"]
-        found += [one["name"] for one in self.running()]
+            yield from (f"{name} {told[name]} in {url}" for name in names if told[name] != "0")
+        yield from (one["name"] for one in self.running())
+        endpoints = self.client("sagemaker").list_endpoints()["Endpoints"]
+        moving = {"Creating", "Updating", "RollingBack", "Deleting"}
+        yield from (e["EndpointName"] for e in endpoints if e["EndpointStatus"] in moving)
         for spec in self.ledger.models.all():
             lease = self.ledger.leases.get(spec.model)
             if lease is not None and lease.expires_at > self.now():
-                found.append(f"the lease of {lease.run_id}")
-        endpoints = self.client("sagemaker").list_endpoints()["Endpoints"]
-        moving = {"Creating", "Updating", "RollingBack", "Deleting"}
-        found += [e["EndpointName"] for e in endpoints if e["EndpointStatus"] in moving]
-        places = (self.folder / "lambda" / "events", self.folder / "events" / "pending")
-        return found + [f"event {file.name}" for place in places for file in place.iterdir()]
+                yield f"the lease of {lease.run_id}"
 
     def judge(self) -> int:
         """Let everything come to rest and hold it to the invariants; give how many models there were."""
@@ -295,9 +304,11 @@ class Loop:
 
     @property
     def names(self) -> dict[str, Any]:
-        parameter = self.client("ssm").get_parameter(Name="/driftwheel/driftwheel")["Parameter"]
-        found: dict[str, Any] = json.loads(parameter["Value"])
-        return found
+        """What the stack's parameter says; it stays as it is until the next start."""
+        if not self._names:
+            parameter = self.client("ssm").get_parameter(Name="/driftwheel/driftwheel")["Parameter"]
+            self._names = json.loads(parameter["Value"])
+        return self._names
 
     @property
     def ledger(self) -> Ledger:
@@ -309,14 +320,16 @@ class Loop:
 
     @property
     def table(self) -> Table:
-        resource = boto3.resource(
-            "dynamodb",
-            endpoint_url=self.state["endpoint_url"],
-            region_name=self.state["region"],
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
-        return Table(resource.Table(self.names["table"]))
+        if self._table is None:
+            resource = boto3.resource(
+                "dynamodb",
+                endpoint_url=self.state["endpoint_url"],
+                region_name=self.state["region"],
+                aws_access_key_id="local",
+                aws_secret_access_key="local",
+            )
+            self._table = Table(resource.Table(self.names["table"]))
+        return self._table
 
     def drop(self, key: str, body: bytes) -> str:
         answer = self.client("s3").put_object(
@@ -344,14 +357,15 @@ class Loop:
         self.until(lambda: sum(bool(run.ended_at) for run in self.runs()) >= count, seconds, f"run {count}")
         return self.runs()[0]
 
-    def until(self, happened: Callable[[], object], seconds: float, what: str) -> None:
+    def until(self, happened: Callable[[], object], seconds: float, what: str | Callable[[], str]) -> None:
         deadline = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > deadline:
                 log = self.folder / "logs" / "stack.log"
                 tail = log.read_text(encoding="utf-8")[-2_000:] if log.exists() else ""
-                raise AssertionError(f"waited {seconds} s for: {what}\n{tail}")
-            time.sleep(0.1)
+                awaited = what if isinstance(what, str) else what()
+                raise AssertionError(f"waited {seconds} s for: {awaited}\n{tail}")
+            time.sleep(LOOKS_EVERY)
 
     def object_of(self, version: str) -> ObjectRow | None:
         """What became of one object version, once it is settled."""
