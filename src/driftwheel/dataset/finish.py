@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from driftwheel.dataset import checks, outputs, profile, rollover, schema_diff, splits
+from driftwheel.dataset import checks, leakage, outputs, profile, rollover, schema_diff, splits
 from driftwheel.dataset.files import Assembled, CaptureFile, DataFile, LabelFile
 from driftwheel.dataset.redundancy import redundant
 from driftwheel.dataset.shift import find_shifts, strange_categories
@@ -133,7 +133,7 @@ def _publish(
     if pinned:
         counts["holdout"] = sum(1 for _ in outputs.holdout_keys(pinned.path))
     used = _used(space)
-    leakage = profile.suspected_leakage(space, params)
+    suspects = leakage.suspected(space, params)
     shifts = find_shifts(space, found, inputs.baseline) if inputs.baseline else []
     labels = profile.label_profile(space)
     columns = profile.column_profiles(space)
@@ -156,7 +156,7 @@ def _publish(
         "undeclared": extra,
         "label": labels,
         "time": profile.spans(space),
-        "suspected_leakage": leakage,
+        "suspected_leakage": suspects,
         "notes": [
             *judges.notes,
             *_held(spec.model, found.captured),
@@ -180,7 +180,7 @@ def _publish(
         holdout_uri=pinned.uri if pinned else "",
         rolled_over=inputs.pinned is not None and pinned is None,
         positives=labels["mean"] if spec.target.kind == "binary" else None,
-        leakage=[entry["feature"] for entry in leakage],
+        leakage=[*dict.fromkeys(entry["feature"] for entry in suspects)],
         shifts=shifts,
         question=asked,
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 from driftwheel.dataset.numbers import number_profiles
 from driftwheel.dataset.workspace import Workspace
-from driftwheel.recipe.encodings import output_names
 from driftwheel.recipe.literals import double_sql, identifier
 from driftwheel.recipe.row import fill_of
 from driftwheel.recipe.sql import rewritten
@@ -167,30 +166,3 @@ def rejected_by_rule(space: Workspace) -> dict[str, int]:
             "GROUP BY 1 ORDER BY 2 DESC, 1"
         )
     )
-
-
-def suspected_leakage(space: Workspace, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Name the features that tell the label almost alone: AUC (or 1 - AUC) above ``evaluation.suspicious``.
-
-    On ``sample``. AUC by the rank sum (Mann and Whitney 1947), equal values sharing their mean rank, rows
-    without the feature left out. Only for binary targets.
-    """
-    if space.spec.target.kind != "binary":
-        return []
-    names = [output for output, _, _ in output_names(space.recipe, params)]
-    found = []
-    for name in names:
-        x = identifier(f"x.{name}")
-        ranks, ones, rows = space.one(
-            "SELECT coalesce(sum(r) FILTER (WHERE __label = 1), 0), count(*) FILTER (WHERE __label = 1), "
-            "count(*) FROM (SELECT __label, rank() OVER (ORDER BY v) + "
-            f"(count(*) OVER (PARTITION BY v) - 1) / 2e0 AS r FROM (SELECT __label, {x} AS v FROM sample) "
-            "WHERE v IS NOT NULL)"
-        )
-        zeros = rows - ones
-        if min(ones, zeros) < space.spec.quality.minimum_class_rows:
-            continue
-        auc = float((ranks - ones * (ones + 1) / 2) / (ones * zeros))
-        if max(auc, 1 - auc) > space.spec.evaluation.suspicious:
-            found.append({"feature": name, "auc": round(auc, 6)})
-    return found

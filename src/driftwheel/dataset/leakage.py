@@ -1,0 +1,110 @@
+# ruff: noqa: S608  # every name below is quoted by literals.identifier
+"""What may hold the answer: features, categories and gaps that tell the label almost alone."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from driftwheel.dataset.workspace import Workspace
+from driftwheel.recipe.encodings import output_names
+from driftwheel.recipe.literals import identifier
+
+BATCH = 50
+"""Values asked for in one query."""
+
+FEWEST_OF_A_VALUE = 20
+"""Rows there must be for each value of a category, on average: a mean over one row is its label."""
+
+
+def suspected(space: Workspace, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Name what tells the label better than ``evaluation.suspicious``, best first, with its number.
+
+    A yes or no is told by ``auc``, the larger of AUC and 1 - AUC: of a feature's values, of the label's mean
+    for each value of a category, or of whether a column has a value (``gaps``: only what was cancelled has a
+    date of cancellation). A number is told by ``r2``, the share of its variance that lies on a line with a
+    feature. Measured on ``sample``, gaps on all ``rows``.
+    """
+    if space.spec.target.kind == "binary":
+        found = [*_by_values(space, params), *_by_gaps(space)]
+    else:
+        found = [*_by_lines(space, params)]
+    return sorted(found, key=lambda each: (-each.get("auc", each.get("r2", 0)), each["feature"]))
+
+
+def _by_values(space: Workspace, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Measure the AUC by the rank sum (Mann and Whitney 1947): equal values share their mean rank.
+
+    Rows without the value are left out.
+    """
+    values = {name: identifier(f"x.{name}") for name in _features(space, params)}
+    values |= {name: f"avg(__label) OVER (PARTITION BY {identifier(name)})" for name in _categories(space)}
+    asked = [
+        "SELECT coalesce(sum(r) FILTER (WHERE __label = 1), 0e0) AS ranks, "
+        "count(*) FILTER (WHERE __label = 1) AS ones, count(*) AS n "
+        "FROM (SELECT __label, rank() OVER (ORDER BY v) + (count(*) OVER (PARTITION BY v) - 1) / 2e0 AS r "
+        f"FROM (SELECT __label, {value} AS v FROM sample) AS valued WHERE v IS NOT NULL) AS ranked"
+        for value in values.values()
+    ]
+    for name, (ranks, ones, rows) in zip(values, _each(space, asked, "ranks, ones, n"), strict=True):
+        zeros = rows - ones
+        if min(ones, zeros) < space.spec.quality.minimum_class_rows:
+            continue
+        auc = float((ranks - ones * (ones + 1) / 2) / (ones * zeros))
+        if max(auc, 1 - auc) > space.spec.evaluation.suspicious:
+            yield {"feature": name, "auc": round(max(auc, 1 - auc), 6)}
+
+
+def _by_gaps(space: Workspace) -> Iterator[dict[str, Any]]:
+    inputs = space.recipe["inputs"]
+    kinds = [
+        f"count({identifier(name)}) FILTER (WHERE __label = {kind})" for name in inputs for kind in (1, 0)
+    ]
+    every = [f"count(*) FILTER (WHERE __label = {kind})" for kind in (1, 0)]
+    ones, zeros, *given = space.one(f"SELECT {', '.join(every + kinds)} FROM rows")
+    if min(ones, zeros) < space.spec.quality.minimum_class_rows:
+        return
+    for name, given_ones, given_zeros in zip(inputs, given[::2], given[1::2], strict=True):
+        auc = 0.5 + abs(given_ones / ones - given_zeros / zeros) / 2
+        if auc > space.spec.evaluation.suspicious:
+            yield {"feature": name, "auc": round(auc, 6), "by": "gaps"}
+
+
+def _by_lines(space: Workspace, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    names = _features(space, params)
+    asked = [f"SELECT corr({identifier(f'x.{name}')}, __label) AS r FROM sample" for name in names]
+    for name, (r,) in zip(names, _each(space, asked, "r"), strict=True):
+        if r is not None and r * r > space.spec.evaluation.suspicious:
+            yield {"feature": name, "r2": round(r * r, 6)}
+
+
+def _features(space: Workspace, params: dict[str, Any]) -> list[str]:
+    return [output for output, _, _ in output_names(space.recipe, params)]
+
+
+def _categories(space: Workspace) -> list[str]:
+    """Name the inputs whose values have no order of their own and are few."""
+    inputs = set(space.recipe["inputs"])
+    named = [
+        each["name"]
+        for each in space.recipe["columns"]
+        if each["type"] == "category" and each["name"] in inputs
+    ]
+    if not named:
+        return []
+    counts = ", ".join(f"count({x}), count(DISTINCT {x})" for x in map(identifier, named))
+    told = space.one(f"SELECT {counts} FROM sample")
+    return [
+        name
+        for name, given, distinct in zip(named, told[::2], told[1::2], strict=True)
+        if 0 < distinct * FEWEST_OF_A_VALUE <= given
+    ]
+
+
+def _each(space: Workspace, asked: Sequence[str], columns: str) -> Iterator[tuple[Any, ...]]:
+    """Give the row of each of these queries, in their order."""
+    for first in range(0, len(asked), BATCH):
+        queries = [
+            f"SELECT {n} AS place, {columns} FROM ({q}) AS q{n}"
+            for n, q in enumerate(asked[first : first + BATCH])
+        ]
+        for _, *row in sorted(space.rows(" UNION ALL ".join(queries))):
+            yield tuple(row)
