@@ -27,7 +27,7 @@ def suspected(space: Workspace, params: dict[str, Any]) -> list[dict[str, Any]]:
         found = [*_by_values(space, params), *_by_gaps(space)]
     else:
         found = [*_by_lines(space, params)]
-    return sorted(found, key=lambda each: (-each.get("auc", each.get("r2", 0)), each["feature"]))
+    return sorted(found, key=lambda each: -each.get("auc", each.get("r2", 0)))
 
 
 def _by_values(space: Workspace, params: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -165,14 +165,14 @@ def _free(found: Request, name: str, clients: Clients) -> None:
     Before the token is parked: the end of another's update must not be taken for the end of ours.
     """
     clear_failed_endpoint(clients.sagemaker, found)
-    if name not in _configs(found) and found["EndpointStatus"] in WORKING:
+    if not _begun(found, name) and found["EndpointStatus"] in WORKING:
         raise CapacityExceeded(f"endpoint {found['EndpointName']} is {found['EndpointStatus']}")
 
 
-def _configs(found: Request) -> set[str]:
-    """Name the config that an endpoint serves and the one it is moving to."""
+def _begun(found: Request, name: str) -> bool:
+    """Whether an earlier attempt has asked for this config: the endpoint serves it or is moving to it."""
     under_way = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
-    return {found["EndpointConfigName"], under_way}
+    return name in {found["EndpointConfigName"], under_way}
 
 
 def _parked(
@@ -190,7 +190,9 @@ def _parked(
             "endpoint_config": name,
             "instance_count": run.spec.deployment.instance_count,
             "limit_seconds": run.limits.deployment_seconds,
-            "seen_modified": found["LastModifiedTime"].isoformat() if found else "",
+            "seen_modified": found["LastModifiedTime"].isoformat()
+            if found and not _begun(found, name)
+            else "",
             "sequence": sequence,
             "model_data_url": run.training_launch.model_data_url,
             "model_package_arn": run.evaluation_gate.model_package_arn,
@@ -210,7 +212,7 @@ def _move(run: Run, endpoint: str, name: str, place: Site, clients: Clients, fou
             clients.sagemaker, "endpoint", request, {"EndpointName": endpoint}, {"EndpointConfigName": name}
         )
         return
-    if name in _configs(found):
+    if _begun(found, name):
         return
     alarms = alarm_requests(endpoint, place.alert_topic_arn)
     for alarm in alarms:

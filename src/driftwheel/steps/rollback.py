@@ -107,8 +107,8 @@ def roll_back(
                 f"{stands.model}: another champion was made meanwhile; look again, then decide"
             )
         requested_at = waiter.now()
-        _move(target, clients)
-        _await(target, requested_at, clients, waiter)
+        seen = _move(target, clients)
+        _await(target, requested_at, seen, clients, waiter)
         place = RunLayout(artifact_bucket, target.model, target.run_id).step("evaluation_gate")
         prove(target.endpoint, place / "probe.json", clients.runtime, clients.objects)
         ledger.leases.check(stands.model, lease.run_id, lease.fence)
@@ -129,7 +129,8 @@ def _lease(stands: ChampionRow, target: ChampionRow, ledger: Ledger, now: dateti
     return lease
 
 
-def _move(target: ChampionRow, clients: Clients) -> None:
+def _move(target: ChampionRow, clients: Clients) -> datetime:
+    """Ask for the earlier config, unless it serves; give when the endpoint had been modified before."""
     config = {"EndpointConfigName": target.endpoint_config}
     if existing(clients.sagemaker, "endpoint_config", config) is None:
         raise RollbackRefused(
@@ -138,15 +139,24 @@ def _move(target: ChampionRow, clients: Clients) -> None:
     found = existing(clients.sagemaker, "endpoint", {"EndpointName": target.endpoint})
     if found is None:
         raise RollbackRefused(f"endpoint {target.endpoint} does not exist: somebody deleted it")
+    seen: datetime = found["LastModifiedTime"]
     if found["EndpointConfigName"] == target.endpoint_config and found["EndpointStatus"] == "InService":
-        return
+        return seen
     update_endpoint(
         clients.sagemaker, rollback_request(name=target.endpoint, config_name=target.endpoint_config)
     )
+    return seen
 
 
-def _await(target: ChampionRow, requested_at: datetime, clients: Clients, waiter: Waiter) -> None:
-    wanted = Wanted(target.endpoint_config, requested_at=requested_at, limit_seconds=ROLLBACK_SECONDS)
+def _await(
+    target: ChampionRow, requested_at: datetime, seen: datetime, clients: Clients, waiter: Waiter
+) -> None:
+    wanted = Wanted(
+        target.endpoint_config,
+        requested_at=requested_at,
+        limit_seconds=ROLLBACK_SECONDS,
+        seen_modified=seen,
+    )
     while True:
         describe = clients.sagemaker.describe_endpoint(EndpointName=target.endpoint)
         outcome = verify(describe, wanted, waiter.now())

@@ -198,10 +198,12 @@ def test_retraining_without_an_answer_ends_in_time(world: World) -> None:
 class Endpoint(Recorder):
     """An endpoint that takes ``looks`` looks to serve what it was asked for."""
 
-    def __init__(self, config: str, *, looks: int = 2, undone: bool = False) -> None:
+    def __init__(
+        self, config: str, *, looks: int = 2, undone: bool = False, behind: timedelta = timedelta()
+    ) -> None:
         super().__init__(describe_endpoint=self.describe, update_endpoint=self.update)
         self.serves, self.wanted, self.looks, self.undone = config, config, looks, undone
-        self.changed = datetime(2026, 1, 1, tzinfo=UTC)
+        self.changed, self.behind = datetime(2026, 1, 1, tzinfo=UTC), behind
 
     def update(self, **request: Any) -> dict[str, Any]:
         self.wanted = request["EndpointConfigName"]
@@ -211,7 +213,7 @@ class Endpoint(Recorder):
         busy = self.serves != self.wanted and self.looks > 0
         self.looks -= busy
         if not busy and self.serves != self.wanted:
-            self.changed = datetime.now(UTC) + timedelta(hours=1)
+            self.changed = datetime.now(UTC) - self.behind
             self.serves = self.serves if self.undone else self.wanted
         return {
             "EndpointStatus": "Updating" if busy else "InService",
@@ -319,8 +321,9 @@ def refuse(*_: Any) -> None:
 
 
 @pytest.mark.case("DE-03")
-def test_an_endpoint_that_undoes_the_rollback_keeps_the_pointer(promoted: World) -> None:
-    promoted.fakes["sagemaker"] = Endpoint(f"driftwheel-flights-{RUN}", undone=True)
+@pytest.mark.parametrize("behind", [timedelta(), timedelta(days=1)], ids=["our clock", "a day behind it"])
+def test_an_endpoint_that_undoes_the_rollback_keeps_the_pointer(promoted: World, behind: timedelta) -> None:
+    promoted.fakes["sagemaker"] = Endpoint(f"driftwheel-flights-{RUN}", undone=True, behind=behind)
 
     with pytest.raises(DeploymentFailed, match="serves driftwheel-flights-0f3c"):
         roll(promoted)
