@@ -57,7 +57,11 @@ PROFILE: dict[str, Any] = {
         "origin": {"type": "category", "given": 100, "missing": 0, "top": [["EWR", 60], ["JFK", 40]]},
     },
     "time": {"train": ["2013-01-01 00:00:00", "2013-02-01 00:00:00"], "holdout": [None, None]},
-    "suspected_leakage": [{"feature": "cheat", "auc": 1.0}],
+    "suspected_leakage": [
+        {"feature": "cheat", "auc": 1.0},
+        {"feature": "ended", "auc": 0.9995, "by": "gaps"},
+        {"feature": "after", "r2": 0.9999},
+    ],
     "notes": ["data/flights/a.csv has column '<new>' that model.yaml does not declare: left out"] * 41,
 }
 TEST = {
@@ -116,6 +120,8 @@ def test_every_table_shows_its_numbers() -> None:
     assert "23,289 of 24,030 labelled" in seen
     assert "temp: outside range: 2" in seen
     assert "cheat tells the label almost alone" in seen
+    assert "whether ended has a value tells the label almost alone" in seen
+    assert "after tells the label almost alone (R² 0.9999)" in seen
     assert "has column &#39;&lt;new&gt;&#39; that model.yaml does not declare" in seen
     assert "and 1 more in profile.json" in seen
     assert "data/x.csv, row 3: not UTF-8" in seen
