@@ -74,6 +74,9 @@ def test_no_answer_to_a_request_that_cannot_be_read_quotes_it(name: str) -> None
 def test_nothing_deployed_turns_the_sdks_debug_log_on() -> None:
     """botocore's debug log holds every request's body: only a person who changes the code can ask for it."""
     turns_on = ("set_stream_logger", "basicConfig", "setLevel", 'getLogger("boto', "set_debug_logger")
+    guard = ROOT / "src" / "driftwheel" / "aws" / "__init__.py"  # tests/functions/test_debug_logs.py
 
-    assert [path for path in CODE if any(word in path.read_text(encoding="utf-8") for word in turns_on)] == []
+    found = [path for path in CODE if any(word in path.read_text(encoding="utf-8") for word in turns_on)]
+    assert found == [guard]
+    assert guard.read_text(encoding="utf-8").count("setLevel(logging.WARNING)") == 1
     assert "LOG_LEVEL: DEBUG" not in (ROOT / "template.yaml").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import xgboost as xgb
 from driftwheel.errors import ArtifactInvalid
 from driftwheel.jobs.artifact import check
 from driftwheel.jobs.single import Floats, Matrix, in_single
-from driftwheel.recipe.row import FieldError, RowRecipe, load_recipe
+from driftwheel.recipe.row import FieldError, RecipeUnknown, RowRecipe, load_recipe
 
 Record = Mapping[str, object]
 
@@ -97,7 +97,9 @@ def open_model(folder: Path, manifest_sha256: str = "") -> Model:
             json.loads((folder / "params.json").read_bytes()),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtifactInvalid(f"recipe.json and params.json do not fit this code: {error!r}") from error
+        # The parameters hold values of the data, and what Python says of them quotes those.
+        why = str(error) if isinstance(error, RecipeUnknown) else type(error).__name__
+        raise ArtifactInvalid(f"recipe.json and params.json do not fit this code: {why}") from error
     model = Model(recipe, load_booster(folder / "model.json", len(recipe.feature_names)), manifest)
     replay(model, read_golden(folder / "golden.jsonl"))
     return model

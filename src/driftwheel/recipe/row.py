@@ -44,6 +44,10 @@ Closure = Callable[[Values], Any]
 Encoder = Callable[[Any], Sequence[float | None]]
 
 
+class RecipeUnknown(ValueError):
+    """When a recipe is of a version, or holds an operator, that this code does not know; quotes no data."""
+
+
 class FieldError(ValueError):
     """When a record's field cannot be used at all; says which field and what to send instead."""
 
@@ -118,7 +122,7 @@ def load_recipe(recipe: dict[str, Any], params: dict[str, Any]) -> RowRecipe:
     Raises ValueError or KeyError when the two do not fit this code or each other.
     """
     if recipe["version"] not in READABLE:
-        raise ValueError(f"recipe version {recipe['version']!r}; this code runs {sorted(READABLE)}")
+        raise RecipeUnknown(f"recipe version {recipe['version']!r}; this code runs {sorted(READABLE)}")
     columns = {column["name"]: column for column in recipe["columns"]}
     inputs = [columns[name] for name in recipe["inputs"]]
     reads = {name: [name] for name in columns} | {f["name"]: f["reads"] for f in recipe["features"]}
@@ -371,7 +375,7 @@ def compile_expression(node: list[Any]) -> Closure:
         return _both(BINARY[operator], *operands)
     if operator in VARIADIC:
         return VARIADIC[operator](operands)
-    raise ValueError(f"the recipe holds {operator!r}, which this code does not know")
+    raise RecipeUnknown(f"the recipe holds {operator!r}, which this code does not know")
 
 
 def _null_in_null_out(function: Callable[[Any], Any], operand: Closure) -> Closure:

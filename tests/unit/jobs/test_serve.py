@@ -1,5 +1,6 @@
 import json
 import random
+import re
 import shutil
 import sys
 import time
@@ -203,6 +204,24 @@ def test_a_recipe_of_another_version_is_a_clean_error(copy):
 
     with pytest.raises(ArtifactInvalid, match="do not fit this code"):
         open_model(copy)
+
+
+@pytest.mark.case("SE-10")
+@pytest.mark.parametrize(
+    "change",
+    [{"medians": {"humid": "AKIAIOSFODNN7CANARY"}}, {"categories": ["AKIAIOSFODNN7CANARY"]}, {"medians": []}],
+)
+def test_parameters_that_do_not_fit_are_not_quoted(copy, change):
+    """Their values are the data's, and a champion that cannot be used is told of by that sentence."""
+    params = json.loads((copy / "params.json").read_text())
+    (copy / "params.json").write_text(json.dumps(params | change))
+    sign(copy)
+
+    with pytest.raises(ArtifactInvalid) as refused:
+        open_model(copy)
+
+    assert re.search(r"do not fit this code: \w+$|golden record \d+", str(refused.value))
+    assert "CANARY" not in str(refused.value)
 
 
 @pytest.mark.case("SE-05")
