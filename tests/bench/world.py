@@ -28,6 +28,7 @@ import driftwheel.hooks
 from driftwheel.aws.objects import Objects
 from driftwheel.digest import digest
 from driftwheel.drift.finding import DriftReport, Finding, Severity
+from driftwheel.drift.hours import BrokenHours
 from driftwheel.errors import DriftwheelError
 from driftwheel.layout import RunLayout, S3Uri
 from driftwheel.ledger.champions import ChampionRow
@@ -585,7 +586,9 @@ class World:
     def _judged(self, spec: ModelSpec, champion: ChampionRow, *_: Any, **__: Any) -> Judged:
         sequence, severity, labelled = self.live.get(spec.model, (0, "none", 0))
         moved = severity if sequence == champion.sequence else "none"
-        return Judged({}, None, reported(moved, labelled, f"{self.now:%Y-%m-%d}"))  # type: ignore[arg-type]
+        broken = BrokenHours(frozenset({f"{self.now:%Y-%m-%dT%H}"}), {}) if moved == "fault" else None
+        report = reported(moved, labelled, f"{self.now:%Y-%m-%d}")
+        return Judged({}, None, report, broken=broken)  # type: ignore[arg-type]
 
     def _tell(self, told: Iterable[Alert]) -> None:
         for alert in told:

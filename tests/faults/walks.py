@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 
 from driftwheel.drift.finding import Severity
+from driftwheel.hours import HOUR
 from tests.bench.faults import Faults
 from tests.bench.world import Queued, World
 from tests.oracle.in_memory import assert_world
@@ -52,7 +53,18 @@ def walk(seed: int, steps: int, *, throttled: float = 0.1, lost: float = 0.02, k
                 world.work(dice)
         world.settle(dice)
     assert_world(world)
+    assert_held(world)
     return world
+
+
+def assert_held(world: World) -> None:
+    """Hold that whoever reads of broken traffic finds its hour on the list, whatever died in between."""
+    with world.calm():
+        for model in world.models:
+            checks = [d for d in world.ledger.decisions.of_model(model, 10_000) if d.step == "drift_check"]
+            broken = {check.at[:HOUR] for check in checks if check.outcome == "fault"}
+            assert broken <= set(world.ledger.hours.held_names(model)), model
+            world.counts["broken hours"] += len(broken)
 
 
 def listed(world: World) -> set[str]:

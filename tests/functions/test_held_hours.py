@@ -154,6 +154,7 @@ def test_who_asks_for_himself_holds_nothing_and_who_asks_for_all_holds_as_a_tick
     assert held(old) == [name(NOON - HOUR)]
 
 
+@pytest.mark.case("DR-04")
 def test_the_same_tick_twice_holds_once_and_takes_no_release_back(old: World) -> None:
     broken(old, NOON - HOUR)
     tick(old, NOON)
@@ -203,6 +204,7 @@ def test_a_check_that_dies_has_held_the_hours_before_anybody_can_read_its_verdic
         assert (again.report.severity, held(old)) == ("fault", [name(NOON - HOUR)])
 
 
+@pytest.mark.case("DR-03")
 def test_labelled_rows_of_held_hours_are_not_counted_until_they_are_released(old: World) -> None:
     broken(old, NOON - 2 * HOUR)
     label(old, [f"i{n}/{m}" for n in (0, 100) for m in range(50)])
@@ -221,6 +223,7 @@ def test_labelled_rows_of_held_hours_are_not_counted_until_they_are_released(old
     assert labelled() == (200, {"2026-11-29": 200})
 
 
+@pytest.mark.case("DR-03")
 def test_a_data_set_of_held_hours_alone_starts_no_run(old: World) -> None:
     broken(old, NOON - HOUR)
     label(old, [f"i0/{m}" for m in range(100)])
