@@ -22,6 +22,11 @@ from .conftest import SECTIONS, Recorder, World
             "refused: 1 files, 9 bytes, 1 set aside",
         ),
         (
+            "DataArrival",
+            {"outcome": "ready", "objects": 2, "size_bytes": 9, "held_hours": 3},
+            "ready: 2 files, 9 bytes, 3 held hours of traffic left out",
+        ),
+        (
             "Preprocessing",
             SECTIONS["preprocessing"],
             "ready: train 700, validation 150, holdout 150, 25.0% positive",
