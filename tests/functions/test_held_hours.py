@@ -132,6 +132,20 @@ def test_a_grown_window_that_was_found_whole_clears_no_hour(old: World) -> None:
     assert held(old) == [name(NOON - hours * HOUR) for hours in (4, 3, 2, 1)], "its window and no more"
 
 
+def test_a_long_window_that_was_found_whole_clears_no_hour_either(old: World) -> None:
+    declare(old, window_hours=6)
+    for hours in (7, 6, 5, 4):
+        healthy(old, NOON - hours * HOUR, rows=190)
+    capture(old, [ride | {"temp": None} for ride in rides(150, 0, 1)], at=NOON - 3 * HOUR)
+    (first,) = tick(old, NOON - 2 * HOUR)
+    capture(old, [ride | {"temp": None} for ride in rides(190, 0, 1)], at=NOON - 2 * HOUR)
+
+    (second,) = tick(old, NOON)
+
+    assert [one.report.blocks_retraining for one in (first, second)] == [False, True]
+    assert held(old) == [name(NOON - hours * HOUR) for hours in (6, 5, 4, 3, 2)]
+
+
 def test_requests_that_cannot_be_read_hold_the_hours_of_their_files(old: World) -> None:
     for hours in (9, 2):
         at = NOON - hours * HOUR

@@ -27,9 +27,9 @@ class BrokenHours:
         """Choose those that are held; never more than the window.
 
         An hour that speaks for itself is held if it is broken. Another one is, unless it lies before
-        ``whole_until``: there a check found the traffic whole in a window that had not grown. (In a grown
-        one a broken hour hides among healthy ones.) Where that leaves none, all are held: something is
-        broken.
+        ``whole_until``: there a check found the traffic whole in a window no longer than the time between two
+        checks. (In a longer one a broken hour hides among healthy ones.) Where that leaves none, all are
+        held: something is broken.
 
         >>> hours = frozenset(f"2026-11-29T{hour:02}" for hour in range(5, 9))
         >>> BrokenHours(hours, {"2026-11-29T05": True, "2026-11-29T07": False}).to_hold("2026-11-29T06")

@@ -43,8 +43,8 @@ class Judged:
     report: DriftReport
     sample: RowSample | None = None
     """Rows for the domain classifier, where one is declared."""
-    grown: bool = False
-    """Too few rows lay in the window as it is declared: a longer one was judged."""
+    long: bool = False
+    """The window is longer than the time between two checks: a broken hour can hide in it."""
     broken: BrokenHours | None = None
     """Of a window that was found broken."""
     labelled: Mapping[str, int] = field(default_factory=dict)
@@ -95,7 +95,7 @@ def judge(
         before = [summary_from_json(baseline), *([reference.summary] if reference else [])]
         broken = _broken(traffic, read, report, before, now)
     labelled = labelled_hours([part for part in (earlier, window.answered) if part is not None])
-    return Judged(baseline, window, report, read.sample, read.grown, broken, labelled)
+    return Judged(baseline, window, report, read.sample, read.long, broken, labelled)
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,18 @@ class _Read:
     until: datetime | None
     window: Window
     sample: RowSample | None
-    grown: bool = False
+    long: bool = False
 
 
 def _newest(traffic: Traffic, labels: LabelReader, accepted: Reference | None, now: datetime) -> _Read:
     """Read the shortest window that has rows enough, or too many that are of no use; else the longest."""
-    spans, minimum = traffic.windows(now, accepted), traffic.spec.drift.minimum_rows
-    read = _read(traffic, labels, *next(spans))
+    spans, drift = traffic.windows(now, accepted), traffic.spec.drift
+    declared = (drift.window_hours or 0) * 60 > max(60, drift.every_minutes)
+    read = replace(_read(traffic, labels, *next(spans)), long=declared)
     for span in spans:
-        if read.window.summary.rows >= minimum or unusable_traffic(read.window.about):
+        if read.window.summary.rows >= drift.minimum_rows or unusable_traffic(read.window.about):
             break
-        read = replace(_read(traffic, labels, *span), grown=True)
+        read = replace(_read(traffic, labels, *span), long=True)
     return read
 
 

@@ -30,7 +30,7 @@ def hours_to_hold(model: str, judged: Judged, last: Finding | None, at: str, uri
 
 
 def whole_until(judged: Judged, last: Finding | None, now: datetime) -> str:
-    """Name the hour before which traffic was last found whole, in a window that had not grown."""
-    if judged.grown or judged.report.severity in {"fault", "insufficient_data"}:
+    """Name the hour before which traffic was last found whole, in a window that was not long."""
+    if judged.long or judged.report.severity in {"fault", "insufficient_data"}:
         return last.whole_until if last else ""
     return as_captured(now)[:HOUR]

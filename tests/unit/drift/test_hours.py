@@ -2,12 +2,12 @@
 
 import doctest
 import json
-from typing import Any
 
 import numpy as np
 import pytest
 
 from driftwheel.drift import hours as module
+from driftwheel.drift.column import ColumnSummary, NumberSummary
 from driftwheel.drift.hours import BrokenHours, hours_to_read, read_hours, shown_by
 from driftwheel.drift.summaries import Summary, summarise
 from driftwheel.recipe.declare import declare
@@ -20,6 +20,7 @@ source: {prefix: data/rides/, key: [id]}
 columns:
   id: {type: text, feature: false}
   temp: {type: number}
+  city: {type: category}
   late: {type: boolean, feature: false}
 target: {column: late}
 """)
@@ -57,23 +58,26 @@ def test_an_hour_speaks_for_itself_when_it_has_rows_enough_and_company() -> None
 
 
 def test_the_hours_of_a_file_are_told_apart_within_the_window() -> None:
-    recipe = load_recipe(declare(SPEC), {"medians": {}, "modes": {}, "categories": {}})
+    recipe = load_recipe(declare(SPEC), {"medians": {}, "modes": {}, "categories": {"city": ["JFK"]}})
     temps = {HOURS[0]: 41.0, HOURS[1]: 50.0, HOURS[2]: 60.0}
     lines = b"".join(
-        captured({"temp": temp}, f"{hour}:{minute}:00Z")
+        captured(f"{temp},{hour}", f"{hour}:{minute}:00Z")
         for hour, temp in temps.items()
         for minute in (10, 40)
     )
-    like = learned()
+    kinds = {"temp": "number", "city": "category"}
+    like = summarise({"temp": [1.0, 2.0], "city": ["JFK", "LGA"]}, kinds)
 
-    found = read_hours(
-        recipe, [("c", [lines])], {"temp": "number"}, like, HOURS[:2], since=f"{HOURS[0]}:30:00Z"
-    )
+    found = read_hours(recipe, [("c", [lines])], kinds, like, HOURS[:2], since=f"{HOURS[0]}:30:00Z")
 
-    assert {hour: (one.rows, one.columns["temp"].minimum) for hour, one in found.items()} == {  # type: ignore[union-attr]
-        HOURS[0]: (1, 41.0),
-        HOURS[1]: (2, 50.0),
+    assert {hour: [one.rows, *map(said, one.columns.values())] for hour, one in found.items()} == {
+        HOURS[0]: [1, 41.0, {HOURS[0]: 1}],
+        HOURS[1]: [2, 50.0, {HOURS[1]: 2}],
     }
+
+
+def said(column: ColumnSummary) -> object:
+    return column.minimum if isinstance(column, NumberSummary) else getattr(column, "values", None)
 
 
 def test_an_hour_is_broken_beside_any_of_what_the_window_was_compared_with() -> None:
@@ -92,10 +96,10 @@ def learned(seed: int = 1) -> Summary:
     return summarise({"temp": values}, {"temp": "number"})
 
 
-def captured(record: dict[str, Any], at: str) -> bytes:
+def captured(row: str, at: str) -> bytes:
     sides = {
-        "endpointInput": {"data": json.dumps(record), "encoding": "JSON", "mode": "INPUT"},
-        "endpointOutput": {"data": json.dumps({"score": 0.5}), "encoding": "JSON", "mode": "OUTPUT"},
+        "endpointInput": {"data": row, "encoding": "CSV", "mode": "INPUT"},
+        "endpointOutput": {"data": "0.5", "encoding": "CSV", "mode": "OUTPUT"},
     }
     metadata = {"eventId": "e", "inferenceId": "X", "inferenceTime": at}
     return json.dumps({"captureData": sides, "eventMetadata": metadata}).encode() + b"\n"
