@@ -15,7 +15,7 @@ import pytest
 from driftwheel.errors import CapacityExceeded
 from driftwheel.layout import S3Uri
 from driftwheel.ledger.champions import Champions
-from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.leases import HELD_SECONDS, Leases
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.table import Table
 from driftwheel.ledger.tokens import Tokens
@@ -82,7 +82,7 @@ class Exchange:
 
         The run has the lease: who had it before was too slow, and has lost it.
         """
-        self.clock.advance(2)
+        self.clock.advance(HELD_SECONDS + 1)
         lease = self.leases.acquire("flights", run_id, now=int(self.clock.now().timestamp()), seconds=1)
         assert lease is not None
         event: dict[str, Any] = json.loads(EVENT.read_text().replace("0f3c5a9be17d2468", run_id))
@@ -115,7 +115,7 @@ class Exchange:
         """Let the schedule's tick come to the deployment function."""
         spec = ModelSpec.model_validate(json.loads(EVENT.read_text())["run"]["spec"])
         Models(self.functions.table).register(spec, version="v", at="now")
-        self.clock.advance(2)
+        self.clock.advance(HELD_SECONDS + 1)
         said = self.functions.load("deployment").handler({"kind": "restore"}, Context())
         assert said["flights"].endswith("champion 1 is put back")
 

@@ -242,6 +242,22 @@ def test_a_run_without_its_lease_does_not_deploy(world: World, event: Events) ->
         start(world, trained(world, event("deployment")), Recorder())
 
 
+@pytest.mark.case("SF-12")
+def test_nobody_overtakes_a_run_between_its_look_at_the_lease_and_its_update(
+    leased: World, event: Events
+) -> None:
+    """Its lease has expired, and nobody has taken it yet: another run asks for it just before the update."""
+    asked = trained(leased, event("deployment"))
+    now = int(datetime.fromisoformat(waiting(asked).now).timestamp())
+
+    class Late(Recorder):
+        def update_endpoint(self, **_: Any) -> dict[str, Any]:
+            assert Leases(leased.table).acquire("flights", "other", now=now + 60, seconds=60) is None
+            return {}
+
+    assert start(leased, asked, Late(describe_endpoint=serves("old"))) == NAME
+
+
 @pytest.mark.case("DE-08")
 def test_a_busy_endpoint_is_waited_for(leased: World, event: Events) -> None:
     class Busy(Recorder):

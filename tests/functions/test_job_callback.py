@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from driftwheel.aws.objects import Objects
 from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.decisions import Decisions
-from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.leases import HELD_SECONDS, Leases
 from driftwheel.ledger.models import Models
 from driftwheel.ledger.outbox import Outbox
 from driftwheel.ledger.runs import RunRow, Runs
@@ -514,7 +514,7 @@ def test_of_two_runs_held_at_the_champions_move_one_is_crowned_and_the_other_tol
     states: Recorder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first one's lease ran out after it was looked at: the second has come as far before it goes on.
+    """The first one's lease ran out after it was held: the second has come as far before it goes on.
 
     The second one's event finds the first one's wait too, and tells it so.
     """
@@ -532,7 +532,10 @@ def test_of_two_runs_held_at_the_champions_move_one_is_crowned_and_the_other_tol
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(wake_up, endpoint_event())
         assert arrived.wait(30)
-        lease = Leases(world.table).acquire("flights", "r2", now=61, seconds=60)
+        held = int(NOW.timestamp()) + HELD_SECONDS
+        assert Leases(world.table).acquire("flights", "r2", now=held - 1, seconds=60) is None
+        lease = Leases(world.table).acquire("flights", "r2", now=held, seconds=60)
+        assert lease is not None
         sagemaker.answers["describe_endpoint"] = serving("newer")
         wanted = WANTED | {"endpoint_config": "newer"}
         parked_at = "2026-01-02T03:52:00+00:00"

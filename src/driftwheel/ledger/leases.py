@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from driftwheel.errors import LeaseLost
 from driftwheel.ledger.table import Table
 
+HELD_SECONDS = 900
+"""Between a look at the lease and the act that follows: the longest a function may live at all."""
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -72,6 +75,22 @@ class Leases:
         if held is None or (held.run_id, held.fence) != (run_id, fence):
             who = f"run {held.run_id}, fence {held.fence}" if held else "nobody"
             raise LeaseLost(f"run {run_id} of {model} (fence {fence}) lost its lease; it is with {who}")
+
+    def hold(self, model: str, run_id: str, fence: int, *, now: int) -> None:
+        """Raise LeaseLost unless this holder still has the lease; it then keeps it for ``HELD_SECONDS``.
+
+        So nobody overtakes it between this look and the act that follows; a longer one is left alone.
+        """
+        until = now + HELD_SECONDS
+        held = self._table.update(
+            "LEASE",
+            model,
+            {"expires_at": until},
+            condition="#run_id = :mine AND #fence = :fence AND #expires_at <= :until",
+            values={"mine": run_id, "fence": fence, "until": until},
+        )
+        if held is None:
+            self.check(model, run_id, fence)
 
     def release(self, model: str, run_id: str, fence: int) -> bool:
         """Give the lease back; False when it was no longer ours."""

@@ -1,6 +1,7 @@
 """Deployment: model, endpoint config, rollback alarms, then the endpoint moves; the callback proves it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from driftwheel.algorithms.images import image_uri
@@ -62,7 +63,8 @@ def deploy(
     artifact is no longer the one that was judged, CapacityExceeded while the endpoint is busy or SageMaker
     has no room.
     """
-    leases.check(run.model, run.run_id, run.fence)
+    began = int(datetime.fromisoformat(waiting.now).timestamp())
+    leases.hold(run.model, run.run_id, run.fence, now=began)
     champion = champions.get(run.model)
     before = run.champion.sequence if run.champion else 0
     if (champion.sequence if champion else 0) != before and (

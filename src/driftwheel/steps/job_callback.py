@@ -297,7 +297,7 @@ LOOKS = {
 
 def _crown(parked: Parked, ledger: Ledger, now: datetime) -> None:
     wanted = parked.detail
-    ledger.leases.check(parked.model, parked.run_id, parked.fence)
+    ledger.leases.hold(parked.model, parked.run_id, parked.fence, now=int(now.timestamp()))
     names = (
         "sequence",
         "endpoint",

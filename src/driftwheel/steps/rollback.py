@@ -111,7 +111,7 @@ def roll_back(
         _await(target, requested_at, seen, clients, waiter)
         place = RunLayout(artifact_bucket, target.model, target.run_id).step("evaluation_gate")
         prove(target.endpoint, place / "probe.json", clients.runtime, clients.objects)
-        ledger.leases.check(stands.model, lease.run_id, lease.fence)
+        ledger.leases.hold(stands.model, lease.run_id, lease.fence, now=int(waiter.now().timestamp()))
         return _crown(stands, target, reason, ledger, waiter.now())
     finally:
         ledger.leases.release(stands.model, lease.run_id, lease.fence)

@@ -1,6 +1,7 @@
 """The ledger against moto's DynamoDB."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from driftwheel.ledger.champions import ChampionRow, Champions
 from driftwheel.ledger.checks import Checks
 from driftwheel.ledger.decisions import Decision, Decisions
 from driftwheel.ledger.hours import HeldHour, Hours
-from driftwheel.ledger.leases import Leases
+from driftwheel.ledger.leases import HELD_SECONDS, Leases
 from driftwheel.ledger.models import Models, Owner, owner_of
 from driftwheel.ledger.objects import Delivered, Objects, current, later
 from driftwheel.ledger.outbox import HELD, KEPT_SECONDS, Alert, Outbox
@@ -309,6 +310,28 @@ def test_a_lease_is_reentrant_for_its_own_run_and_free_after_release(table: Tabl
 
     assert leases.get("flights") is None
     assert leases.acquire("flights", "run-2", now=1201, seconds=60) is not None
+
+
+@pytest.mark.case("SF-12")
+def test_whoever_holds_an_expired_lease_keeps_it_for_the_act_that_follows(table: Table) -> None:
+    leases = Leases(table)
+    mine = leases.acquire("flights", "run-1", now=100, seconds=60)
+    assert mine is not None
+
+    leases.hold("flights", "run-1", mine.fence, now=1_000)  # expired, and nobody has taken it
+
+    assert leases.acquire("flights", "run-2", now=1_000 + HELD_SECONDS - 1, seconds=60) is None
+    assert leases.extend(mine, now=1_000, seconds=99_999)
+    leases.hold("flights", "run-1", mine.fence, now=1_000)
+    assert leases.get("flights") == replace(mine, expires_at=100_999), "one that lasts longer is left alone"
+    assert leases.acquire("flights", "run-2", now=100_999, seconds=60) is not None
+    with pytest.raises(LeaseLost, match="it is with run run-2, fence 2"):
+        leases.hold("flights", "run-1", mine.fence, now=101_000)
+
+
+def test_no_function_outlives_a_held_lease() -> None:
+    template = Path("template.yaml").read_text(encoding="utf-8")
+    assert max(map(int, re.findall(r"\n +Timeout: (\d+)", template))) <= HELD_SECONDS
 
 
 class Meeting(Table):
