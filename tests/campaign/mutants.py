@@ -204,7 +204,9 @@ def judged(tree: Path, mutant: Mutant) -> Verdict:
     if ended.returncode not in (0, 1):
         raise RuntimeError(f"{mutant.id}: pytest ended with {ended.returncode}:\n{ended.stdout[-2_000:]}")
     red = tuple(
-        line.split()[1].split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith("FAILED")
+        line.removeprefix("FAILED ").split(" - ")[0]
+        for line in ended.stdout.splitlines()
+        if line.startswith("FAILED ")
     )
     seconds = time.monotonic() - began
     if red and (again := tested(tree, red[-1:])).returncode != 0:
