@@ -680,6 +680,21 @@ def test_a_rollback_whose_command_died_is_written_down_once(world: World, wake_u
     assert decisions.of_model("flights") == [decision]
 
 
+@pytest.mark.case("EV-10")
+@pytest.mark.parametrize(("status", "freed"), [("SUCCEEDED", True), ("FAILED", True), ("RUNNING", False)])
+def test_the_lease_of_a_run_that_has_ended_is_freed_once_its_execution_is_over(
+    world: World, wake_up: Wake, states: Recorder, status: str, *, freed: bool
+) -> None:
+    Models(world.table).register(load_spec(SPEC, "model.yaml"), version="v", at="now")
+    Runs(world.table).end("flights", "r1", "promoted", "better", "2026-01-02T03:00:00+00:00")
+    states.answers["describe_execution"] = {"status": status}
+
+    wake_up({"kind": "reconcile"})
+
+    assert (Leases(world.table).get("flights") is None) == freed
+    assert world.messages() == [{"kind": "run_finished", "model": "flights"}] * freed
+
+
 @pytest.mark.case("DE-10")
 def test_a_rollback_nobody_wrote_down_is_written_before_a_run_makes_the_next_champion(
     world: World, wake_up: Wake, sagemaker: Recorder

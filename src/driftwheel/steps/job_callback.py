@@ -90,7 +90,7 @@ def wake(
     """
     if event.get("kind") == "reconcile":
         lines = [settle(parked, clients, ledger, objects, now) for parked in ledger.tokens.all()]
-        return lines + unseen(clients, ledger, now) + unwritten(ledger)
+        return lines + unseen(clients, ledger, now) + unreleased(clients, ledger) + unwritten(ledger)
     if event.get("detail-type") == "Step Functions Execution Status Change":
         return release(event["detail"], clients, ledger, now)
     found = [parked for arn in event.get("resources", []) for parked in ledger.tokens.waiting_for(arn)]
@@ -166,6 +166,21 @@ def unseen(clients: Clients, ledger: Ledger, now: datetime) -> list[str]:
                 name = run.execution_arn.rpartition(":")[2]
                 detail = {"executionArn": run.execution_arn, "name": name, "status": status}
                 lines += release(detail, clients, ledger, now)
+    return lines
+
+
+def unreleased(clients: Clients, ledger: Ledger) -> list[str]:
+    """Free leases of runs that have ended, and whose execution is over: whoever had to died before it did."""
+    lines = []
+    for spec in ledger.models.all():
+        lease = ledger.leases.get(spec.model)
+        run = ledger.runs.get(spec.model, lease.run_id) if lease else None
+        if lease is None or run is None or not run.ended_at:
+            continue
+        if executions.status(clients.stepfunctions, run.execution_arn) != "RUNNING":
+            ledger.leases.release(spec.model, lease.run_id, lease.fence)
+            _wake_trigger(spec.model, clients)
+            lines.append(f"run {run.run_id} of {spec.model}: its lease is free")
     return lines
 
 
