@@ -61,7 +61,9 @@ def hours(
         asks = f"driftwheel retrain {model} asks for one now"
         print_line(f"{len(released)} released: the next data set learns from them; {asks}")
     elif release or release_all:
-        print_line("nothing to release")
+        print_line("nothing to release: no such hour is held, or more was found broken in it meanwhile")
+    elif held:
+        print_line(f"to learn from them after all, or from some: {release_command(model, held)}")
 
 
 def why_of(row: HeldHour) -> str:
@@ -77,6 +79,8 @@ def release_command(model: str, held: list[HeldHour]) -> str:
 def _between(held: list[HeldHour], first: str, last: str) -> list[HeldHour]:
     if wrong := [name for name in (first, last) if not is_hour(name)]:
         raise CommandFailed(f"'{wrong[0]}' is no hour: write it as 2026-11-29T08 (UTC)")
+    if first > last:
+        raise CommandFailed(f"{first} is after {last}: give the earlier hour first")
     return [row for row in held if first <= row.hour <= last]
 
 

@@ -14,7 +14,7 @@ from driftwheel_cli.arrivals import run_document
 from driftwheel_cli.connection import Options, Stack
 from driftwheel_cli.drift_answer import page_beside
 from driftwheel_cli.failures import CommandFailed
-from driftwheel_cli.hours_command import release_command, why_of
+from driftwheel_cli.hours_command import why_of
 from driftwheel_cli.rendering import print_facts, print_json, print_line, print_table, several, size, when
 from driftwheel_cli.sections import refusal_sentence, refusals, section_name, sentence, verdict
 from driftwheel_cli.situation import ModelStatus, status_of
@@ -306,7 +306,7 @@ def _status_facts(found: ModelStatus) -> dict[str, Any]:
         facts["held hours"] = (
             f"{len(held):,} since {held[0].hour} UTC ({several([*dict.fromkeys(map(why_of, held))])})"
         )
-        facts["to release"] = release_command(found.model, held)
+        facts["look and release"] = f"driftwheel hours {found.model}"
     return facts
 
 

@@ -65,7 +65,7 @@ def verdict(gate: Document) -> dict[str, str]:
 def _data_arrival(section: Document) -> str:
     refused = len(section.get("refused", []))
     text = f"{section['objects']} files, {section['size_bytes']:,} bytes"
-    text += f", {section['held_hours']:,} held hours of traffic left out" if section.get("held_hours") else ""
+    text += f"; {section['held_hours']:,} hours of traffic are held" if section.get("held_hours") else ""
     return f"{section['outcome']}: {text}" + (f", {refused} set aside" if refused else "")
 
 

@@ -70,6 +70,18 @@ def held(world: World) -> list[str]:
     return Hours(world.table).held_names("rides")
 
 
+def causes(world: World) -> list[dict[str, str]]:
+    return [row.causes for row in Hours(world.table).held("rides")]
+
+
+def respelt(world: World, at: datetime) -> None:
+    capture(world, [row | {"city": row["city"].lower()} for row in rides(1_000, 0, 5)], at=at)
+
+
+def unmeasured(world: World, at: datetime, rows: int = 1_000, **changes: Any) -> None:
+    capture(world, [row | {"temp": None} for row in rides(rows, 0, at.hour)], at=at, **changes)
+
+
 def name(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H}"
 
@@ -102,6 +114,42 @@ def test_an_hour_with_rows_enough_speaks_for_itself(old: World) -> None:
 
     assert [finding.code for finding in checked.report.findings if finding.kind == "fault"] == ["null_burst"]
     assert held(old) == [name(NOON - 3 * HOUR), name(NOON - 2 * HOUR)]
+
+
+def test_each_hour_says_what_is_broken_in_it(old: World) -> None:
+    declare(old, every_minutes=240)
+    respelt(old, NOON - 3 * HOUR)
+    unmeasured(old, NOON - 2 * HOUR)
+    healthy(old, NOON - HOUR)
+
+    tick(old, NOON)
+
+    assert causes(old) == [{"city": "respelt_category"}, {"temp": "missing_column"}]
+
+
+def test_what_is_found_broken_in_a_held_hour_later_is_added(old: World) -> None:
+    respelt(old, NOON - timedelta(minutes=1))
+    tick(old, NOON)
+    unmeasured(old, NOON + HOUR / 2, 2_000, name="late")
+
+    tick(old, NOON + HOUR)
+
+    assert causes(old) == [{"city": "respelt_category", "temp": "missing_column"}]
+
+
+def test_a_season_without_a_row_that_can_be_read_hides_no_fault(old: World) -> None:
+    declare(old, reference="season", season=["hour"], window_hours=2)
+    at = NOON - 25 * HOUR
+    old.put(
+        old.artifacts, f"capture/rides/dw-rides/serving/{at:%Y/%m/%d/%H}/y.jsonl", b'{"another": "schema"}\n'
+    )
+    healthy(old, NOON - HOUR)
+    unmeasured(old, NOON - 2 * HOUR)
+
+    (checked,) = tick(old, NOON)
+
+    assert checked.report.blocks_retraining
+    assert held(old) == [name(NOON - 2 * HOUR)]
 
 
 def test_an_hour_that_a_check_found_whole_is_not_held_by_a_longer_window(old: World) -> None:

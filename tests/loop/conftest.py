@@ -228,7 +228,7 @@ class Loop:
     def _at_work(self) -> Iterator[str]:
         """Name what is under way: first what nearly always is while anything is.
 
-        Then in the order in which work moves on, event, message, execution, so that none slips past.
+        Then in the order in which work moves on: event, message, execution.
         """
         yield from (one["name"] for one in self.running())
         for place in (self.folder / "events" / "pending", self.folder / "lambda" / "events"):

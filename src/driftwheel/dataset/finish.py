@@ -215,8 +215,7 @@ def _held(model: str, captured: Mapping[str, int]) -> Iterator[str]:
         hours = captured["held_hours"]
         yield (
             f"captured traffic: {rows:,} labelled rows of {hours:,} held {'hour' if hours == 1 else 'hours'} "
-            f"are left out; "
-            f"`driftwheel hours {model}` says why and releases them"
+            f"are left out: `driftwheel hours {model}` says why, and how to release them"
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from driftwheel.dataset.workspace import Workspace
+from driftwheel.rank_sum import auc_of, rank_sum_sql
 from driftwheel.recipe.encodings import output_names
 from driftwheel.recipe.literals import identifier
 
@@ -12,7 +13,7 @@ BATCH = 50
 """Values asked for in one query."""
 
 FEWEST_OF_A_VALUE = 20
-"""Rows there must be for each value of a category, on average: a mean over one row is its label."""
+"""Rows there must be for each value of a category, on average: of fewer no mean can be told."""
 
 
 def suspected(space: Workspace, params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -31,26 +32,24 @@ def suspected(space: Workspace, params: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _by_values(space: Workspace, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Measure the AUC by the rank sum (Mann and Whitney 1947): equal values share their mean rank.
-
-    Rows without the value are left out.
-    """
-    values = {name: identifier(f"x.{name}") for name in _features(space, params)}
-    values |= {name: f"avg(__label) OVER (PARTITION BY {identifier(name)})" for name in _categories(space)}
-    asked = [
-        "SELECT coalesce(sum(r) FILTER (WHERE __label = 1), 0e0) AS ranks, "
-        "count(*) FILTER (WHERE __label = 1) AS ones, count(*) AS n "
-        "FROM (SELECT __label, rank() OVER (ORDER BY v) + (count(*) OVER (PARTITION BY v) - 1) / 2e0 AS r "
-        f"FROM (SELECT __label, {value} AS v FROM sample) AS valued WHERE v IS NOT NULL) AS ranked"
-        for value in values.values()
-    ]
-    for name, (ranks, ones, rows) in zip(values, _each(space, asked, "ranks, ones, n"), strict=True):
-        zeros = rows - ones
-        if min(ones, zeros) < space.spec.quality.minimum_class_rows:
+    features, categories = _features(space, params), _categories(space)
+    values = [*(identifier(f"x.{name}") for name in features), *map(_mean_of_others, categories)]
+    asked = [rank_sum_sql("__label", value, "sample") for value in values]
+    told = _each(space, asked, "ranks, ones, n")
+    for place, (name, (ranks, ones, rows)) in enumerate(zip(features + categories, told, strict=True)):
+        if min(ones, rows - ones) < space.spec.quality.minimum_class_rows:
             continue
-        auc = float((ranks - ones * (ones + 1) / 2) / (ones * zeros))
-        if max(auc, 1 - auc) > space.spec.evaluation.suspicious:
-            yield {"feature": name, "auc": round(max(auc, 1 - auc), 6)}
+        auc = auc_of(ranks, ones, rows)
+        # Among the others of its own category a one misses itself: noise tells the label backwards there.
+        best = max(auc, 1 - auc) if place < len(features) else auc
+        if best > space.spec.evaluation.suspicious:
+            yield {"feature": name, "auc": round(best, 6)}
+
+
+def _mean_of_others(name: str) -> str:
+    """Write the label's mean over the other rows with a row's category."""
+    alike = f"OVER (PARTITION BY {identifier(name)})"
+    return f"(sum(__label) {alike} - __label) / nullif(count(*) {alike} - 1, 0)"
 
 
 def _by_gaps(space: Workspace) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from driftwheel.discovery.column import Found
+from driftwheel.rank_sum import auc_of, rank_sum_sql
 from driftwheel.recipe.literals import boolean_sql, collapse_sql, identifier, number_sql, quote, trim_sql
 
 LEAKING = 0.98
@@ -84,7 +85,7 @@ def _told_by_gaps(connection: Any, columns: Sequence[Found], answer: Found) -> d
 
 
 def _told_by_values(connection: Any, columns: Sequence[Found], answer: Found) -> dict[str, float]:
-    """Measure how well each column's values tell it, by AUC (Mann and Whitney 1947)."""
+    """Measure how well each column's values tell it, by AUC."""
     suspects = {}
     for column in columns:
         if column.identifier or column.type == "text":
@@ -97,14 +98,10 @@ def _told_by_values(connection: Any, columns: Sequence[Found], answer: Found) ->
         value = number_sql("t") if column.type in {"number", "integer"} else "avg(y) OVER (PARTITION BY t)"
         if value.startswith("avg") and column.distinct > column.rows / 20:
             continue
-        ranks, ones, count = connection.execute(
-            "SELECT coalesce(sum(r) FILTER (WHERE y = 1), 0), count(*) FILTER (WHERE y = 1), count(*) FROM "
-            "(SELECT y, rank() OVER (ORDER BY v) + (count(*) OVER (PARTITION BY v) - 1) / 2.0 AS r "
-            f"FROM (SELECT y, {value} AS v FROM {sample}) WHERE v IS NOT NULL AND y IS NOT NULL)"
-        ).fetchone()
+        ranks, ones, count = connection.execute(rank_sum_sql("y", value, f"{sample} AS sampled")).fetchone()
         if min(ones, count - ones) < FEW_OF_A_KIND:
             continue
-        auc = float((ranks - ones * (ones + 1) / 2) / (ones * (count - ones)))
+        auc = auc_of(ranks, ones, count)
         if max(auc, 1 - auc) > LEAKING:
             suspects[column.name] = max(auc, 1 - auc)
     return suspects

@@ -12,16 +12,19 @@ from driftwheel.drift.summaries import Summariser, Summary
 from driftwheel.hours import HOUR, is_hour
 from driftwheel.recipe.row import RowRecipe
 
+Causes = dict[str, str]
+"""Column → the code of what is broken in it."""
+
 
 @dataclass(frozen=True)
 class BrokenHours:
     """The hours with traffic of a window that a check found broken.
 
-    ``shown`` says of those with rows enough for a verdict of their own whether they are broken themselves.
+    ``shown`` says of those with rows enough for a verdict of their own what is broken in them, by column.
     """
 
     hours: frozenset[str]
-    shown: Mapping[str, bool]
+    shown: Mapping[str, Causes]
 
     def to_hold(self, whole_until: str) -> list[str]:
         """Choose those that are held; never more than the window.
@@ -32,7 +35,8 @@ class BrokenHours:
         held: something is broken.
 
         >>> hours = frozenset(f"2026-11-29T{hour:02}" for hour in range(5, 9))
-        >>> BrokenHours(hours, {"2026-11-29T05": True, "2026-11-29T07": False}).to_hold("2026-11-29T06")
+        >>> shown = {"2026-11-29T05": {"temp": "null_burst"}, "2026-11-29T07": {}}
+        >>> BrokenHours(hours, shown).to_hold("2026-11-29T06")
         ['2026-11-29T05', '2026-11-29T06', '2026-11-29T08']
         >>> BrokenHours(frozenset({"2026-11-29T05"}), {}).to_hold("2026-11-29T06")
         ['2026-11-29T05']
@@ -41,7 +45,7 @@ class BrokenHours:
         return [hour for hour in window if self.shown.get(hour, hour >= whole_until)] or window
 
 
-def causes_of(report: DriftReport) -> dict[str, str]:
+def causes_of(report: DriftReport) -> Causes:
     """Say by column what a check found broken, the weightiest first."""
     return {finding.feature: finding.code for finding in report.findings if finding.kind == "fault"}
 
@@ -53,15 +57,17 @@ def hours_to_read(rows: Mapping[str, int], minimum_rows: int) -> set[str]:
 
 def shown_by(
     hours: Mapping[str, Summary], before: Sequence[Summary], units: Mapping[str, str]
-) -> dict[str, bool]:
-    """Say of each hour whether one of its columns is broken, beside any summary of ``before``."""
+) -> dict[str, Causes]:
+    """Say what is broken in each hour, beside any summary of ``before``; one without rows says nothing."""
     return {
-        hour: any(
-            find_fault(name, Pair(known.columns[name], column), 0.0, units.get(name))
+        hour: {
+            fault.feature: fault.code
             for known in before
             for name, column in now.columns.items()
-        )
+            if (fault := find_fault(name, Pair(known.columns[name], column), 0.0, units.get(name)))
+        }
         for hour, now in hours.items()
+        if now.rows
     }
 
 

@@ -12,7 +12,7 @@
 | ``CHAMPION#<model>`` | ``<sequence>`` | every champion there was |
 | ``DATASET#<model>`` | ``<digest>`` | which run trained on this content |
 | ``FINDING`` | ``<model>`` | what the latest drift check found |
-| ``HOUR#<model>`` | ``<hour>`` | an hour of traffic found broken: held, or released by whom and why |
+| ``HOUR#<model>`` | ``<hour>`` | an hour of traffic found broken: held and why, or released when and why |
 
 The local secondary index ``Pending`` holds the object versions a run may be started for, by ``waiting``.
 """

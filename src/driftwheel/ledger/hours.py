@@ -1,7 +1,7 @@
 """Held hours: traffic that a drift check found broken, kept out of data sets until a person releases it."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from driftwheel.ledger.table import Table, row_of
@@ -11,7 +11,8 @@ from driftwheel.ledger.table import Table, row_of
 class HeldHour:
     """One hour (``2026-11-29T09``, UTC) of a model's traffic.
 
-    ``at`` is the time of the check that held it, ``causes`` says by column what was found broken.
+    ``causes`` says by column what was found broken, ``at`` and ``report_uri`` are of the check that said so
+    last.
     """
 
     model: str
@@ -31,32 +32,37 @@ class Hours:
         self._table = table
 
     def hold(self, model: str, rows: Iterable[HeldHour]) -> None:
-        """Put hours that a check found broken on the model's list; the first word about an hour stands.
+        """Put hours that a check found broken on the model's list; what is new in one of them is added.
 
-        So does a person's: an hour that was released is held again only by a later check, and only where it
-        was not over when they released it. Every part may be repeated.
+        A person's word stands: an hour that was released is held again only by a later check, and only where
+        it was not over when they released it. Every part may be repeated.
         """
         # Times are texts that sort as times do, and none of this hour sorts behind "~".
-        known = {row.hour: row.state for row in self._all(model)}
+        known = {row.hour: row for row in self._all(model)}
         for row in rows:
-            if row.hour not in known:
+            before = known.get(row.hour)
+            if before is None:
                 self._table.put_new(asdict(row) | _key(row))
-            elif known[row.hour] == "released":
-                self._table.update(
-                    _key(row)["pk"],
-                    row.hour,
-                    {name: value for name, value in asdict(row).items() if name not in {"model", "hour"}},
-                    condition="#state = :released AND #released_at < :at AND #released_at < :over",
-                    values={"released": "released", "at": row.at, "over": f"{row.hour}:~"},
+            elif before.state == "released":
+                self._change(
+                    row,
+                    "#state = :released AND #released_at < :at AND #released_at < :over",
+                    {"released": "released", "at": row.at, "over": f"{row.hour}:~"},
                 )
+            elif not row.causes.items() <= before.causes.items() and row.at > before.at:
+                told = replace(row, causes=before.causes | row.causes)
+                self._change(told, "#state = :held AND #at = :seen", {"held": "held", "seen": before.at})
 
     def release(self, row: HeldHour, *, at: str, reason: str) -> bool:
-        """Take an hour off the list; False when it was not on it."""
-        changes = {"state": "released", "released_at": at, "reason": reason}
-        changed = self._table.update(
-            _key(row)["pk"], row.hour, changes, condition="#state = :held", values={"held": "held"}
-        )
-        return changed is not None
+        """Take an hour off the list; False when it is not on it, or more was found broken in it since."""
+        released = replace(row, state="released", released_at=at, reason=reason)
+        return self._change(released, "#state = :held AND #at = :seen", {"held": "held", "seen": row.at})
+
+    def _change(self, row: HeldHour, condition: str, values: dict[str, str]) -> bool:
+        """Write a row over itself where the condition still holds."""
+        changes = {name: value for name, value in asdict(row).items() if name not in {"model", "hour"}}
+        pk, sk = _key(row).values()
+        return self._table.update(pk, sk, changes, condition=condition, values=values) is not None
 
     def held(self, model: str) -> list[HeldHour]:
         """List a model's held hours, oldest first."""

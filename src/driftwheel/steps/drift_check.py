@@ -157,7 +157,7 @@ def look(
     spec, champion, now = due.spec, due.champion, due.at
     stamp, at = now.strftime("%Y%m%dT%H%M%SZ") + ("-asked" if due.aside else ""), now.isoformat()
     place = S3Uri(artifact_bucket, drift_prefix(spec.model, stamp))
-    held = ledger.hours.held_names(spec.model)
+    held = frozenset(ledger.hours.held_names(spec.model))
     judged = judge(
         spec, champion, ledger.objects, objects, artifact_bucket, now, accept=not due.aside, held=held
     )
@@ -165,10 +165,10 @@ def look(
     last = ledger.findings.get(spec.model)
     if last is not None and last.champion_sequence != champion.sequence:
         last = None
-    if judged.broken is not None and not due.aside:
+    if judged.broken is not None:
         found = hours_to_hold(spec.model, judged, last, at, str(place / "report.json"))
         ledger.hours.hold(spec.model, found)
-        held = ledger.hours.held_names(spec.model)
+        held = frozenset(ledger.hours.held_names(spec.model))
     every = spec.drift.every_minutes
     known = {window.partition(" ")[2] for window in last.windows} if last else set()
     broke = last is not None and report.sentence not in {"", last.fault} and report.blocks_retraining

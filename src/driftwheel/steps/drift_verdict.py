@@ -31,6 +31,8 @@ from driftwheel.steps.domain import sample_of
 from driftwheel.steps.earlier import earlier_answers
 from driftwheel.steps.reference import Traffic, as_captured, whole_hour
 
+READ_TWICE = 5_000_000
+"""Rows up to which a broken window's hours are read a second time: a check has 300 seconds for both."""
 REMEDY = "retrain the model: its training job writes a new one"
 
 
@@ -62,9 +64,10 @@ def judge(
     accept: bool,
     held: Collection[str] = (),
 ) -> Judged:
-    """Read the window and the labels known now, and compare; ``accept``: it may be the next one's reference.
+    """Read the window and the labels known now, and compare.
 
-    No season is made of hours that are ``held``.
+    ``accept``: it counts, so that it may be the next one's reference, and its broken hours are looked for. No
+    season is made of hours that are ``held``.
     Raises ArtifactInvalid when the champion's baseline or recipe cannot be read.
     """
     learned = RunLayout(bucket, spec.model, champion.run_id).step("preprocessing")
@@ -91,8 +94,10 @@ def judge(
     if accept:
         traffic.accept(report, window)
     broken = None
-    if report.blocks_retraining:
-        before = [summary_from_json(baseline), *([reference.summary] if reference else [])]
+    if accept and report.blocks_retraining:
+        before = [summary_from_json(baseline)]
+        if reference and reference.summary.rows >= spec.drift.minimum_rows:  # else it was not compared with
+            before.append(reference.summary)
         broken = _broken(traffic, read, report, before, now)
     labelled = labelled_hours([part for part in (earlier, window.answered) if part is not None])
     return Judged(baseline, window, report, read.sample, read.long, broken, labelled)
@@ -126,7 +131,8 @@ def _broken(
 ) -> BrokenHours:
     """Name a broken window's hours; those that can speak for themselves are read again, in what broke alone.
 
-    Requests that cannot be read have no time but that of their file: beside them no hour can.
+    A window too large to be read twice is held whole: better too much than no word of the fault. Requests
+    that cannot be read have no time but that of their file: beside them no hour can speak.
     """
     assert read.window.answered is not None
     rows, causes = read.window.answered.rows, causes_of(report)
@@ -135,7 +141,7 @@ def _broken(
         filed = [at for at in traffic.captured() if whole_hour(read.since) <= at < end]
         return BrokenHours(frozenset({*rows, *(as_captured(at)[:HOUR] for at in filed)}), {})
     wanted = hours_to_read(rows, report.minimum_rows)
-    if not wanted:
+    if not wanted or report.rows > READ_TWICE:
         return BrokenHours(frozenset(rows), {})
     kinds = {name: traffic.baseline["kinds"][name] for name in causes}
     files = _captures(traffic.objects, traffic.bucket, traffic.spec.model, read.since)

@@ -6,7 +6,7 @@ that dies in between and comes again holds them once.
 
 from datetime import datetime
 
-from driftwheel.drift.hours import causes_of
+from driftwheel.drift.hours import Causes, causes_of
 from driftwheel.hours import HOUR
 from driftwheel.ledger.findings import Finding
 from driftwheel.ledger.hours import HeldHour
@@ -18,15 +18,21 @@ MOST_NAMED = 20
 
 
 def hours_to_hold(model: str, judged: Judged, last: Finding | None, at: str, uri: str) -> list[HeldHour]:
-    """Word the hours that a check holds; none where it found nothing broken.
+    """Word the hours that a check holds, each with what is broken in it.
+
+    One that cannot tell by itself has what is broken in the window. There is none where nothing is broken.
 
     ``last`` is the champion's finding before, ``at`` the check's time and ``uri`` its report.
     """
     if judged.broken is None:
         return []
-    causes = dict(list(causes_of(judged.report).items())[:MOST_NAMED])
-    hours = judged.broken.to_hold(last.whole_until if last else "")
-    return [HeldHour(model, hour, at, causes, uri) for hour in hours]
+    hours, shown = judged.broken.to_hold(last.whole_until if last else ""), judged.broken.shown
+    window = causes_of(judged.report)
+    return [HeldHour(model, hour, at, _few(shown.get(hour) or window), uri) for hour in hours]
+
+
+def _few(causes: Causes) -> Causes:
+    return dict(list(causes.items())[:MOST_NAMED])
 
 
 def whole_until(judged: Judged, last: Finding | None, now: datetime) -> str:

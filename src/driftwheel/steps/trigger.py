@@ -411,7 +411,7 @@ def _labelled(finding: Finding, hours: Hours) -> dict[str, int]:
     """Count by day the labelled rows a data set may learn from: those of held hours it may not."""
     days = Counter(finding.labelled_days)
     if finding.held_labelled:
-        held = hours.held_names(finding.model)
+        held = set(hours.held_names(finding.model))
         for hour, rows in finding.held_labelled.items():
             days[hour[:DAY]] -= rows if hour in held else 0
     return dict(+days)

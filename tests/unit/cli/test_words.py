@@ -24,7 +24,7 @@ from .conftest import SECTIONS, Recorder, World
         (
             "DataArrival",
             {"outcome": "ready", "objects": 2, "size_bytes": 9, "held_hours": 3},
-            "ready: 2 files, 9 bytes, 3 held hours of traffic left out",
+            "ready: 2 files, 9 bytes; 3 hours of traffic are held",
         ),
         (
             "Preprocessing",

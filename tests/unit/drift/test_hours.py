@@ -8,7 +8,7 @@ import pytest
 
 from driftwheel.drift import hours as module
 from driftwheel.drift.column import ColumnSummary, NumberSummary
-from driftwheel.drift.hours import BrokenHours, hours_to_read, read_hours, shown_by
+from driftwheel.drift.hours import BrokenHours, Causes, hours_to_read, read_hours, shown_by
 from driftwheel.drift.summaries import Summary, summarise
 from driftwheel.recipe.declare import declare
 from driftwheel.recipe.row import load_recipe
@@ -24,6 +24,7 @@ columns:
   late: {type: boolean, feature: false}
 target: {column: late}
 """)
+DEAD = {"temp": "constant"}
 HOURS = [f"2026-11-29T{hour:02}" for hour in range(5, 10)]
 
 
@@ -36,20 +37,22 @@ def test_the_docstrings_are_true() -> None:
     [
         ({}, "", HOURS),
         ({}, HOURS[3], HOURS[3:]),
-        ({HOURS[0]: True, HOURS[4]: False}, HOURS[3], [HOURS[0], HOURS[3]]),
-        (dict.fromkeys(HOURS, False), "", HOURS),
-        (dict.fromkeys(HOURS, True), "2026-11-30T00", HOURS),
+        ({HOURS[0]: DEAD, HOURS[4]: {}}, HOURS[3], [HOURS[0], HOURS[3]]),
+        ({hour: {} for hour in HOURS}, "", HOURS),
+        (dict.fromkeys(HOURS, DEAD), "2026-11-30T00", HOURS),
         ({}, "2026-11-30T00", HOURS),
     ],
 )
 def test_hours_are_held_by_their_own_rows_else_by_what_checks_said(
-    shown: dict[str, bool], whole_until: str, held: list[str]
+    shown: dict[str, Causes], whole_until: str, held: list[str]
 ) -> None:
     assert BrokenHours(frozenset(HOURS), shown).to_hold(whole_until) == held
 
 
 def test_a_time_that_is_none_names_no_hour() -> None:
-    assert BrokenHours(frozenset({"", "yesterday", HOURS[0]}), {}).to_hold("") == [HOURS[0]]
+    assert BrokenHours(frozenset({"", "yesterday", "9999-99-99T99", "2026-11-29T9", HOURS[0]}), {}).to_hold(
+        ""
+    ) == [HOURS[0]]
 
 
 def test_an_hour_speaks_for_itself_when_it_has_rows_enough_and_company() -> None:
@@ -85,10 +88,16 @@ def test_an_hour_is_broken_beside_any_of_what_the_window_was_compared_with() -> 
     dead = summarise({"temp": [41.0] * 600}, {"temp": "number"}, like=like)
     well = learned(seed=2)
 
-    assert shown_by({"a": dead, "b": well}, [like], {}) == {"a": True, "b": False}
+    assert shown_by({"a": dead, "b": well}, [like], {}) == {"a": DEAD, "b": {}}
     constant = summarise({"temp": [41.0] * 600}, {"temp": "number"}, like=like)
-    assert shown_by({"a": dead}, [constant], {}) == {"a": False}
-    assert shown_by({"a": dead}, [constant, like], {}) == {"a": True}
+    assert shown_by({"a": dead}, [constant], {}) == {"a": {}}
+    assert shown_by({"a": dead}, [constant, like], {}) == {"a": DEAD}
+
+
+def test_an_hour_whose_files_went_between_two_readings_says_nothing() -> None:
+    gone = summarise({"temp": []}, {"temp": "number"}, like=learned())
+
+    assert shown_by({"a": gone}, [learned()], {}) == {}
 
 
 def learned(seed: int = 1) -> Summary:

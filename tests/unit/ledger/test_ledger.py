@@ -657,11 +657,28 @@ def test_the_first_word_about_a_held_hour_stands(table: Table, in_memory: bool) 
     ten = replace(NINE, hour="2026-11-29T10")
 
     hours.hold("flights", [ten, NINE])
-    hours.hold("flights", [replace(NINE, at="2026-11-29T11:05:00+00:00", causes={"city": "null_burst"})])
+    hours.hold("flights", [replace(NINE, at="2026-11-29T11:05:00+00:00", report_uri="s3://later")])
 
     assert hours.held("flights") == [NINE, ten]
     assert hours.held_names("flights") == [NINE.hour, ten.hour]
     assert hours.held("parcels") == []
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_what_is_found_broken_later_is_added_to_a_held_hour_and_must_be_seen_before_it_is_released(
+    table: Table, in_memory: bool
+) -> None:
+    hours = Hours(memory() if in_memory else table)
+    later = replace(NINE, at="2026-11-29T11:05:00+00:00", causes={"city": "null_burst"}, report_uri="s3://2")
+    hours.hold("flights", [NINE])
+
+    hours.hold("flights", [later])
+    hours.hold("flights", [NINE])  # a tick that is told twice
+
+    (both,) = hours.held("flights")
+    assert both == replace(later, causes=NINE.causes | later.causes)
+    assert not hours.release(NINE, at="2026-11-29T12:00:00+00:00", reason="by an older list")
+    assert hours.release(both, at="2026-11-29T12:00:00+00:00", reason="mended")
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
