@@ -44,19 +44,18 @@ def read_files(space: DuckWorkspace, files: Iterable[DataFile]) -> Assembled:
         "CAST(NULL AS BIGINT) AS __line WHERE FALSE"
     )
     for role in shapes:
-        space.execute(f"CREATE TABLE {table_of(space, role)} AS {through(nothing, ascii_only=True)}")
+        space.keep_none(table_of(space, role), through(nothing, ascii_only=True))
     for number, file in enumerate(files):
         facts = found.files[number] = FileFacts(file.role, file.key, file.version)
         try:
-            with space.one_thread():
-                loaded = load(
-                    space.connection,
-                    SourceFile(file.path, file.key, number),
-                    shapes[file.role],
-                    space.columns,
-                    table_of(space, file.role),
-                    through,
-                )
+            loaded = load(
+                space.connection,
+                SourceFile(file.path, file.key, number),
+                shapes[file.role],
+                space.columns,
+                table_of(space, file.role),
+                through,
+            )
         except Unreadable as error:
             facts.refusal = error.refusal
             continue
@@ -109,7 +108,9 @@ def join(space: DuckWorkspace, found: Assembled) -> None:
         space.execute("ALTER TABLE wider RENAME TO source")
     rejected = f"{rejected_sql(space.recipe, DUCK)} AS __rejected"
     joined = f"SELECT * REPLACE ({rejected}), {NOT_CAPTURED} FROM source"
-    space.execute(f"CREATE TABLE cleaned AS {_finished(space, joined)}")
+    finished = _finished(space, joined)
+    space.keep_none("cleaned", finished)
+    space.execute(f"INSERT INTO cleaned {finished}")
     space.execute("DROP TABLE source")
 
 

@@ -34,7 +34,7 @@ class _Spread:
 
 
 def number_profiles(space: Workspace, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Describe number columns: two passes over all of them, and one over each for its quantiles.
+    """Describe number columns: two passes over all of them, and one over a few at a time for their quantiles.
 
     Quantiles of a column of more than 200,000 values are those of the rows whose keys come first: keys are
     MD5s, so that is a sample which neither the order of the rows nor the engine changes.
@@ -49,18 +49,20 @@ def number_profiles(space: Workspace, names: Sequence[str]) -> dict[str, dict[st
         if told[4 * n]
     }
     counts = dict(zip(spreads, space.counted([s.place for s in spreads.values()]), strict=True))
+    quantiles = _quantiles(space, spreads)
     empty = {"minimum": None, "maximum": None, "mean": None}
     return {
-        name: _described(space, spreads[name], counts[name]) if name in spreads else empty for name in names
+        name: _described(spreads[name], counts[name], quantiles[name]) if name in spreads else empty
+        for name in names
     }
 
 
-def _described(space: Workspace, spread: _Spread, counts: dict[int, int]) -> dict[str, Any]:
+def _described(spread: _Spread, counts: dict[int, int], quantiles: list[float]) -> dict[str, Any]:
     return {
         "minimum": spread.low,
         "maximum": spread.high,
         "mean": spread.mean,
-        "quantiles": dict(zip(SHARES, _quantiles(space, spread), strict=True)),
+        "quantiles": dict(zip(SHARES, quantiles, strict=True)),
         "histogram": {
             "edges": [spread.low + spread.width * n for n in range(BINS + 1)],
             "counts": [counts.get(n, 0) for n in range(BINS)],
@@ -68,9 +70,22 @@ def _described(space: Workspace, spread: _Spread, counts: dict[int, int]) -> dic
     }
 
 
-def _quantiles(space: Workspace, spread: _Spread) -> list[float]:
-    asked = space.quantiles(spread.x, list(SHARES.values()))
-    sampled = f"SELECT {asked} FROM rows WHERE {first_keys(SORTED, spread.given)}"
-    found: list[float] | None = space.one(sampled)[0]
+def _quantiles(space: Workspace, spreads: dict[str, _Spread]) -> dict[str, list[float]]:
+    names = sorted(spreads, key=lambda name: spreads[name].given)
+    asked = {name: space.quantiles(_sampled(spreads[name]), list(SHARES.values())) for name in names}
+    found: dict[str, list[float] | None] = {}
+    for start in range(0, len(names), space.sorted_at_once):
+        some = names[start : start + space.sorted_at_once]
+        cells = ", ".join(asked[name] for name in some)
+        widest = first_keys(SORTED, spreads[some[0]].given)
+        found |= zip(some, space.one(f"SELECT {cells} FROM rows WHERE {widest}"), strict=True)
     # A few values in very many rows may lie beyond the first keys.
-    return found or list(space.one(f"SELECT {asked} FROM rows")[0])
+    whole = list(SHARES.values())
+    return {
+        name: some or list(space.one(f"SELECT {space.quantiles(spreads[name].x, whole)} FROM rows")[0])
+        for name, some in found.items()
+    }
+
+
+def _sampled(spread: _Spread) -> str:
+    return f"CASE WHEN {first_keys(SORTED, spread.given)} THEN {spread.x} END"

@@ -28,7 +28,7 @@ def keep_usable(space: "DuckWorkspace", refused_files: Iterable[int]) -> dict[st
     """
     left_out = ", ".join(map(str, refused_files)) or "-1"
     usable = f"__rejected IS NULL AND coalesce(__file, -2) NOT IN ({left_out})"
-    space.execute(f"CREATE VIEW usable AS SELECT rowid AS __row, * FROM cleaned WHERE {usable}")
+    space.execute(f"CREATE VIEW usable AS SELECT {space.place} AS __row, * FROM cleaned WHERE {usable}")
     window = "TRUE"
     if space.spec.window.policy == "sliding":
         days = space.spec.window.days

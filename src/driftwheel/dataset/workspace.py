@@ -33,6 +33,9 @@ class Workspace(ABC):
     """
 
     dialect: ClassVar[Dialect]
+    sorted_at_once: ClassVar[int] = 1
+    """Columns whose quantiles are taken in one pass: each holds its values in memory."""
+
     folder: Path
     spec: "ModelSpec"
     recipe: dict[str, Any]

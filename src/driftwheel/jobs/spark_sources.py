@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from driftwheel.dataset.files import Assembled, DataFile, FileFacts
 from driftwheel.jobs.spark_parquet import read_parquet
-from driftwheel.sources.csv_file import read_header
-from driftwheel.sources.csv_records import LONGEST_LINE, is_plain, moves
+from driftwheel.sources.csv_header import read_header
+from driftwheel.sources.csv_records import LONGEST_LINE, moves, survey
 from driftwheel.sources.file import KEPT_BAD_LINES, MOST_COLUMNS, BadLine, SourceFile, with_values
 from driftwheel.sources.jsonl_file import BadRecord, check_lines, read_record
 from driftwheel.sources.refusal import Unreadable, no_rows, too_deep, too_many_fields
@@ -183,7 +183,7 @@ def _csv(
     facts.columns = tuple(header)
     with plain.open("rb") as stream:
         first = len(stream.readline())
-    if is_plain(plain):
+    if survey(plain).plain:
         pieces = list(_pieces(plain, first, 2))
     else:  # one reader must see it all; first the whole is checked, as for DuckDB
         with plain.open("rb") as stream:

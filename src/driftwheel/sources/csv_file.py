@@ -4,40 +4,41 @@
 DuckDB's reader runs without guessing: no sniffing of dialects, no padding of short rows.
 """
 
-import csv
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import duckdb
 
 from driftwheel.recipe.literals import quote
-from driftwheel.sources.csv_records import LONGEST_LINE, MOVED, check_records, lines_of
+from driftwheel.sources.csv_header import read_header
+from driftwheel.sources.csv_records import LONGEST_LINE, MOVED, check_records
 from driftwheel.sources.file import (
     KEPT_BAD_LINES,
-    MOST_COLUMNS,
+    ROWID,
     BadLine,
     Loaded,
     SourceFile,
     Through,
     picked_sql,
 )
-from driftwheel.sources.refusal import Unreadable, named_twice, no_rows, too_wide
-
-if TYPE_CHECKING:  # Spark's jobs read these files too, without pydantic
-    from driftwheel.spec import Enrichment, Source
+from driftwheel.sources.refusal import no_rows
+from driftwheel.spec import Enrichment, Source
 
 COUNTED_BAD_LINES = 1_000_000
-DELIMITERS = {";": '";"', "\t": '"\\t"', "|": '"|"', ",": '","'}
-"""Common delimiters and how ``model.yaml`` writes them."""
 
 BAD, SCANS = "driftwheel_bad_lines", "driftwheel_scans"
+REJECTS = (
+    f"store_rejects=true, rejects_table='{BAD}', rejects_scan='{SCANS}', rejects_limit={COUNTED_BAD_LINES}"
+)
 
 
 def load(
     connection: Any,
     file: SourceFile,
     plain: Path,
-    shape: "Source | Enrichment",
+    shape: Source | Enrichment,
     wanted: Collection[str],
     table: str,
     through: Through,
@@ -49,13 +50,18 @@ def load(
     wrong-delimiter, parse-error.
     """
     header = read_header(file, plain, shape.delimiter, wanted)
-    moved = check_records(connection, file, plain, shape.delimiter, len(header))
+    records = check_records(connection, file, plain, shape.delimiter, len(header))
+    reading = partial(_reading, file, plain, shape.delimiter, header, wanted)
+    rows = 0 if ROWID in map(str.lower, wanted) else records.rows
     before = _count(connection, table)
     try:
-        query = through(_reading(file, plain, shape.delimiter, header, wanted))
+        if rows and _taken_at_once(connection, file, reading, table, through, rows):
+            return Loaded(rows, tuple(header))
+        # Rows are numbered, and so come in the file's order, on one thread.
+        query = through(reading("row_number() OVER () + 1", f"parallel=false, {REJECTS}"))
         connection.execute(f"INSERT INTO {table} BY NAME {query}")
         bad, count = _passed_over(connection, file, len(header), table)
-        if moved:
+        if records.moved:
             _renumber(connection, file, table)
         rows = _count(connection, table) - before
     finally:
@@ -72,18 +78,46 @@ def _reading(
     delimiter: str,
     header: list[str],
     wanted: Collection[str],
+    line: str,
+    options: str,
 ) -> str:
     columns = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(header)))
     # A declared name never starts with __: what is ours cannot meet what is the owner's.
     picked = picked_sql(wanted, {name: f"c{n}" for n, name in enumerate(header)})
-    # Rows are numbered, and so come in the file's order, on one thread.
     return (
-        f"SELECT {picked}{file.number} AS __file, row_number() OVER () + 1 AS __line FROM read_csv("
+        f"SELECT {picked}{file.number} AS __file, {line} AS __line FROM read_csv("
         f"{quote(str(plain))}, columns={{{columns}}}, delim={quote(delimiter)}, quote='\"', "
-        "escape='\"', header=true, auto_detect=false, strict_mode=true, parallel=false, "
-        f"max_line_size={LONGEST_LINE}, store_rejects=true, rejects_table='{BAD}', "
-        f"rejects_scan='{SCANS}', rejects_limit={COUNTED_BAD_LINES})"
+        f"escape='\"', header=true, auto_detect=false, strict_mode=true, max_line_size={LONGEST_LINE}, "
+        f"{options})"
     )
+
+
+def _taken_at_once(
+    connection: Any,
+    file: SourceFile,
+    reading: Callable[[str, str], str],
+    table: str,
+    through: Through,
+    rows: int,
+) -> bool:
+    """Append so many rows, read on every thread; False, and nothing is appended, when a line is no row.
+
+    Each thread looks for its first line itself, and between bad lines it may pass over some without a word:
+    so none is allowed, and the rows are counted. They are inserted in the file's order, though by many
+    threads, and take their numbers from their places in the table.
+    """
+    ours = f"{table} WHERE __file = {file.number}"
+    try:
+        query = through(reading("CAST(NULL AS BIGINT)", "parallel=true"))
+        connection.execute(f"INSERT INTO {table} BY NAME {query}")
+    except duckdb.InvalidInputException:  # a bad line
+        return False
+    first, count = connection.execute(f"SELECT min(rowid), count(*) FROM {ours}").fetchone()
+    if count != rows:
+        connection.execute(f"DELETE FROM {ours}")
+        return False
+    connection.execute(f"UPDATE {table} SET __line = rowid - {first} + 2 WHERE __file = {file.number}")
+    return True
 
 
 def _passed_over(
@@ -132,53 +166,3 @@ def _renumber(connection: Any, file: SourceFile, table: str) -> None:
 
 def _count(connection: Any, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-
-
-def read_header(file: SourceFile, plain: Path, delimiter: str, wanted: Collection[str]) -> list[str]:
-    """Name the columns; raises Unreadable as ``load`` does."""
-    header = _header(file, plain, delimiter)
-    _check_header(file, header, delimiter, wanted)
-    return header
-
-
-def _header(file: SourceFile, plain: Path, delimiter: str) -> list[str]:
-    try:
-        with plain.open("rb") as stream:
-            header = next(csv.reader(lines_of(file, stream), delimiter=delimiter), [])
-        names = [name.strip() for name in header]
-    except csv.Error:
-        names = []
-    if not any(names):
-        raise Unreadable(
-            "header-only",
-            f"{file.key}: its first line names no column",
-            key=file.key,
-            line=1,
-            hint="the first line must name the columns",
-        )
-    return names
-
-
-def _check_header(file: SourceFile, header: list[str], delimiter: str, wanted: Collection[str]) -> None:
-    if len(header) > MOST_COLUMNS:
-        raise too_wide(file.key, len(header), MOST_COLUMNS, 1)
-    if not set(header) & set(wanted):
-        _check_delimiter(file, header, delimiter, wanted)
-    twice = [name for name, times in Counter(header).items() if times > 1 and name]
-    if twice:
-        raise named_twice(file.key, twice[0], 1)
-
-
-def _check_delimiter(file: SourceFile, header: list[str], delimiter: str, wanted: Collection[str]) -> None:
-    line = delimiter.join(header)
-    for other, written in DELIMITERS.items():
-        fields = [field.strip().strip('"') for field in line.split(other)]
-        if other != delimiter and (set(fields) & set(wanted) or (len(header) == 1 and len(fields) > 1)):
-            raise Unreadable(
-                "wrong-delimiter",
-                f"{file.key}: its columns stand apart by {written}, model.yaml declares "
-                f"{DELIMITERS.get(delimiter, repr(delimiter))}",
-                key=file.key,
-                line=1,
-                hint=f"set delimiter: {written} in model.yaml, or export with the declared one",
-            )

@@ -13,6 +13,9 @@ KEPT_CHARACTERS = 4_096
 """Of a bad line: enough to mend it by; the file itself stays where it was dropped."""
 
 MOST_COLUMNS = 2_000
+ROWID = "rowid"
+"""What DuckDB calls a row's place in its table, unless a column is called so."""
+
 BREAKS = re.compile(r"[\r\n]+")
 
 

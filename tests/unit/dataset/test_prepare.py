@@ -412,7 +412,7 @@ def labels_of(labels: list[tuple[str, object]]) -> LabelFile:
 
 
 @pytest.mark.parametrize(
-    "name", ["n", "i", "line", "key", "rows", "before", "reason", "select", "x", "v", "c0", "f"]
+    "name", ["n", "i", "line", "key", "rows", "before", "reason", "select", "x", "v", "c0", "f", "rowid"]
 )
 def test_a_column_may_be_called_anything(desk: Desk, name: str) -> None:
     columns = BASE["columns"] | {name: {"type": "category"}}
@@ -422,6 +422,15 @@ def test_a_column_may_be_called_anything(desk: Desk, name: str) -> None:
 
     assert (found.rows["read"], found.rows["rejected"]) == (101, 1)
     assert len(set(desk.table("train", f"x.{name}"))) == 3
+
+
+def test_of_rows_with_one_key_one_counts_also_where_a_column_is_called_rowid(desk: Desk) -> None:
+    columns = BASE["columns"] | {"RowID": {"type": "integer"}}
+    rows = [f"{row(n)},7" for n in range(100)]
+
+    found = desk.prepare(spec(columns=columns), a=csv_of(*rows, *rows[:9], header=f"{HEADER},RowID"))
+
+    assert (found.rows["duplicates"], found.rows["train"]) == (9, 70)
 
 
 def test_a_prediction_never_becomes_a_label(desk: Desk) -> None:

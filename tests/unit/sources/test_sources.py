@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.descriptors import still_open
 
+from driftwheel.sources import csv_file
+from driftwheel.sources.csv_records import Records
 from driftwheel.sources.file import BadLine, Loaded, SourceFile
 from driftwheel.sources.kinds import load
 from driftwheel.sources.refusal import CODES, Unreadable
@@ -105,6 +107,32 @@ def test_ragged_lines_are_passed_over_and_the_others_keep_their_line_numbers(eng
         BadLine(5, "too many fields (the header has 3)", "4,d,4,4"),
         BadLine(7, "text after a closing quote", '6,"f"x,6'),
     )
+
+
+@pytest.mark.parametrize("bad", [[], [70_000, 70_001, 139_999]], ids=["whole", "bad"])
+def test_rows_read_by_many_threads_are_named_by_their_lines(engine: Any, read: Load, bad: list[int]) -> None:
+    lines = {line: f"{line},{'Trondheim' * 20},2.50" for line in range(2, 140_002)} | dict.fromkeys(bad, "x")
+
+    loaded = read("\n".join(["id,place,size", *lines.values(), ""]).encode())  # 27 MB: four threads' shares
+
+    assert (loaded.rows, [line.line for line in loaded.bad_lines]) == (140_000 - len(bad), bad)
+    others = "SELECT count(*), count(*) FILTER (WHERE id <> CAST(__line AS VARCHAR)) FROM source"
+    assert engine.execute(others).fetchone() == (loaded.rows, 0)
+
+
+def test_a_file_of_which_threads_lost_a_line_is_read_again_by_one(
+    engine: Any, read: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = csv_file.check_records
+
+    def one_more(*arguments: Any) -> Records:
+        found = check(*arguments)
+        return found._replace(rows=found.rows + 1)
+
+    monkeypatch.setattr(csv_file, "check_records", one_more)
+
+    assert read(PLAIN).rows == 2
+    assert rows(engine) == ROWS
 
 
 @pytest.mark.case("DA-09")
