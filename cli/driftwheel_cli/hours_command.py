@@ -13,6 +13,8 @@ from driftwheel_cli.connection import Options, Stack
 from driftwheel_cli.failures import CommandFailed
 from driftwheel_cli.rendering import print_json, print_line, print_table, when
 
+NAMED = 5
+
 
 @click.command()
 @click.argument("model")
@@ -22,6 +24,7 @@ from driftwheel_cli.rendering import print_json, print_line, print_table, when
     metavar="FROM TO",
     help="Let data sets learn from these hours again: 2026-11-29T08 2026-11-29T10 (UTC, both included).",
 )
+@click.option("--seen", default="", metavar="TIME", help="Only hours in which no later check found more.")
 @click.option("--release-all", is_flag=True, help="Let data sets learn from every held hour again.")
 @click.option("--reason", default="", help="Why, for the decision ledger.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
@@ -30,6 +33,7 @@ def hours(
     options: Options,
     model: str,
     release: tuple[str, str] | None,
+    seen: str,
     release_all: bool,
     reason: str,
     as_json: bool,
@@ -48,32 +52,45 @@ def hours(
     stack = options.open()
     stack.spec(model)
     held = stack.ledger.hours.held(model)
-    chosen = held if release_all else _between(held, *release) if release else []
+    asked = held if release_all else _between(held, *release) if release else []
+    chosen = [row for row in asked if not seen or row.at <= seen]
     released = _release(stack, model, chosen, reason) if chosen else []
-    left = [row for row in held if row.hour not in released]
+    left = stack.ledger.hours.held(model) if asked else held
+    kept = [row.hour for row in left if row.hour in {each.hour for each in asked}]
     if as_json:
         print_json({"held": [asdict(row) for row in left], "released": released})
+        _refuse(kept)
         return
     lines = [(row.hour, why_of(row), when(row.at), row.report_uri) for row in left]
-    columns = ("hour (UTC)", "what was broken", "held at (UTC)", "report")
+    columns = ("hour (UTC)", "what was broken", "found at (UTC)", "report")
     print_table(f"held hours of {model}", columns, lines, empty="no hour is held")
     if released:
         asks = f"driftwheel retrain {model} asks for one now"
         print_line(f"{len(released)} released: the next data set learns from them; {asks}")
-    elif release or release_all:
-        print_line("nothing to release: no such hour is held, or more was found broken in it meanwhile")
-    elif held:
+    elif (release or release_all) and not asked:
+        print_line("nothing to release")
+    elif not asked and held:
         print_line(f"to learn from them after all, or from some: {release_command(model, held)}")
+    _refuse(kept)
+
+
+def _refuse(kept: list[str]) -> None:
+    if kept:
+        names = ", ".join(kept[:NAMED]) + (" and more" if len(kept) > NAMED else "")
+        raise CommandFailed(
+            f"{names}: more was found broken since the hours were listed; look again, then release"
+        )
 
 
 def why_of(row: HeldHour) -> str:
     """Say what was found broken in an hour."""
-    return ", ".join(f"{column}: {code}" for column, code in row.causes.items())
+    return "; ".join(f"{column}: {codes}" for column, codes in row.causes.items())
 
 
 def release_command(model: str, held: list[HeldHour]) -> str:
-    """Name the command that releases these hours."""
-    return f"driftwheel hours {model} --release {held[0].hour} {held[-1].hour}"
+    """Name the command that releases these hours, as they are listed now."""
+    seen = max(row.at for row in held)
+    return f"driftwheel hours {model} --release {held[0].hour} {held[-1].hour} --seen {seen}"
 
 
 def _between(held: list[HeldHour], first: str, last: str) -> list[HeldHour]:

@@ -12,6 +12,8 @@ from driftwheel.recipe.literals import identifier
 BATCH = 50
 """Values asked for in one query."""
 
+HALF = "substr(__key, 32, 1) < '8'"
+
 FEWEST_OF_A_VALUE = 20
 """Rows there must be for each value of a category, on average: of fewer no mean can be told."""
 
@@ -19,10 +21,10 @@ FEWEST_OF_A_VALUE = 20
 def suspected(space: Workspace, params: dict[str, Any]) -> list[dict[str, Any]]:
     """Name what tells the label better than ``evaluation.suspicious``, best first, with its number.
 
-    A yes or no is told by ``auc``, the larger of AUC and 1 - AUC: of a feature's values, of the label's mean
-    for each value of a category, or of whether a column has a value (``gaps``: only what was cancelled has a
-    date of cancellation). A number is told by ``r2``, the share of its variance that lies on a line with a
-    feature. Measured on ``sample``, gaps on all ``rows``.
+    A yes or no is told by ``auc``: of a feature's values, the larger of AUC and 1 - AUC; of a category, AUC
+    of the label's mean for its value among other rows; or of whether a column has a value (``gaps``: only
+    what was cancelled has a date of cancellation). A number is told by ``r2``, the share of its variance
+    that lies on a line with a feature. Measured on ``sample``, gaps on all ``rows``.
     """
     if space.spec.target.kind == "binary":
         found = [*_by_values(space, params), *_by_gaps(space)]
@@ -33,23 +35,27 @@ def suspected(space: Workspace, params: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _by_values(space: Workspace, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
     features, categories = _features(space, params), _categories(space)
-    values = [*(identifier(f"x.{name}") for name in features), *map(_mean_of_others, categories)]
+    values = [*(identifier(f"x.{name}") for name in features), *map(_mean_of_the_other_half, categories)]
     asked = [rank_sum_sql("__label", value, "sample") for value in values]
     told = _each(space, asked, "ranks, ones, n")
     for place, (name, (ranks, ones, rows)) in enumerate(zip(features + categories, told, strict=True)):
         if min(ones, rows - ones) < space.spec.quality.minimum_class_rows:
             continue
         auc = auc_of(ranks, ones, rows)
-        # Among the others of its own category a one misses itself: noise tells the label backwards there.
-        best = max(auc, 1 - auc) if place < len(features) else auc
+        best = max(auc, 1 - auc) if place < len(features) else auc  # a mean has its sign
         if best > space.spec.evaluation.suspicious:
             yield {"feature": name, "auc": round(best, 6)}
 
 
-def _mean_of_others(name: str) -> str:
-    """Write the label's mean over the other rows with a row's category."""
+def _mean_of_the_other_half(name: str) -> str:
+    """Write the label's mean over the rows with a row's category in the other half of ``sample``.
+
+    So no row is told by its own label, and rows of one category and half share a value. Halves are told by
+    the last digit of the key, an MD5: ``sample`` is made of those that begin alike.
+    """
     alike = f"OVER (PARTITION BY {identifier(name)})"
-    return f"(sum(__label) {alike} - __label) / nullif(count(*) {alike} - 1, 0)"
+    half = f"OVER (PARTITION BY {identifier(name)}, {HALF})"
+    return f"(sum(__label) {alike} - sum(__label) {half}) / nullif(count(*) {alike} - count(*) {half}, 0)"
 
 
 def _by_gaps(space: Workspace) -> Iterator[dict[str, Any]]:

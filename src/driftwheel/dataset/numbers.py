@@ -75,15 +75,15 @@ def _quantiles(space: Workspace, spreads: dict[str, _Spread]) -> dict[str, list[
     asked = {name: space.quantiles(_sampled(spreads[name]), list(SHARES.values())) for name in names}
     found: dict[str, list[float] | None] = {}
     for start in range(0, len(names), space.sorted_at_once):
-        some = names[start : start + space.sorted_at_once]
-        cells = ", ".join(asked[name] for name in some)
-        widest = first_keys(SORTED, spreads[some[0]].given)
-        found |= zip(some, space.one(f"SELECT {cells} FROM rows WHERE {widest}"), strict=True)
+        few = names[start : start + space.sorted_at_once]
+        cells = ", ".join(asked[name] for name in few)
+        widest = first_keys(SORTED, spreads[few[0]].given)
+        found |= zip(few, space.one(f"SELECT {cells} FROM rows WHERE {widest}"), strict=True)
     # A few values in very many rows may lie beyond the first keys.
     whole = list(SHARES.values())
     return {
-        name: some or list(space.one(f"SELECT {space.quantiles(spreads[name].x, whole)} FROM rows")[0])
-        for name, some in found.items()
+        name: values or list(space.one(f"SELECT {space.quantiles(spreads[name].x, whole)} FROM rows")[0])
+        for name, values in found.items()
     }
 
 

@@ -13,8 +13,13 @@ from driftwheel.jobs.container import LONGEST_FAILURE, Container
 PLACE = re.compile(r"^\[[\d:.]+\] \S+:\d+: ")
 """When and where in its own source XGBoost found the fault."""
 
-VALUE = re.compile(r"""(?<!\w)(?:'[^']*(?:'|$)|"[^"]*(?:"|$)|`[^`]*(?:`|$))|(?<![\w.])[-+]?\d[\w.+-]+""")
-"""What may stand for a value: whatever is quoted, closed or cut off, and numbers of more than one digit."""
+VALUE = re.compile(
+    r"""(?<=value=)'.*|(?<!\w)(?:'[^']*(?:'|$)|"[^"]*(?:"|$)|`[^`]*(?:`|$))|(?<![\w.])[-+]?\.?\d[\w.+-]+"""
+)
+"""What may stand for a value: whatever is quoted, closed or cut off, and numbers of more than one digit.
+
+A parameter's value ends its sentence, and may hold quotes itself.
+"""
 
 OWN_WORDS = frozenset({"`inf`", "`nan`", "`missing`"})
 """What XGBoost itself quotes when it says what is wrong with numbers."""
@@ -45,6 +50,8 @@ def without_values(sentence: str) -> str:
     'Unknown objective: …, not in (0,1)'
     >>> without_values("Invalid Parameter format for max_depth expect int but value='deep'")
     'Invalid Parameter format for max_depth expect int but value=…'
+    >>> without_values("Invalid Parameter format for gamma expect float but value='O'Brien 4111'")
+    'Invalid Parameter format for gamma expect float but value=…'
     >>> without_values("Check failed: a == b (4111 vs. 5) : Input data contains `inf`")
     'Check failed: a == b (… vs. 5) : Input data contains `inf`'
     """

@@ -11,8 +11,8 @@ from driftwheel.ledger.table import Table, row_of
 class HeldHour:
     """One hour (``2026-11-29T09``, UTC) of a model's traffic.
 
-    ``causes`` says by column what was found broken, ``at`` and ``report_uri`` are of the check that said so
-    last.
+    ``causes`` says by column what was found broken, several codes in their order with commas between; ``at``
+    and ``report_uri`` are of the check that found something new last.
     """
 
     model: str
@@ -49,8 +49,8 @@ class Hours:
                     "#state = :released AND #released_at < :at AND #released_at < :over",
                     {"released": "released", "at": row.at, "over": f"{row.hour}:~"},
                 )
-            elif not row.causes.items() <= before.causes.items() and row.at > before.at:
-                told = replace(row, causes=before.causes | row.causes)
+            elif row.at > before.at and (both := _joined(before.causes, row.causes)) != before.causes:
+                told = replace(row, causes=both)
                 self._change(told, "#state = :held AND #at = :seen", {"held": "held", "seen": before.at})
 
     def release(self, row: HeldHour, *, at: str, reason: str) -> bool:
@@ -74,6 +74,18 @@ class Hours:
 
     def _all(self, model: str) -> list[HeldHour]:
         return [row_of(HeldHour, item) for item in self._table.query(f"HOUR#{model}")]
+
+
+def _joined(causes: dict[str, str], more: dict[str, str]) -> dict[str, str]:
+    """Add codes to those known of each column.
+
+    >>> _joined({"city": "respelt_category"}, {"city": "null_burst", "temp": "constant"})
+    {'city': 'null_burst, respelt_category', 'temp': 'constant'}
+    """
+    known = {column: set(codes.split(", ")) for column, codes in causes.items()}
+    for column, codes in more.items():
+        known.setdefault(column, set()).update(codes.split(", "))
+    return {column: ", ".join(sorted(codes)) for column, codes in known.items()}
 
 
 def _key(row: HeldHour) -> dict[str, str]:

@@ -131,8 +131,8 @@ def _broken(
 ) -> BrokenHours:
     """Name a broken window's hours; those that can speak for themselves are read again, in what broke alone.
 
-    A window too large to be read twice is held whole: better too much than no word of the fault. Requests
-    that cannot be read have no time but that of their file: beside them no hour can speak.
+    In a window too large to be read twice none speaks: better too much is held than no word of the fault.
+    Requests that cannot be read have no time but that of their file: beside them no hour can speak.
     """
     assert read.window.answered is not None
     rows, causes = read.window.answered.rows, causes_of(report)

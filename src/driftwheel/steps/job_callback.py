@@ -178,6 +178,7 @@ def unreleased(clients: Clients, ledger: Ledger) -> list[str]:
         if lease is None or run is None or not run.ended_at:
             continue
         if executions.status(clients.stepfunctions, run.execution_arn) != "RUNNING":
+            # Also where it has just been given back: who looks again finds what it left.
             ledger.leases.release(spec.model, lease.run_id, lease.fence)
             _wake_trigger(spec.model, clients)
             lines.append(f"run {run.run_id} of {spec.model}: its lease is free")

@@ -33,7 +33,7 @@ def test_held_hours_are_listed_with_what_was_broken(held: World) -> None:
     told = held.json("hours", "flights")
 
     assert "2026-11-29T08" in shown
-    assert "temp: constant, dewp: null_burst" in shown
+    assert "temp: constant; dewp: null_burst" in shown
     assert [row["hour"] for row in told["held"]] == names(held)
     assert told["released"] == []
 
@@ -42,7 +42,7 @@ def test_status_says_how_many_since_when_why_and_where_to_look(held: World) -> N
     shown = held.call("status", "flights").stdout
     told = held.json("status", "flights")
 
-    assert "3 since 2026-11-29T08 UTC (temp: constant, dewp: null_burst)" in shown
+    assert "3 since 2026-11-29T08 UTC (temp: constant; dewp: null_burst)" in shown
     assert "driftwheel hours flights" in shown
     assert [row["hour"] for row in told["held_hours"]] == names(held)
 
@@ -65,6 +65,22 @@ def test_the_command_that_the_list_names_releases_every_held_hour(held: World) -
     assert decision.reason == (
         "a person released 3 held hours of traffic (2026-11-29T08 to 2026-11-29T10): spelling declared"
     )
+
+
+def test_what_a_check_found_after_the_list_was_made_is_kept_and_named(held: World) -> None:
+    (line,) = [line for line in held.call("hours", "flights").stdout.splitlines() if "--release" in line]
+    later = HeldHour("flights", "2026-11-29T09", "2026-11-29T12:05:00+00:00", {"humid": "constant"}, "s3://2")
+    held.stack.ledger.hours.hold("flights", [later])
+
+    result = held.call(*line.partition("driftwheel ")[2].split())
+
+    assert result.exit_code == 1
+    assert "2 released" in result.stdout
+    assert "humid: constant" in result.stdout
+    assert "2026-11-29T09: more was found broken since the hours were listed" in result.stderr
+    assert names(held) == ["2026-11-29T09"]
+    (decision,) = released(held)
+    assert decision.numbers["hours"] == ["2026-11-29T08", "2026-11-29T10"]
 
 
 def test_some_hours_are_released_and_the_others_stay(held: World) -> None:

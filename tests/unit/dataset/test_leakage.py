@@ -90,6 +90,28 @@ def test_what_tells_a_number_alone_is_named_by_the_share_it_explains(tmp_path: P
     assert told(tmp_path) == [{"feature": "other", "r2": 1.0}]
 
 
+@pytest.mark.parametrize(("suspicious", "named"), [(0.95, ["other"]), (0.97, [])])
+def test_a_category_that_is_seldom_wrong_is_measured_by_how_seldom(
+    tmp_path: Path, suspicious: float, named: list[str]
+) -> None:
+    labels = [float(n % 3 == 0) for n in range(ROWS)]
+    cells = ["xy"[bool(late) ^ (n % 25 == 0)] for n, late in enumerate(labels)]  # AUC 0.96
+
+    found = prepared(tmp_path, CATEGORY, cells, labels, evaluation={"suspicious": suspicious})
+
+    assert found.leakage == named
+
+
+def test_rare_ones_among_random_categories_are_no_leak(tmp_path: Path) -> None:
+    dice = random.Random(5)
+    labels = [float(n % 40 == 0) for n in range(ROWS)]
+    cells = [f"shop {dice.randrange(20)}" for _ in range(ROWS)]
+
+    found = prepared(tmp_path, CATEGORY, cells, labels, evaluation={"suspicious": 0.75})
+
+    assert "other" not in found.leakage
+
+
 def test_what_only_helps_is_not_named(tmp_path: Path) -> None:
     dice = random.Random(5)
     labels = [float(n % 3 == 0) for n in range(ROWS)]

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from driftwheel.dataset import CaptureFile, DataFile, Inputs, LabelFile, Pinned, Prepared, numbers, prepare
+from driftwheel.dataset.duck import open_workspace
 from driftwheel.jobs.tables import read_table
+from driftwheel.recipe.declare import declare
 from driftwheel.recipe.row import load_recipe
 from driftwheel.spec import ModelSpec
 
@@ -422,6 +424,21 @@ def test_a_column_may_be_called_anything(desk: Desk, name: str) -> None:
 
     assert (found.rows["read"], found.rows["rejected"]) == (101, 1)
     assert len(set(desk.table("train", f"x.{name}"))) == 3
+
+
+def test_rows_keep_their_places_in_a_table_that_others_were_deleted_from(tmp_path: Path) -> None:
+    places = "SELECT f, min(rowid), max(rowid) FROM t GROUP BY f ORDER BY f"
+    with open_workspace(tmp_path, spec(), declare(spec()), 300) as space:
+        space.execute("CREATE TABLE t (f INTEGER, k VARCHAR)")
+        for number in range(10):
+            space.execute(f"INSERT INTO t SELECT {number}, md5(CAST(i AS VARCHAR)) FROM range(5000) r(i)")
+        space.execute("CHECKPOINT")
+        space.execute("DELETE FROM t WHERE f IN (1, 2, 3, 4, 6, 7)")
+        before = space.rows(places)
+
+        space.execute("CHECKPOINT")
+
+        assert space.rows(places) == before
 
 
 def test_of_rows_with_one_key_one_counts_also_where_a_column_is_called_rowid(desk: Desk) -> None:

@@ -1,12 +1,10 @@
 """Which hours of a broken window are held, and which speak for themselves."""
 
-import doctest
 import json
 
 import numpy as np
 import pytest
 
-from driftwheel.drift import hours as module
 from driftwheel.drift.column import ColumnSummary, NumberSummary
 from driftwheel.drift.hours import BrokenHours, Causes, hours_to_read, read_hours, shown_by
 from driftwheel.drift.summaries import Summary, summarise
@@ -26,10 +24,6 @@ target: {column: late}
 """)
 DEAD = {"temp": "constant"}
 HOURS = [f"2026-11-29T{hour:02}" for hour in range(5, 10)]
-
-
-def test_the_docstrings_are_true() -> None:
-    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize(

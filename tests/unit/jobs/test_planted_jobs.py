@@ -64,6 +64,7 @@ FAILURES = {
         {"gamma": SECRET},
         "XGBoostError: Invalid Parameter format for min_split_loss",
     ),
+    "XGBoost: a quoted parameter": (None, {"gamma": f"O'Brien {SECRET}"}, "expect float but value=…"),
     "XGBoost: a constraint": (None, {"interaction_constraints": f'[["{SECRET}"]]'}, "XGBoostError: "),
     "ours: a label": (in_column("__label", np.nan), {}, "has rows without a label"),
     "ours: a median": (in_parameters(lambda p: p["medians"].update(humid=SECRET)), {}, " in "),

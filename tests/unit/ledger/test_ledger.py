@@ -330,7 +330,7 @@ def test_whoever_holds_an_expired_lease_keeps_it_for_the_act_that_follows(table:
 
 
 def test_no_function_outlives_a_held_lease() -> None:
-    template = Path("template.yaml").read_text(encoding="utf-8")
+    template = (Path(__file__).parents[3] / "template.yaml").read_text(encoding="utf-8")
     assert max(map(int, re.findall(r"\n +Timeout: (\d+)", template))) <= HELD_SECONDS
 
 
@@ -677,8 +677,14 @@ def test_what_is_found_broken_later_is_added_to_a_held_hour_and_must_be_seen_bef
 
     (both,) = hours.held("flights")
     assert both == replace(later, causes=NINE.causes | later.causes)
+    third = replace(later, at="2026-11-29T11:30:00+00:00", causes={"temp": "null_burst"}, report_uri="s3://3")
+    hours.hold("flights", [third])
+    hours.hold("flights", [replace(third, at="2026-11-29T11:40:00+00:00", causes=NINE.causes)])
+    (every,) = hours.held("flights")
+    assert every == replace(third, causes=NINE.causes | later.causes | {"temp": "constant, null_burst"})
+    assert not hours.release(both, at="2026-11-29T12:00:00+00:00", reason="by an older list")
     assert not hours.release(NINE, at="2026-11-29T12:00:00+00:00", reason="by an older list")
-    assert hours.release(both, at="2026-11-29T12:00:00+00:00", reason="mended")
+    assert hours.release(every, at="2026-11-29T12:00:00+00:00", reason="mended")
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
