@@ -52,7 +52,7 @@ ENDPOINT ?= local
 contract: setup ## Hold the local stack to AWS's contract; ENDPOINT=aws asks YOUR account instead (costs about 2 USD)
 	CONTRACT_ENDPOINT=$(ENDPOINT) $(BIN)/pytest tests/contract
 
-campaign: setup ## Run every case of the fault campaign at its full size and write its table (29 minutes on two processors)
+campaign: setup ## Run every case of the fault campaign at its full size and write its table (27 minutes on two processors)
 	CAMPAIGN=full $(BIN)/python -m pytest -p tests.campaign.table --campaign-table docs/reliability.md -m case $(PARALLEL)
 
 mutants: setup ## Plant the twelve mutants one by one; each must turn a test of a case red; writes their table
