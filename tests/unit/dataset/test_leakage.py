@@ -90,12 +90,13 @@ def test_what_tells_a_number_alone_is_named_by_the_share_it_explains(tmp_path: P
     assert told(tmp_path) == [{"feature": "other", "r2": 1.0}]
 
 
-@pytest.mark.parametrize(("suspicious", "named"), [(0.95, ["other"]), (0.97, [])])
+@pytest.mark.parametrize(("suspicious", "named"), [(0.94, ["other"]), (0.96, [])])
 def test_a_category_that_is_seldom_wrong_is_measured_by_how_seldom(
     tmp_path: Path, suspicious: float, named: list[str]
 ) -> None:
-    labels = [float(n % 3 == 0) for n in range(ROWS)]
-    cells = ["xy"[bool(late) ^ (n % 25 == 0)] for n, late in enumerate(labels)]  # AUC 0.96
+    labels = [float(n % 2 == 0) for n in range(ROWS)]
+    # Right in 24 rows of 25, an AUC of some 0.95; neither order nor frequency of the values tells anything.
+    cells = [("ace", "bdf")[bool(late) ^ (n % 25 == 0)][n // 2 % 3] for n, late in enumerate(labels)]
 
     found = prepared(tmp_path, CATEGORY, cells, labels, evaluation={"suspicious": suspicious})
 
@@ -104,12 +105,12 @@ def test_a_category_that_is_seldom_wrong_is_measured_by_how_seldom(
 
 def test_rare_ones_among_random_categories_are_no_leak(tmp_path: Path) -> None:
     dice = random.Random(5)
-    labels = [float(n % 40 == 0) for n in range(ROWS)]
-    cells = [f"shop {dice.randrange(20)}" for _ in range(ROWS)]
+    labels = [float(n % 25 == 0) for n in range(ROWS)]  # a mean that counts a row itself has an AUC of 0.82
+    cells = [f"shop {dice.randrange(10)}" for _ in range(ROWS)]
 
     found = prepared(tmp_path, CATEGORY, cells, labels, evaluation={"suspicious": 0.75})
 
-    assert "other" not in found.leakage
+    assert found.leakage == ["weight"]
 
 
 def test_what_only_helps_is_not_named(tmp_path: Path) -> None:
