@@ -22,6 +22,7 @@ from driftwheel.ledger.models import Models
 from driftwheel.ledger.runs import Runs
 from driftwheel.spec import Drift
 from driftwheel.steps import drift_check as steps
+from driftwheel.steps import drift_verdict
 from driftwheel.steps.trigger import Ledger as TriggerLedger
 from driftwheel.steps.trigger import situation_of
 from tests.bench.faults import Killed
@@ -114,6 +115,19 @@ def test_an_hour_with_rows_enough_speaks_for_itself(old: World) -> None:
 
     assert [finding.code for finding in checked.report.findings if finding.kind == "fault"] == ["null_burst"]
     assert held(old) == [name(NOON - 3 * HOUR), name(NOON - 2 * HOUR)]
+
+
+def test_a_window_too_large_to_be_read_twice_is_held_with_all_its_hours(
+    old: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift_verdict, "READ_TWICE", 1)
+    declare(old, every_minutes=240)
+    unmeasured(old, NOON - 2 * HOUR)
+    healthy(old, NOON - HOUR)
+
+    tick(old, NOON)
+
+    assert held(old) == [name(NOON - 2 * HOUR), name(NOON - HOUR)]
 
 
 def test_each_hour_says_what_is_broken_in_it(old: World) -> None:
